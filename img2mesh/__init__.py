@@ -1,0 +1,1 @@
+"""img2mesh: one photo in, a clean textured mesh out."""
