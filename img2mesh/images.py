@@ -1,0 +1,288 @@
+"""The door for pictures: find the files a user names, open one safely, else say why not.
+
+Nothing about pixels is decided here; :mod:`img2mesh.pixels` turns a decoded file into sRGB.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import stat
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from img2mesh.artifacts import U8, Photo
+from img2mesh.errors import InputError, missing_extra
+
+if TYPE_CHECKING:
+    from io import BufferedReader
+
+    from PIL import Image
+
+#: What a folder or glob is searched for, in any case.
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp"}) | {
+    ".tif",
+    ".tiff",
+    ".gif",
+    ".bmp",
+    ".heic",
+    ".heif",
+}
+#: The decoders that may run. Pillow has some forty; most have no business with photographs.
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP")
+EXPECTED = "a JPEG, PNG, WebP, TIFF, GIF, BMP or HEIC picture"
+
+#: Decoding keeps up to 4 bytes a pixel plus the decoder's own buffers: measured peaks at this limit
+#: are below 1 GB for PNG, TIFF and GIF.
+MAX_PIXELS = 100_000_000
+#: JPEG shrinks while it decodes, so phones' 108 megapixels pass; a progressive one still needs
+#: up to 6 bytes a pixel of coefficients. Pillow itself refuses 179 megapixels.
+MAX_PIXELS_JPEG = 178_000_000
+#: WebP's decoder composes on two canvases of its own before Pillow copies: 16 bytes a pixel.
+MAX_PIXELS_WEBP = 64_000_000
+#: Longest side after opening. The texture of an asset is at most this wide, so more is never seen.
+LONGEST_SIDE = 2048
+#: Shortest side an object can be made out on.
+SHORTEST_SIDE = 16
+#: Longest side over shortest: a strip is not a picture of an object.
+MAX_ASPECT = 20.0
+
+_PRODUCT_OF_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
+def list_photos(inputs: list[str]) -> list[Path]:
+    """The picture files a user names: files, folders (not their subfolders) and globs.
+
+    Files are taken as they are; folders and globs give their pictures by suffix, sorted by name,
+    hidden files left out. The order of ``inputs`` is kept and a file named twice comes once.
+
+    Raises:
+        InputError: nothing there, or a folder or glob without pictures.
+    """
+    found: dict[Path, None] = {}
+    for name in inputs:
+        for path in _expand(name):
+            found.setdefault(path)
+    return list(found)
+
+
+def _expand(name: str) -> list[Path]:
+    path = Path(name)
+    try:
+        if path.is_dir():
+            pictures = _pictures_in(path)
+            if not pictures:
+                raise InputError(
+                    f"the folder {name!r} holds no pictures: expected {EXPECTED} in it"
+                )
+            return pictures
+        if path.exists():
+            return [path]
+        if not glob.has_magic(name):
+            _opened(path).close()  # raises the sentence for what is wrong with it
+        # Not Path.glob: the pattern may be absolute or climb with "..".
+        matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207
+    except (OSError, ValueError) as error:  # too long, a NUL in it, unreadable
+        raise InputError(f"cannot look for {name!r}: {_cause(error)}") from error
+    pictures = [p for m in matches for p in (_pictures_in(m) if m.is_dir() else [m])]
+    pictures = [p for p in pictures if p.suffix.lower() in SUFFIXES]
+    if not pictures:
+        raise InputError(f"no picture matches {name!r}: check the spelling, or name a file")
+    return pictures
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of the file's bytes, in hexadecimal.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    with _opened(Path(path)) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_photo(path: Path, *, mask: Path | None = None) -> Photo:
+    """Open a picture: first frame, upright, in sRGB, longest side at most ``LONGEST_SIDE``.
+
+    Args:
+        path: the picture.
+        mask: a picture of the same shape as the *upright* photo whose transparency, or else
+            brightness, says where the object is; it is resized to the photo.
+
+    Raises:
+        InputError: not a picture, damaged, too large or small, fully transparent, or a mask of
+            another shape; one sentence with what to do.
+    """
+    rgb, alpha, notes = _decode(Path(path))
+    if alpha is not None and not alpha.any():
+        raise InputError(
+            f"{_name(path)} is fully transparent: expected a picture with something in it"
+        )
+    return Photo(
+        rgb=rgb,
+        alpha=alpha,
+        mask=None if mask is None else _open_mask(Path(mask), rgb.shape[1], rgb.shape[0]),
+        name=Path(path).stem,
+        notes=notes,
+    )
+
+
+def _open_mask(path: Path, width: int, height: int) -> U8:
+    """(height, width) uint8: the mask's transparency if it has any, else its brightness."""
+    from PIL import Image
+
+    rgb, alpha, _ = _decode(path)
+    grey = alpha
+    if grey is None:
+        grey = np.asarray(Image.fromarray(rgb).convert("L"))
+    h, w = grey.shape
+    # Equal shapes up to one pixel of rounding on the smaller picture.
+    if abs(w * height - h * width) > max(width, height, w, h):
+        raise InputError(
+            f"the mask {_name(path)} is {w}x{h} but the upright photo is {width}x{height}: "
+            "expected the same proportions, so make the mask on the photo itself"
+        )
+    if (w, h) == (width, height):
+        return grey
+    return np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _decode(path: Path) -> tuple[U8, U8 | None, tuple[str, ...]]:
+    """(rgb, alpha or None, notes) of a file; every way to fail ends in an InputError."""
+    from img2mesh import pixels
+
+    with _opened(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Pillow: odd metadata is no news to the user
+        image = _identify(file, path)
+        try:
+            notes = _shrink_while_decoding(image)
+            image.load()
+            rgb, alpha, more = pixels.to_srgb(image, longest=LONGEST_SIDE)
+        except InputError:
+            raise
+        except MemoryError as error:
+            raise InputError(
+                f"{_name(path)} does not fit into memory: make it smaller and try again"
+            ) from error
+        # Decoders raise whatever the damaged byte made them stumble over: OSError, SyntaxError,
+        # struct.error, zlib.error, EOFError, ValueError, IndexError, ...
+        except Exception as error:
+            raise InputError(
+                f"{_name(path)} is damaged or cut short ({_cause(error)}): "
+                "save or download it again"
+            ) from error
+    return rgb, alpha, (*notes, *more)
+
+
+def _identify(file: BufferedReader, path: Path) -> Image.Image:
+    """The picture with its header read and its size found acceptable; nothing decoded yet."""
+    from PIL import Image, UnidentifiedImageError
+
+    head = file.read(32)
+    file.seek(0)
+    if not head:
+        raise InputError(f"{_name(path)} is empty (0 bytes): expected {EXPECTED}")
+    formats = list(FORMATS)
+    if head[4:8] == b"ftyp" and head[8:12] in _PRODUCT_OF_HEIF:
+        formats = [_register_heif()]
+    try:
+        image = Image.open(file, formats=formats)
+    except Image.DecompressionBombError as error:
+        raise InputError(
+            f"{_name(path)} has more pixels than the {MAX_PIXELS // 10**6} million allowed: "
+            "make it smaller and try again"
+        ) from error
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"{_name(path)} is not a picture that can be read (or is damaged): expected {EXPECTED}"
+        ) from error
+    except Exception as error:  # a damaged header; see _decode
+        raise InputError(
+            f"{_name(path)} is damaged ({_cause(error)}): save or download it again"
+        ) from error
+    _check_size(image, path)
+    return image
+
+
+def _register_heif() -> str:
+    try:
+        import pillow_heif
+    except ImportError:
+        raise missing_extra("pillow_heif", extra="heic", purpose="opening HEIC pictures") from None
+    pillow_heif.register_heif_opener()
+    return "HEIF"
+
+
+def _check_size(image: Image.Image, path: Path) -> None:
+    width, height = image.size
+    limit = {"JPEG": MAX_PIXELS_JPEG, "MPO": MAX_PIXELS_JPEG, "WEBP": MAX_PIXELS_WEBP}.get(
+        image.format or "", MAX_PIXELS
+    )
+    shown = f"{_name(path)} is {width}x{height} pixels"
+    if width * height > limit:
+        raise InputError(
+            f"{shown}, more than the {limit // 10**6} million allowed: "
+            "make it smaller and try again"
+        )
+    if min(width, height) < SHORTEST_SIDE:
+        raise InputError(
+            f"{shown}, too small to make out an object: expected at least "
+            f"{SHORTEST_SIDE} pixels each way"
+        )
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise InputError(f"{shown}, a strip: crop it around the object and try again")
+
+
+def _shrink_while_decoding(image: Image.Image) -> tuple[str, ...]:
+    """Let JPEG decode at a fraction of its size; say so for any picture that will be reduced."""
+    width, height = image.size
+    longest = max(width, height)
+    if longest <= LONGEST_SIDE:
+        return ()
+    if image.format in ("JPEG", "MPO"):
+        scale = LONGEST_SIDE / longest
+        # Never below the final size: the decoder picks a fraction of 2, 4 or 8.
+        image.draft(None, (max(1, int(width * scale)), max(1, int(height * scale))))
+    return (f"reduced from {width}x{height} to {LONGEST_SIDE} pixels on the longest side",)
+
+
+def _opened(path: Path) -> BufferedReader:
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise InputError(f"{_name(path)} is a folder where a picture file was expected")
+        if not stat.S_ISREG(mode):
+            raise InputError(f"{_name(path)} is not a regular file: expected {EXPECTED}")
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise InputError(
+            f"there is no file {_name(path)} here: check the name and the folder"
+        ) from error
+    except PermissionError as error:
+        raise InputError(
+            f"{_name(path)} may not be read: give yourself permission (chmod +r) or copy it"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{_name(path)} cannot be read: {_cause(error)}") from error
+
+
+def _name(path: Path) -> str:
+    """The path as messages show it: quoted, control characters escaped, Unicode kept."""
+    return repr(str(path))
+
+
+def _cause(error: BaseException) -> str:
+    """The library's words in short, on one line."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())[:120]
