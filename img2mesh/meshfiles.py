@@ -1,0 +1,237 @@
+"""Writing the deliverable: .glb .obj .ply .stl .usdz, all in one frame and scale, all or nothing.
+
+Every file is written beside its target under a temporary name and renamed into place, so that a
+crash or a full disk leaves the old file as it was. GLB itself is in :mod:`img2mesh.glb`, USDZ in
+:mod:`img2mesh.usdz`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from img2mesh.artifacts import F32, TexturedMesh
+from img2mesh.errors import Img2MeshError, InputError
+from img2mesh.glb import clean_name, glb_bytes, load_glb, png_bytes, unit_normals, version
+from img2mesh.usdz import write_usdz
+
+__all__ = ["FORMATS", "glb_bytes", "load_asset", "load_glb", "save_asset", "save_mesh"]
+
+Write = Callable[[Path], object]
+
+
+def save_mesh(asset: TexturedMesh, path: Path) -> Path:
+    """Write the asset in the format its suffix names; an existing file is replaced.
+
+    .obj brings a ``.mtl`` and a ``_texture.png`` beside it, .ply carries vertex colours (the
+    texture sampled), .stl the shape alone.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: unknown suffix; lists the known ones.
+        MissingExtraError: .usdz without its extra.
+        Img2MeshError: the file cannot be written.
+    """
+    path = Path(path)
+    parts = FORMATS.get(path.suffix.lower())
+    if parts is None:
+        raise InputError(
+            f"{path.name!r} does not end in a mesh format img2mesh writes; "
+            f"use one of {', '.join(FORMATS)}"
+        )
+    with contextlib.ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for target, write in parts(asset, path):
+                write(stack.enter_context(replacing(target)))
+        except OSError as cause:
+            raise Img2MeshError(f"{path} cannot be written: {cause.strerror or cause}") from cause
+    return path
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place when the block ends well.
+
+    Leaving the block by an exception removes the temporary file and keeps the old one.
+    """
+    # The suffix stays last because some writers choose the format by it.
+    temporary = path.with_name(f".{zlib.crc32(path.name.encode()):08x}-{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _bytes(data: bytes) -> Write:
+    return lambda path: path.write_bytes(data)
+
+
+def _glb(asset: TexturedMesh, path: Path) -> Iterator[tuple[Path, Write]]:
+    yield path, _bytes(glb_bytes(asset))
+
+
+def _usdz(asset: TexturedMesh, path: Path) -> Iterator[tuple[Path, Write]]:
+    yield path, lambda target: write_usdz(asset, target)
+
+
+def _obj(asset: TexturedMesh, path: Path) -> Iterator[tuple[Path, Write]]:
+    """Positions are sewn, so the surface is closed; uv and normals have their own indices."""
+    # Most readers end a file name at the first space; the checksum keeps such names apart.
+    stem = path.stem
+    if any(c.isspace() for c in stem):
+        stem = "_".join(stem.split()) + f"_{zlib.crc32(path.stem.encode()):08x}"
+    material, texture = f"{stem}.mtl", f"{stem}_texture.png"
+    name = "_".join(clean_name(asset.name).split())
+    joined, uv = asset.joined, asset.uv.astype(np.float64)
+    uv[:, 1] = 1 - uv[:, 1]  # OBJ's origin is the bottom left of the picture
+    corners = np.empty((len(asset.faces), 3, 3), np.int64)
+    corners[..., 0], corners[..., 1] = joined.faces, asset.faces
+    corners[..., 2] = asset.faces
+    lines = [
+        f"# img2mesh {version()}",
+        "# metres, right-handed, +y up, front +z",
+        f"mtllib {material}",
+        f"o {name}",
+        *_rows("v", joined.vertices, "%.9g %.9g %.9g"),  # 9 digits give every float32 back
+        *_rows("vt", uv, "%.9g %.9g"),
+        *_rows("vn", unit_normals(asset.normals), "%.6g %.6g %.6g"),
+        f"usemtl {name}",
+        *_rows("f", corners.reshape(-1, 9) + 1, "%d/%d/%d %d/%d/%d %d/%d/%d"),
+    ]
+    yield path, _bytes(("\n".join(lines) + "\n").encode())
+    yield path.with_name(texture), _bytes(png_bytes(asset.texture))
+    yield (
+        path.with_name(material),
+        _bytes(
+            f"# img2mesh {version()}\nnewmtl {name}\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nd 1\nillum 1\n"
+            f"map_Kd {texture}\n".encode()
+        ),
+    )
+
+
+def _rows(keyword: str, values: NDArray[Any], pattern: str) -> Iterator[str]:
+    return (f"{keyword} {pattern}" % tuple(row) for row in values.tolist())
+
+
+def _ply(asset: TexturedMesh, path: Path) -> Iterator[tuple[Path, Write]]:
+    import trimesh
+
+    joined = asset.joined
+    mesh = trimesh.Trimesh(
+        joined.vertices, joined.faces, vertex_colors=vertex_colours(asset), process=False
+    )
+    yield path, _bytes(cast(bytes, mesh.export(file_type="ply", vertex_normal=True)))
+
+
+def _stl(asset: TexturedMesh, path: Path) -> Iterator[tuple[Path, Write]]:
+    import trimesh
+
+    joined = asset.joined
+    mesh = trimesh.Trimesh(joined.vertices, joined.faces, process=False)
+    yield path, _bytes(cast(bytes, mesh.export(file_type="stl")))
+
+
+#: What each suffix writes. The named file comes first: files are renamed into place last to first.
+FORMATS: dict[str, Callable[[TexturedMesh, Path], Iterator[tuple[Path, Write]]]] = {
+    ".glb": _glb,
+    ".obj": _obj,
+    ".ply": _ply,
+    ".stl": _stl,
+    ".usdz": _usdz,
+}
+
+
+def vertex_colours(asset: TexturedMesh) -> NDArray[np.uint8]:
+    """Texture colour (k, 3) uint8 of each *joined* vertex: the mean over its split copies."""
+    colours = texture_at(asset.texture, asset.uv)
+    count = int(asset.source_vertex.max()) + 1
+    copies = np.maximum(np.bincount(asset.source_vertex, minlength=count), 1)
+    mean = [
+        np.bincount(asset.source_vertex, weights=channel, minlength=count) / copies
+        for channel in colours.T
+    ]
+    return np.rint(np.stack(mean, axis=1)).astype(np.uint8)
+
+
+def texture_at(texture: NDArray[Any], uv: F32) -> F32:
+    """Bilinear texture colours.
+
+    Args:
+        texture: (h, w, c), texel centres at .5.
+        uv: (n, 2), (0, 0) the top left of the picture; clamped at the border.
+
+    Returns:
+        (n, c) float32 in the texture's own range.
+    """
+    height, width = texture.shape[:2]
+    x = np.clip(uv[:, 0] * np.float32(width) - np.float32(0.5), 0, width - 1)
+    y = np.clip(uv[:, 1] * np.float32(height) - np.float32(0.5), 0, height - 1)
+    x0, y0 = x.astype(np.int32), y.astype(np.int32)
+    fx, fy = (x - x0)[:, None], (y - y0)[:, None]
+    right = np.minimum(x0 + 1, width - 1)
+    flat = texture.reshape(height * width, -1)
+    top, bottom = y0 * width, np.minimum(y0 + 1, height - 1) * width
+    a, b = flat[top + x0].astype(np.float32), flat[top + right].astype(np.float32)
+    c, d = flat[bottom + x0].astype(np.float32), flat[bottom + right].astype(np.float32)
+    upper = a + fx * (b - a)
+    result: F32 = upper + fy * (c + fx * (d - c) - upper)
+    return result
+
+
+def save_asset(folder: Path, asset: TexturedMesh) -> None:
+    """Write the asset as a folder that :func:`load_asset` reads back exactly.
+
+    ``asset.glb`` is the deliverable itself; beside it ``coverage.png``, ``asset.npz`` and
+    ``asset.json`` hold what glTF has no place for.
+    """
+    (folder / "asset.glb").write_bytes(glb_bytes(asset))
+    (folder / "coverage.png").write_bytes(png_bytes(asset.coverage))
+    np.savez_compressed(
+        folder / "asset.npz",
+        source_vertex=asset.source_vertex,
+        asset_from_world=asset.asset_from_world,
+    )
+    about = {"name": asset.name, "notes": list(asset.notes)}
+    (folder / "asset.json").write_text(json.dumps(about, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load_asset(folder: Path) -> TexturedMesh:
+    """Read what :func:`save_asset` wrote.
+
+    Raises:
+        OSError, ValueError, InputError: a file is missing or damaged.
+    """
+    from PIL import Image
+
+    mesh = load_glb(folder / "asset.glb")
+    with Image.open(io.BytesIO((folder / "coverage.png").read_bytes())) as image:
+        coverage = np.asarray(image)
+    about = json.loads((folder / "asset.json").read_text(encoding="utf-8"))
+    with np.load(folder / "asset.npz", allow_pickle=False) as rest:
+        return TexturedMesh(
+            mesh.vertices,
+            mesh.faces,
+            mesh.uv,
+            mesh.normals,
+            mesh.texture,
+            coverage,
+            rest["source_vertex"],
+            rest["asset_from_world"],
+            name=about["name"],
+            notes=tuple(about["notes"]),
+        )

@@ -1,0 +1,101 @@
+"""USDZ packages through OpenUSD (extra ``usd``): metres, y up, UsdPreviewSurface."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from img2mesh.artifacts import TexturedMesh
+from img2mesh.errors import Img2MeshError, missing_extra
+from img2mesh.glb import clean_name, png_bytes, unit_normals, version
+
+_ROUGHNESS = 0.9  # as in the GLB
+_DATE = 315_619_200  # 2 January 1980, just after the earliest date that ZIP can hold
+
+
+def write_usdz(asset: TexturedMesh, path: Path) -> None:
+    """Write the asset as one USDZ package.
+
+    Raises:
+        MissingExtraError: OpenUSD is not installed.
+        Img2MeshError: OpenUSD could not write the package.
+    """
+    try:
+        from pxr import Gf, Sdf, Usd, UsdGeom, UsdShade, Vt
+    except ImportError as cause:
+        raise missing_extra("usd-core", extra="usd", purpose="a .usdz file") from cause
+
+    with tempfile.TemporaryDirectory(prefix="img2mesh-usd-") as folder:
+        layer, texture = Path(folder) / "mesh.usdc", Path(folder) / "texture.png"
+        texture.write_bytes(png_bytes(asset.texture))
+        stage = Usd.Stage.CreateNew(str(layer))
+        UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.y)
+        UsdGeom.SetStageMetersPerUnit(stage, 1.0)
+        stage.GetRootLayer().comment = f"img2mesh {version()}"
+        root = UsdGeom.Xform.Define(stage, "/Asset")
+        # Prim names allow little; the real name travels as the display name.
+        root.GetPrim().SetDisplayName(clean_name(asset.name))
+        stage.SetDefaultPrim(root.GetPrim())
+
+        mesh = UsdGeom.Mesh.Define(stage, "/Asset/Mesh")
+        # Positions are sewn and only normals and uv are given per corner, so that the surface is
+        # closed as it stands.
+        joined = asset.joined
+        corners = asset.faces.reshape(-1)
+        mesh.CreatePointsAttr(Vt.Vec3fArray.FromNumpy(joined.vertices))
+        mesh.CreateFaceVertexCountsAttr(
+            Vt.IntArray.FromNumpy(np.full(len(asset.faces), 3, np.int32))
+        )
+        mesh.CreateFaceVertexIndicesAttr(
+            Vt.IntArray.FromNumpy(np.ascontiguousarray(joined.faces.reshape(-1)))
+        )
+        mesh.CreateSubdivisionSchemeAttr(UsdGeom.Tokens.none)
+        low, high = joined.vertices.min(axis=0), joined.vertices.max(axis=0)
+        mesh.CreateExtentAttr([Gf.Vec3f(*map(float, low)), Gf.Vec3f(*map(float, high))])
+        mesh.CreateNormalsAttr(Vt.Vec3fArray.FromNumpy(unit_normals(asset.normals)[corners]))
+        mesh.SetNormalsInterpolation(UsdGeom.Tokens.faceVarying)
+        st = asset.uv[corners].copy()
+        st[:, 1] = 1 - st[:, 1]  # USD's origin is the bottom left of the picture
+        primvar = UsdGeom.PrimvarsAPI(mesh).CreatePrimvar(
+            "st", Sdf.ValueTypeNames.TexCoord2fArray, UsdGeom.Tokens.faceVarying
+        )
+        primvar.Set(Vt.Vec2fArray.FromNumpy(st))
+
+        material = UsdShade.Material.Define(stage, "/Asset/Material")
+        surface = UsdShade.Shader.Define(stage, "/Asset/Material/Surface")
+        surface.CreateIdAttr("UsdPreviewSurface")
+        surface.CreateInput("roughness", Sdf.ValueTypeNames.Float).Set(_ROUGHNESS)
+        surface.CreateInput("metallic", Sdf.ValueTypeNames.Float).Set(0.0)
+        reader = UsdShade.Shader.Define(stage, "/Asset/Material/Coordinates")
+        reader.CreateIdAttr("UsdPrimvarReader_float2")
+        reader.CreateInput("varname", Sdf.ValueTypeNames.String).Set("st")
+        sampler = UsdShade.Shader.Define(stage, "/Asset/Material/Texture")
+        sampler.CreateIdAttr("UsdUVTexture")
+        sampler.CreateInput("file", Sdf.ValueTypeNames.Asset).Set("./texture.png")
+        sampler.CreateInput("sourceColorSpace", Sdf.ValueTypeNames.Token).Set("sRGB")
+        for wrap in ("wrapS", "wrapT"):
+            sampler.CreateInput(wrap, Sdf.ValueTypeNames.Token).Set("clamp")
+        sampler.CreateInput("st", Sdf.ValueTypeNames.Float2).ConnectToSource(
+            reader.CreateOutput("result", Sdf.ValueTypeNames.Float2)
+        )
+        surface.CreateInput("diffuseColor", Sdf.ValueTypeNames.Color3f).ConnectToSource(
+            sampler.CreateOutput("rgb", Sdf.ValueTypeNames.Float3)
+        )
+        material.CreateSurfaceOutput().ConnectToSource(
+            surface.CreateOutput("surface", Sdf.ValueTypeNames.Token)
+        )
+        UsdShade.MaterialBindingAPI.Apply(mesh.GetPrim()).Bind(material)
+        stage.GetRootLayer().Save()
+        del stage
+
+        writer = Sdf.ZipFileWriter.CreateNew(str(path))
+        for file in (layer, texture):  # the package records their dates: equal assets, equal bytes
+            os.utime(file, (_DATE, _DATE))
+        with writer:  # the layer must come first, uncompressed and aligned: the writer does both
+            writer.AddFile(str(layer), "mesh.usdc")
+            writer.AddFile(str(texture), "texture.png")
+    if not path.exists():
+        raise Img2MeshError(f"{path} could not be written as USDZ: check the folder and disk space")
