@@ -1,0 +1,183 @@
+"""Six views on one sheet, and views without alpha: tiling, and matting against a plain backdrop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from img2mesh.artifacts import F32
+from img2mesh.errors import InputError
+
+ROWS, COLUMNS = 3, 2
+
+#: Colour distances below are in 8-bit levels, the largest of the three channels' differences.
+_EXACT_TOLERANCE = 0.5  # a rendered backdrop is one single value
+_NOISY_TOLERANCE = (8.0, 28.0)  # networks' and JPEG's backdrops: bounds on 4 + 5 sigma
+_BORDER_SHARE = 0.6  # of the border pixels must show the backdrop; the object may touch the rest
+_RIM = (1.5, 2.5)  # pixels inside the outline that may be mixed: antialiased, or also blurred
+_TELLING = 12.0  # the object's colour must differ this much from the backdrop to measure alpha
+
+
+def tile(tiles: NDArray[Any]) -> NDArray[Any]:
+    """Six pictures (6, h, w, c) to one sheet (3 h, 2 w, c), row by row."""
+    count, height, width, channels = tiles.shape
+    if count != ROWS * COLUMNS:
+        raise InputError(f"a sheet holds {ROWS * COLUMNS} views, got {count}")
+    grid = tiles.reshape(ROWS, COLUMNS, height, width, channels)
+    return grid.transpose(0, 2, 1, 3, 4).reshape(ROWS * height, COLUMNS * width, channels)
+
+
+def untile(sheet: NDArray[Any]) -> NDArray[Any]:
+    """One sheet (3 s, 2 s, c) to six square pictures (6, s, s, c), row by row.
+
+    Raises:
+        InputError: the sheet is not three rows of two squares.
+    """
+    height, width, channels = sheet.shape
+    if width % COLUMNS or height % ROWS or width // COLUMNS != height // ROWS:
+        raise InputError(
+            f"a six-view sheet has 3 rows of 2 square views, such as 640x960 pixels; "
+            f"this picture has {width}x{height}"
+        )
+    size = width // COLUMNS
+    grid = sheet.reshape(ROWS, size, COLUMNS, size, channels)
+    return grid.transpose(0, 2, 1, 3, 4).reshape(ROWS * COLUMNS, size, size, channels)
+
+
+def matte(rgb: F32, *, lossy: bool = False) -> tuple[F32, F32]:
+    """Separate an object from a plain backdrop.
+
+    The backdrop's colour is the median of the picture's border. Whatever has that colour *and*
+    is connected to the border is backdrop, so that parts of the object which happen to share the
+    colour stay. Holes seen through the object (a mug's handle) are backdrop too if they have the
+    backdrop's colour all over, with no shading: a surface is hardly ever so flat. This is not done
+    on a clipped (white or black) backdrop, where highlights and shadows are just as flat.
+
+    In the rim, alpha solves the compositing equation ``I = a F + (1 - a) B`` in the least-squares
+    sense, F being the colour just inside, and the colour becomes F.
+
+    Args:
+        rgb: (h, w, 3) in [0, 1], opaque.
+        lossy: the file was JPEG or WebP; its backdrop rings around the object.
+
+    Returns:
+        The object's colour (h, w, 3), continued outwards, and alpha (h, w).
+
+    Raises:
+        InputError: the border has no common colour.
+    """
+    from scipy import ndimage
+
+    levels = rgb.astype(np.float64) * 255
+    border = np.concatenate([levels[0], levels[-1], levels[1:-1, 0], levels[1:-1, -1]])
+    backdrop = np.median(border, axis=0)
+    spread = np.abs(border - backdrop).max(axis=1)
+    noise = 1.4826 * float(np.median(spread))
+    exact = not lossy and float(np.quantile(spread, 0.5)) == 0.0
+    low, high = _NOISY_TOLERANCE
+    tolerance = _EXACT_TOLERANCE if exact else float(np.clip(4 + 5 * noise, low, high))
+    if (spread <= tolerance).mean() < _BORDER_SHARE:
+        raise InputError(
+            "the picture has neither transparency nor a plain background: give RGBA pictures, "
+            "or views on one uniform colour"
+        )
+
+    distance = np.abs(levels - backdrop).max(axis=2)
+    outside = _reached_from_border(distance <= tolerance)
+    clipped = bool((backdrop > 252).all() or (backdrop < 3).all())
+    if not clipped:
+        outside |= _flat_holes(levels, distance, ~outside, backdrop, tolerance, exact)
+    if not exact:
+        outside |= _specks(~outside)
+    if outside.all():
+        return rgb.copy(), np.zeros(rgb.shape[:2], np.float32)
+
+    inset = ndimage.distance_transform_edt(~outside) if outside.any() else np.inf
+    rim = ~outside & (inset < (_RIM[0] if exact else _RIM[1]))
+    # Thin parts have no inside; there the pixel that differs most from the backdrop is the purest.
+    purest = distance >= ndimage.maximum_filter(np.where(outside, 0, distance), size=3)
+    core = ~outside & (~rim | purest)
+    foreground = _nearest(levels, core)
+    mixed, full = levels - backdrop, foreground - backdrop
+    share = (mixed * full).sum(axis=2) / np.maximum((full * full).sum(axis=2), 1e-9)
+    telling = np.abs(full).max(axis=2) > max(_TELLING, 2 * tolerance)
+    soft = np.where(telling, np.clip(share, 0, 1), 1.0)
+    alpha = np.where(outside, 0.0, np.where(rim & ~core, soft, 1.0)).astype(np.float32)
+    colour = np.where((rim | outside)[..., None], foreground, levels) / 255
+    return np.clip(colour, 0, 1).astype(np.float32), alpha
+
+
+def spread_colour(rgb: F32, alpha: F32) -> F32:
+    """Continue the object's colour outwards, so that blurs and look-ups never mix the backdrop in.
+
+    Every pixel with alpha 0 takes the colour of the nearest pixel with alpha; (h, w, 3) float32.
+    """
+    covered = alpha > 0
+    if covered.all() or not covered.any():
+        return rgb.copy()
+    return np.where(covered[..., None], rgb, _nearest(rgb, covered)).astype(np.float32)
+
+
+def _nearest(values: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
+    """Each pixel's value from the nearest known pixel."""
+    from scipy import ndimage
+
+    index = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+    return values[tuple(index)]
+
+
+def _reached_from_border(like: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    from scipy import ndimage
+
+    labels, count = ndimage.label(like)
+    reached = np.zeros(count + 1, bool)
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        reached[edge] = True
+    reached[0] = False
+    return reached[labels]
+
+
+def _flat_holes(
+    levels: NDArray[np.float64],
+    distance: NDArray[np.float64],
+    body: NDArray[np.bool_],
+    backdrop: NDArray[np.float64],
+    tolerance: float,
+    exact: bool,
+) -> NDArray[np.bool_]:
+    """Enclosed regions that show the backdrop: its colour all over, and a clear edge around.
+
+    A band of the body whose shading just passes through the backdrop's colour has no such edge.
+    """
+    from scipy import ndimage
+
+    labels, count = ndimage.label(body & (distance <= tolerance))
+    if not count:
+        return np.zeros(body.shape, bool)
+    names = np.arange(1, count + 1)
+    area = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    off = np.zeros(count)
+    for channel in range(3):
+        mean = ndimage.mean(levels[..., channel], labels, names)
+        off = np.maximum(off, np.abs(mean - backdrop[channel]))
+    around = ndimage.grey_dilation(labels, size=(3, 3)) * (labels == 0)
+    contrast = ndimage.median(distance, around, names)
+    # An exact backdrop shows holes of any size; a noisy one only those with enough pixels to tell.
+    hole = (off <= 0.25 * tolerance) & (area >= (4 if exact else 24))
+    hole &= contrast > 2 * _TELLING
+    return np.concatenate([[False], hole])[labels]
+
+
+def _specks(body: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Connected pieces of the body below 0.1 % of the largest: noise of the backdrop."""
+    from scipy import ndimage
+
+    labels, count = ndimage.label(body, structure=np.ones((3, 3)))
+    if count < 2:
+        return np.zeros(body.shape, bool)
+    area = np.bincount(labels.ravel())
+    small = area < max(3.0, 1e-3 * area[1:].max())
+    small[0] = False
+    return small[labels]

@@ -1,0 +1,374 @@
+"""Posed views from files: a six-view sheet, or a folder with a camera file.
+
+The cameras' own world is kept: nothing is centred, turned or scaled here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from img2mesh.artifacts import F32, Provenance, View, ViewSet
+from img2mesh.camerafiles import Record, read_records
+from img2mesh.cameras import RIGS, Camera
+from img2mesh.cameras import rig as rig_named
+from img2mesh.errors import InputError
+from img2mesh.sheets import matte, spread_colour, untile
+
+_FEWEST_VIEWS = 3
+_SMALLEST_TILE = 32
+_MOST_PIXELS = 64_000_000
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A decoded picture: rgb (h, w, 3), alpha (h, w) or None, both float32 in [0, 1]."""
+
+    rgb: F32
+    alpha: F32 | None
+    lossy: bool
+
+
+def open_views(
+    path: Path,
+    *,
+    rig: str | None = None,
+    group: str | None = None,
+    normals: Path | None = None,
+    use_input: bool = False,
+) -> ViewSet:
+    """Open posed views of one object.
+
+    Args:
+        path: a picture with 3 rows of 2 square views, a folder with ``transforms.json``
+            (nerfstudio / Instant-NGP form) or ``cameras.json``, or one of these two files.
+        rig: names the cameras of a sheet; not used for a folder.
+        group: which list of a ``cameras.json`` to take; needed where there are several.
+        normals: a 3x2 sheet of camera-space normals of the same views, (n + 1) / 2 as RGB, x right,
+            y up, z towards the camera, grey where there is no surface.
+        use_input: attach the one record of the group ``input`` of a ``cameras.json`` as the photo.
+
+    Returns:
+        The views with straight alpha, colour continued past the outline, depth (NaN = nothing) and
+        world-space normals where the files name them.
+
+    Raises:
+        InputError: says what is wrong with which file.
+    """
+    path = Path(path)
+    if path.is_file() and path.suffix.lower() != ".json":
+        views = _open_sheet(path, rig)
+    elif path.exists():
+        views = _open_folder(path, group, use_input)
+    else:
+        raise InputError(f"{path} does not exist: give a six-view sheet or a folder of views")
+    if normals is None:
+        return views
+    return _with_normals(views, Path(normals))
+
+
+def digest_of(
+    path: Path, rig: str | None = None, group: str | None = None, *, use_input: bool = False
+) -> str:
+    """sha256 (hex) over every file that :func:`open_views` would read, in order of their names.
+
+    Raises:
+        InputError: a file is missing or the camera file cannot be read.
+    """
+    path = Path(path)
+    if path.is_file() and path.suffix.lower() != ".json":
+        files = [path]
+    else:
+        records, source = _folder_records(path, group, use_input)
+        named = {f for r in records for f in (r.file, r.mask, r.depth, r.normal) if f is not None}
+        files = [source, *sorted(named)]
+    digest = hashlib.sha256(f"rig={rig} group={group} input={use_input}\n".encode())
+    for file in files:
+        try:
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
+        except OSError as cause:
+            raise InputError(f"{file} cannot be read: {cause.strerror or cause}") from cause
+        digest.update(f"{file.name} {content}\n".encode())
+    return digest.hexdigest()
+
+
+# ------------------------------------------------------------------------------------------ sheets
+
+
+def _open_sheet(path: Path, rig: str | None) -> ViewSet:
+    if rig is None:
+        raise InputError(
+            f"{path.name} is a picture without cameras: name the cameras of its six views with "
+            f"--rig {'|'.join(RIGS)}, or give a folder with transforms.json or cameras.json"
+        )
+    known = rig_named(rig)
+    picture = _read_picture(path)
+    try:
+        tiles = untile(picture.rgb)
+        alphas = None if picture.alpha is None else untile(picture.alpha[..., None])[..., 0]
+    except InputError as cause:
+        raise InputError(f"{path.name}: {cause}") from cause
+    size = tiles.shape[1]
+    if size < _SMALLEST_TILE:
+        raise InputError(
+            f"{path.name} has views of {size}x{size} pixels; at least "
+            f"{_SMALLEST_TILE}x{_SMALLEST_TILE} are needed (a sheet is usually 640x960)"
+        )
+    names = [f"{path.name}, view {i + 1}" for i in range(len(tiles))]
+    cut = [
+        _separate(_Picture(t, None if alphas is None else alphas[i], picture.lossy), names[i])
+        for i, t in enumerate(tiles)
+    ]
+    return _assemble(cut, known.cameras(size), names)
+
+
+def _with_normals(views: ViewSet, path: Path) -> ViewSet:
+    from dataclasses import replace
+
+    picture = _read_picture(path)
+    tiles = untile(picture.rgb)
+    if tiles.shape != views.rgb.shape:
+        raise InputError(
+            f"{path.name} holds {len(tiles)} normal pictures of {tiles.shape[2]}x{tiles.shape[1]} "
+            f"pixels, but there are {len(views)} views of "
+            f"{views.rgb.shape[2]}x{views.rgb.shape[1]}"
+        )
+    decoded = [_world_normals(t, c) for t, c in zip(tiles, views.cameras, strict=True)]
+    return replace(views, normals=np.stack(decoded))
+
+
+# ----------------------------------------------------------------------------------------- folders
+
+
+def _folder_records(
+    path: Path, group: str | None, use_input: bool
+) -> tuple[tuple[Record, ...], Path]:
+    records, source = read_records(path, group)
+    if use_input:
+        records = (*records, *read_records(path, "input")[0][:1])
+    return records, source
+
+
+def _open_folder(path: Path, group: str | None, use_input: bool) -> ViewSet:
+    records, source = _folder_records(path, group, use_input)
+    photo_record = records[-1] if use_input else None
+    records = records[:-1] if use_input else records
+    if len(records) < _FEWEST_VIEWS:
+        raise InputError(
+            f"{source.name} lists {len(records)} views; a reconstruction needs at least "
+            f"{_FEWEST_VIEWS}"
+        )
+    first = None
+    cut, cameras, depths, normals = [], [], [], []
+    for record in records:
+        rgb, alpha, camera = _load_record(record)
+        first = first or (record.name, rgb.shape)
+        if rgb.shape != first[1]:
+            raise InputError(
+                f"{record.name} has {rgb.shape[1]}x{rgb.shape[0]} pixels but {first[0]} has "
+                f"{first[1][1]}x{first[1][0]}: all views must have one size"
+            )
+        cut.append((rgb, alpha))
+        cameras.append(camera)
+        depths.append(_load_depth(record, camera))
+        normals.append(_load_normal(record, camera))
+    views = _assemble(cut, tuple(cameras), [r.name for r in records])
+    photo = None
+    if photo_record is not None:
+        rgb, alpha, camera = _load_record(photo_record)
+        photo = View(rgb, alpha, camera)
+    return ViewSet(
+        views.rgb,
+        views.alpha,
+        views.cameras,
+        depth=_stack_known(depths, views.alpha.shape, np.nan),
+        normals=_stack_known(normals, views.rgb.shape, 0.0),
+        photo=photo,
+        provenance=views.provenance,
+    )
+
+
+def _load_record(record: Record) -> tuple[F32, F32, Camera]:
+    picture = _read_picture(record.file)
+    if picture.alpha is None and record.mask is not None:
+        mask = _read_picture(record.mask).rgb.mean(axis=2, dtype=np.float32)
+        if mask.shape != picture.rgb.shape[:2]:
+            raise InputError(f"{record.mask.name} and {record.name} differ in size")
+        picture = _Picture(picture.rgb, mask, picture.lossy)
+    height, width = picture.rgb.shape[:2]
+    camera = record.camera(width, height)
+    rgb, alpha = _separate(picture, record.name)
+    return rgb, alpha, camera
+
+
+def _load_depth(record: Record, camera: Camera) -> F32 | None:
+    if record.depth is None:
+        return None
+    stored = _read_array(record.depth, "a depth picture")
+    if stored.ndim != 2 or stored.shape != (camera.height, camera.width):
+        raise InputError(
+            f"{record.depth.name} must be a 16-bit grey picture of {camera.width}x{camera.height} "
+            f"pixels like its view, got an array of shape {stored.shape}"
+        )
+    depth = stored.astype(np.float32) / np.float32(record.depth_scale)
+    return np.where(stored > 0, depth, np.nan).astype(np.float32)
+
+
+def _load_normal(record: Record, camera: Camera) -> F32 | None:
+    if record.normal is None:
+        return None
+    rgb = _read_picture(record.normal).rgb
+    if rgb.shape[:2] != (camera.height, camera.width):
+        raise InputError(
+            f"{record.normal.name} has {rgb.shape[1]}x{rgb.shape[0]} pixels, its view "
+            f"{camera.width}x{camera.height}"
+        )
+    return _world_normals(rgb, camera)
+
+
+def _world_normals(rgb: F32, camera: Camera) -> F32:
+    """Camera-space normals as colours, (n + 1) / 2, to unit world-space normals; grey becomes 0."""
+    local = rgb.astype(np.float64) * 2 - 1
+    length = np.linalg.norm(local, axis=2, keepdims=True)
+    # Grey is length 0, a normal 1; blends of both along the outline have no direction to trust.
+    unit = np.where(length > 0.8, local / np.maximum(length, 1e-9), 0)
+    return (unit @ camera.world_from_camera[:3, :3].T).astype(np.float32)
+
+
+def _stack_known(arrays: list[F32 | None], shape: tuple[int, ...], missing: float) -> F32 | None:
+    """Stack per-view arrays; views without one get ``missing``; None if no view has one."""
+    if all(a is None for a in arrays):
+        return None
+    empty = np.full(shape[1:], missing, np.float32)
+    return np.stack([empty if a is None else a for a in arrays])
+
+
+# -------------------------------------------------------------------------------- shared by both
+
+
+def _separate(picture: _Picture, name: str) -> tuple[F32, F32]:
+    """The object's colour and alpha of one view, whether or not the file has transparency."""
+    rgb, alpha = picture.rgb, picture.alpha
+    if alpha is None:
+        try:
+            rgb, alpha = matte(rgb, lossy=picture.lossy)
+        except InputError as cause:
+            raise InputError(f"{name}: {cause}") from cause
+    if not (alpha > 0.5).any():
+        raise InputError(f"{name} shows no object: its mask is empty")
+    return spread_colour(rgb, alpha), alpha
+
+
+def _assemble(cut: list[tuple[F32, F32]], cameras: tuple[Camera, ...], names: list[str]) -> ViewSet:
+    alpha = np.stack([a for _, a in cut])
+    _check_agreement(alpha, cameras, names)
+    notes = _up_note(cameras)
+    provenance = Provenance(generator="given", exact=True, notes=notes)
+    return ViewSet(np.stack([c for c, _ in cut]), alpha, cameras, provenance=provenance)
+
+
+def _check_agreement(alpha: F32, cameras: tuple[Camera, ...], names: list[str]) -> None:
+    """Do the cameras look at one common object where the masks show it?
+
+    The point nearest to all rays through the masks' centres must lie in front of every camera and
+    project near its mask: within the mask's bounding box grown by its own size on each side.
+
+    Raises:
+        InputError: names the view that disagrees most.
+    """
+    origins, rays, boxes = [], [], []
+    for mask, camera in zip(alpha > 0.5, cameras, strict=True):
+        rows, columns = np.nonzero(mask)
+        u, v = columns.mean() + 0.5, rows.mean() + 0.5
+        local = np.array([(u - camera.cx) / camera.fx, (camera.cy - v) / camera.fy, -1.0])
+        ray = camera.world_from_camera[:3, :3] @ local
+        origins.append(camera.origin)
+        rays.append(ray / np.linalg.norm(ray))
+        low = np.array([columns.min(), rows.min()], float)
+        high = np.array([columns.max() + 1, rows.max() + 1], float)
+        boxes.append((low - (high - low), high + (high - low)))
+    # Least squares for the point x: sum of (I - r r^T) (x - origin) = 0.
+    across = np.eye(3) - np.einsum("vi,vj->vij", rays, rays)
+    system = across.sum(axis=0)
+    if np.linalg.eigvalsh(system)[0] < 1e-3 * len(cameras):
+        raise InputError(
+            "all cameras look in the same direction, which shows one side only: "
+            "views from around the object are needed"
+        )
+    centre = np.linalg.solve(system, np.einsum("vij,vj->i", across, origins))
+    worst, worst_by = "", 0.0
+    for name, camera, (low, high) in zip(names, cameras, boxes, strict=True):
+        pixel, depth = camera.project(centre)
+        off = 1e6 if depth <= 0 else float(np.maximum(low - pixel, pixel - high).max())
+        if off > worst_by:
+            worst, worst_by = name, off
+    if worst:
+        raise InputError(
+            f"the cameras and pictures do not fit together: {worst} does not show the object where "
+            "the other views see it; matrices must be OpenGL camera-to-world (looking along -z)"
+        )
+
+
+def _up_note(cameras: tuple[Camera, ...]) -> tuple[str, ...]:
+    """A hint when the pictures' own up is not +y of the world (z up is Blender's habit)."""
+    up = np.mean([c.world_from_camera[:3, 1] for c in cameras], axis=0)
+    axis = int(np.abs(up).argmax())
+    if axis == 1 and up[1] > 0:
+        return ()
+    sign = "+" if up[axis] > 0 else "-"
+    return (
+        f"the cameras' up is {sign}{'xyz'[axis]}, not +y: the asset keeps their world and may lie "
+        "on its side",
+    )
+
+
+# --------------------------------------------------------------------------------- reading pictures
+
+
+def _open_image(path: Path) -> Any:
+    from PIL import Image, UnidentifiedImageError
+
+    if not path.is_file():
+        raise InputError(f"{path} is missing, or not a file")
+    try:
+        image = Image.open(path)
+        width, height = image.size
+        if width * height > _MOST_PIXELS:
+            raise InputError(
+                f"{path.name} has {width}x{height} pixels; at most "
+                f"{_MOST_PIXELS // 1_000_000} million are accepted: scale it down"
+            )
+        image.load()
+    except UnidentifiedImageError as cause:
+        raise InputError(f"{path.name} is not a picture that can be read") from cause
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as cause:
+        raise InputError(f"{path.name} is damaged or cut short: {cause}") from cause
+    return image
+
+
+def _read_array(path: Path, what: str) -> Any:
+    """A picture's stored numbers, unconverted (16-bit grey stays 16-bit)."""
+    image = _open_image(path)
+    if image.mode not in ("I", "I;16", "I;16B", "L"):
+        raise InputError(f"{path.name} must be {what} (16-bit grey PNG), got mode {image.mode}")
+    return np.asarray(image)
+
+
+def _read_picture(path: Path) -> _Picture:
+    """Any picture as floats; an alpha channel that is opaque everywhere counts as none."""
+    image = _open_image(path)
+    lossy = image.format in ("JPEG", "WEBP", "MPO")
+    if image.mode.startswith("I"):  # 16-bit grey: PIL would clip, not scale
+        grey = np.asarray(image).astype(np.float32) / 65535
+        return _Picture(np.repeat(grey[..., None], 3, axis=2), None, lossy)
+    transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+    if not transparent:
+        rgb = np.asarray(image.convert("RGB"), np.float32) / np.float32(255)
+        return _Picture(rgb, None, lossy)
+    rgba = np.asarray(image.convert("RGBA"), np.float32) / np.float32(255)
+    alpha = np.ascontiguousarray(rgba[..., 3])
+    return _Picture(np.ascontiguousarray(rgba[..., :3]), None if alpha.min() == 1 else alpha, lossy)
