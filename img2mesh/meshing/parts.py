@@ -1,0 +1,112 @@
+"""One body out of what marching cubes finds: noise dropped, broken parts joined."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from img2mesh.artifacts import F32, I32
+from img2mesh.errors import Img2MeshError
+from img2mesh.meshing.isosurface import marching_cubes
+from img2mesh.meshing.topology import compact, components
+
+#: A part this near (share of the grid's diagonal) to the body is taken for a piece of it that
+#: lost its thin connection, and joined by a rod; farther away it is dropped.
+_NEAR = 0.05
+
+#: Radius of such a rod, in voxels: the thinnest that survives smoothing.
+_ROD = 1.2
+
+_MOST_RODS = 12
+
+
+def single_surface(sdf: F32, *, min_component: float) -> tuple[F32, I32, tuple[str, ...]]:
+    """The largest body of the zero level, with nearby broken-off parts joined to it.
+
+    Args:
+        sdf: (nx, ny, nz) signed distance in voxels, negative inside, positive on the boundary.
+        min_component: parts below this share of the largest volume are noise.
+
+    Returns:
+        vertices: (n, 3) grid coordinates.
+        faces: (m, 3), one component. Cavities inside the body are filled.
+        notes: what was dropped or joined.
+
+    Raises:
+        Img2MeshError: nothing is inside.
+    """
+    joined = 0
+    while True:
+        vertices, faces = marching_cubes(sdf)
+        number = components(faces)
+        volumes = _volumes(vertices, faces, number)
+        body = int(np.argmax(volumes))
+        if volumes[body] <= 0:
+            raise Img2MeshError("the radiance field holds no closed surface: it is inside out")
+        large = [k for k in np.argsort(-volumes, kind="stable") if k != body
+                 and volumes[k] >= min_component * volumes[body]]
+        rod = _rod_to_nearest(vertices, faces, number, body, large)
+        reach = _NEAR * float(np.linalg.norm(sdf.shape))
+        if rod is None or rod[2] > reach or joined == _MOST_RODS:
+            break
+        sdf = _with_rod(sdf, rod[0], rod[1])
+        joined += 1
+    notes = []
+    if joined:
+        notes.append(f"{joined} broken-off part{'s were' if joined > 1 else ' was'} joined to "
+                     "the body by a thin rod")
+    if large:
+        notes.append(f"{len(large)} separate larger part{'s' if len(large) > 1 else ''} "
+                     "dropped: one connected body is made, and the largest was kept")
+    small = int(((volumes > 0) & (volumes < min_component * volumes[body])).sum())
+    if small:
+        notes.append(f"{small} small loose part{'s' if small > 1 else ''} dropped")
+    vertices, faces = compact(vertices, faces[number == body])
+    return vertices, faces, tuple(notes)
+
+
+def _volumes(vertices: F32, faces: I32, number: np.ndarray) -> np.ndarray:
+    """Signed volume of every component; a cavity's is negative."""
+    a, b, c = (vertices[faces[:, k]].astype(np.float64) for k in range(3))
+    return np.bincount(number, weights=np.einsum("ij,ij->i", a, np.cross(b, c)) / 6)
+
+
+def _rod_to_nearest(
+    vertices: F32, faces: I32, number: np.ndarray, body: int, parts: list[int]
+) -> tuple[F32, F32, float] | None:
+    """Both ends and the length of the shortest rod from the body to any of the parts."""
+    from scipy.spatial import cKDTree
+
+    if not parts:
+        return None
+    tree_points = vertices[np.unique(faces[number == body])]
+    tree = cKDTree(tree_points)
+    best: tuple[F32, F32, float] | None = None
+    for part in parts:
+        points = vertices[np.unique(faces[number == part])]
+        distance, index = tree.query(points)
+        nearest = int(np.argmin(distance))
+        if best is None or distance[nearest] < best[2]:
+            best = (points[nearest], tree_points[index[nearest]], float(distance[nearest]))
+    return best
+
+
+def _with_rod(sdf: F32, start: F32, end: F32) -> F32:
+    """Union of a grid with a capsule between two grid points, ends sunk in by a radius."""
+    axis = (end - start).astype(np.float64)
+    length = float(np.linalg.norm(axis))
+    axis = axis / length if length > 1e-9 else np.array([1.0, 0.0, 0.0])
+    a, b = start - _ROD * axis, end + _ROD * axis
+    low = np.maximum(np.floor(np.minimum(a, b) - 2 * _ROD).astype(int), 1)
+    high = np.minimum(
+        np.ceil(np.maximum(a, b) + 2 * _ROD).astype(int) + 1, np.array(sdf.shape) - 1
+    )
+    block = tuple(slice(lo, hi) for lo, hi in zip(low, high, strict=True))
+    grid = np.stack(np.meshgrid(*[np.arange(lo, hi) for lo, hi in zip(low, high, strict=True)],
+                                indexing="ij"), axis=-1)
+    along = np.clip((grid - a) @ axis, 0, np.linalg.norm(b - a))
+    rod = np.linalg.norm(grid - a - along[..., None] * axis, axis=-1) - _ROD
+    out = sdf.copy()
+    out[block] = np.minimum(out[block], rod).astype(np.float32)
+    near = np.abs(out[block]) < 0.01
+    out[block][near] = np.where(out[block][near] < 0, -0.01, 0.01)
+    return out
