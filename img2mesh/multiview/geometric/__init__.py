@@ -1,0 +1,78 @@
+"""The embedded generator: one closed body guessed from the outline, drawn at six exact poses.
+
+No network and no weights: the sides the photo does not show are a guess, and the provenance of
+the views says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from img2mesh.artifacts import Cutout, ViewSet
+
+#: The rig it draws.
+RIG = "zero123plus-v1.1"
+
+
+def generate(
+    cutout: Cutout,
+    *,
+    body: str = "auto",
+    tile: int = 320,
+    seed: int = 42,
+    progress: Callable[[float], None] | None = None,
+) -> ViewSet:
+    """Draw six views of a body guessed from the outline of one picture.
+
+    Args:
+        cutout: the object alone.
+        body: ``auto`` picks by the outline; ``lathe``, ``box`` or ``inflation`` insist on one.
+        tile: side of the square views in pixels.
+        seed: unused, accepted because every generator has one; the prior draws no random numbers.
+        progress: called with the fraction done.
+
+    Returns:
+        Six views with depth and normals, in a world where the body is centred on its bounding box
+        and fills the unit sphere; the cutout itself is the ``photo``, with the assumed camera.
+
+    Raises:
+        InputError: unknown ``body``, a body that does not fit the outline, or ``tile`` < 1.
+    """
+    import numpy as np
+
+    from img2mesh.artifacts import Provenance, View
+    from img2mesh.cameras import rig
+    from img2mesh.errors import InputError
+    from img2mesh.multiview.geometric.choose import make_body
+    from img2mesh.multiview.geometric.draw import Canvas
+
+    if tile < 1:
+        raise InputError(f"a view needs at least one pixel, got tile = {tile}")
+    report = progress or (lambda _: None)
+    made = make_body(cutout, body=body)
+    report(0.4)
+    canvas = Canvas(made)
+    cameras = rig(RIG).cameras(tile)
+    drawn = []
+    for index, camera in enumerate(cameras):
+        drawn.append(canvas.draw(camera))
+        report(0.4 + 0.6 * (index + 1) / len(cameras))
+    rgb, alpha, depth, normals = (np.stack(pictures) for pictures in zip(*drawn, strict=True))
+    return ViewSet(
+        rgb,
+        alpha,
+        cameras,
+        depth=depth,
+        normals=normals,
+        photo=View(cutout.rgb, cutout.alpha, canvas.photo_camera),
+        provenance=Provenance(
+            generator="geometric",
+            learned_weights=False,
+            exact=True,
+            notes=(
+                f"geometric prior ({made.kind}), no learned weights: "
+                "unseen sides are a guess from the outline",
+                *made.notes,
+            ),
+        ),
+    )

@@ -1,0 +1,76 @@
+"""Step caching: reuse the deep levels of a U-Net between neighbouring steps.
+
+DeepCache (Ma et al. 2024, arXiv 2312.00858): features that reach the last up block from below
+change slowly from step to step, while the finest level must be recomputed. A quality/speed knob,
+never on by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+
+class DeepCache:
+    """Remembers what entered the last up block, by pass (``write``, ``read``).
+
+    Args:
+        unet: a stock ``UNet2DConditionModel`` with at least two levels.
+    """
+
+    def __init__(self, unet: Any) -> None:
+        self.unet = unet
+        self._deep: dict[str, torch.Tensor] = {}
+
+    @contextmanager
+    def recording(self, which: str) -> Iterator[None]:
+        """Remember the deep features of the enclosed full pass."""
+
+        def keep(_: Any, __: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            self._deep[which] = kwargs["hidden_states"]
+
+        hook = self.unet.up_blocks[-1].register_forward_pre_hook(keep, with_kwargs=True)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    def shallow(
+        self,
+        which: str,
+        sample: torch.Tensor,
+        timestep: torch.Tensor,
+        context: torch.Tensor,
+        residuals: tuple[Any, Any],
+    ) -> torch.Tensor:
+        """One pass through the finest level only, with the remembered deep features.
+
+        Args:
+            which: whose deep features: ``write`` or ``read``.
+            sample, timestep, context: as for the U-Net.
+            residuals: ControlNet residuals; those of the finest level are added.
+        """
+        unet = self.unet
+        embedding = unet.time_embedding(unet.get_time_embed(sample=sample, timestep=timestep))
+        hidden = unet.conv_in(sample)
+        skips = [hidden]
+        down, up = unet.down_blocks[0], unet.up_blocks[-1]
+        attentions = getattr(down, "attentions", None) or [None] * len(down.resnets)
+        for resnet, attention in zip(down.resnets, attentions, strict=True):
+            hidden = resnet(hidden, embedding)
+            if attention is not None:
+                hidden = attention(hidden, encoder_hidden_states=context, return_dict=False)[0]
+            skips.append(hidden)
+        if residuals[0] is not None:
+            skips = [s + r for s, r in zip(skips, residuals[0], strict=False)]
+        arguments = {"encoder_hidden_states": context} if hasattr(up, "attentions") else {}
+        hidden = up(
+            hidden_states=self._deep[which],
+            temb=embedding,
+            res_hidden_states_tuple=tuple(skips),
+            **arguments,
+        )
+        return unet.conv_out(unet.conv_act(unet.conv_norm_out(hidden)))
