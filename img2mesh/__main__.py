@@ -1,0 +1,5 @@
+"""``python -m img2mesh``."""
+
+from img2mesh.cli import main
+
+main()

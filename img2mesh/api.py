@@ -1,0 +1,56 @@
+"""The Python front door: one call from photo to textured mesh, with the cache."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+from img2mesh import job, settings
+from img2mesh.artifacts import TexturedMesh
+from img2mesh.pipeline import PIPELINE
+
+
+def load_settings(
+    preset: str = "default", *, assignments: tuple[str, ...] = ()
+) -> settings.Settings:
+    """A preset's settings by stage, with ``stage.setting=value`` texts on top.
+
+    Raises:
+        InputError: unknown preset, stage or setting, or a value of the wrong type.
+    """
+    return settings.resolve(PIPELINE, settings.load_preset(preset), assignments=assignments)
+
+
+def reconstruct(
+    photo: str | PathLike[str],
+    *,
+    preset: str = "default",
+    mask: str | PathLike[str] | None = None,
+    assignments: tuple[str, ...] = (),
+    cache: str | PathLike[str] | None = "default",
+    device: str = "auto",
+) -> TexturedMesh:
+    """One photo to a textured mesh, cached stage by stage.
+
+    Args:
+        photo: picture file.
+        preset: a file in ``configs/``.
+        mask: a picture of the object's mask.
+        assignments: ``stage.setting=value`` texts.
+        cache: folder of the stage cache; ``"default"`` is the user's own, None keeps nothing.
+        device: where to compute: ``auto``, ``cpu``, ``cuda``, ``mps``.
+
+    Raises:
+        InputError: the photo, mask or a setting cannot be used.
+        Img2MeshError: a stage failed.
+    """
+    request = job.Request(
+        settings=load_settings(preset, assignments=assignments),
+        preset=preset,
+        device=device,
+        cache_dir=job.default_cache_dir() if cache == "default" else cache and Path(cache) or None,
+    )
+    work = job.photo_job(Path(photo), mask=None if mask is None else Path(mask))
+    outcome = job.runner_for(request).run("asset", work.given)
+    result: TexturedMesh = outcome.load()
+    return result

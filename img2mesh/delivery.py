@@ -1,0 +1,257 @@
+"""What a finished job leaves in its output folder: files a person opens, each in place or not at all."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import resource
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from img2mesh import formats, pipeline
+from img2mesh.errors import Img2MeshError
+from img2mesh.graph import Runner
+from img2mesh.job import Job, Request
+
+#: Deliverables that are written from the asset when asked for; mesh.glb always is.
+MESH_FORMATS = ("glb", "obj", "ply", "stl", "usdz")
+
+#: Libraries whose version can change a result; recorded in run.json.
+_RECORDED = (
+    "img2mesh", "numpy", "pillow", "scipy", "torch", "nerfacc", "open3d", "scikit-image",
+    "opencv-python-headless", "fast-simplification", "xatlas", "trimesh", "diffusers",
+    "transformers",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which files the user wants besides the ones that are always written."""
+
+    mesh_formats: tuple[str, ...] = ("glb",)
+    turntable: bool = False
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A written output folder.
+
+    Attributes:
+        folder: where everything lies.
+        files: what was written, by purpose (``mesh``, ``preview``, ...).
+        report: the content of report.json.
+    """
+
+    folder: Path
+    files: dict[str, Path]
+    report: dict[str, Any]
+
+
+def output_folder(root: Path, job: Job) -> tuple[Path, str | None]:
+    """``root/<stem>``, or ``root/<stem>-<hash>`` where another input already lives there.
+
+    Returns the folder and a sentence if the name had to change.
+    """
+    folder = root / job.stem
+    record = folder / "run.json"
+    if record.exists():
+        try:
+            owner = json.loads(record.read_text(encoding="utf-8"))["input"]["digest"]
+        except (ValueError, KeyError, TypeError, OSError):
+            owner = None
+        if owner not in (None, job.digest):
+            other = root / f"{job.stem}-{job.digest[:8]}"
+            return other, f"{folder} belongs to another input of that name; writing to {other}"
+    return folder, None
+
+
+def deliver(
+    runner: Runner, job: Job, request: Request, wanted: Wanted, folder: Path, *, seconds: float
+) -> Delivered:
+    """Write the output folder from the runner's outcomes.
+
+    Raises:
+        Img2MeshError: a file could not be written; names it and the cause.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return _deliver(runner, job, request, wanted, folder, seconds=seconds)
+    except OSError as error:
+        raise Img2MeshError(
+            f"cannot write the results to {folder}: {error.strerror or error}; what was "
+            "computed is kept in the cache, so the next run only writes"
+        ) from error
+
+
+def _deliver(
+    runner: Runner, job: Job, request: Request, wanted: Wanted, folder: Path, *, seconds: float
+) -> Delivered:
+    outcomes = runner.outcomes
+    files: dict[str, Path] = {}
+
+    def copy(purpose: str, stage: str, source: str, target: str) -> None:
+        if stage in outcomes:
+            files[purpose] = place(
+                folder / target, lambda temporary: _copy(outcomes[stage].folder / source, temporary)
+            )
+
+    copy("cutout", "cutout", "cutout.png", "cutout.png")
+    copy("mesh", "asset", "asset.glb", "mesh.glb")
+    copy("preview", "quality", "preview.png", "preview.png")
+
+    views = _load(runner, job, "views")
+    refined = _load(runner, job, "refined")
+    if views is not None:
+        files["views"] = place(folder / "views.png", lambda path: _write_sheet(views, path))
+    if refined is not None and views is not None and "refined" in outcomes:
+        differs = refined.rgb.shape != views.rgb.shape or (refined.rgb != views.rgb).any()
+        if differs:
+            files["refined"] = place(
+                folder / "refined.png", lambda path: _write_sheet(refined, path)
+            )
+        else:
+            (folder / "refined.png").unlink(missing_ok=True)
+
+    report = _report(runner, job, refined if refined is not None else views, seconds)
+    if "asset" in outcomes:
+        asset = None
+        for suffix in wanted.mesh_formats:
+            if suffix != "glb":
+                asset = asset if asset is not None else outcomes["asset"].load()
+                files[suffix] = asset.save(folder / f"mesh.{suffix}")
+        if wanted.turntable:
+            from img2mesh.report import save_turntable
+
+            asset = asset if asset is not None else outcomes["asset"].load()
+            turning = asset
+            files["turntable"] = place(
+                folder / "turntable.webp", lambda path: save_turntable(turning, path)
+            )
+    _place_json(folder / "report.json", report)
+    files["report"] = folder / "report.json"
+    if "mesh" in files:
+        from img2mesh.report import write_html
+
+        pictures = {
+            name: files[name].read_bytes()
+            for name in ("preview", "cutout", "views", "refined")
+            if name in files
+        }
+        glb = files["mesh"].read_bytes()
+        files["page"] = place(
+            folder / "report.html",
+            lambda path: write_html(
+                path, glb=glb, report=report, title=job.stem, pictures=pictures
+            ),
+        )
+    # run.json comes last: its presence says that everything above it is in place.
+    _place_json(folder / "run.json", _run_record(runner, job, request))
+    files["run"] = folder / "run.json"
+    return Delivered(folder, files, report)
+
+
+def place(target: Path, write: Callable[[Path], object]) -> Path:
+    """Let ``write`` fill a temporary file beside the target, then rename it into place."""
+    with tempfile.TemporaryDirectory(prefix=".img2mesh-", dir=target.parent) as scratch:
+        temporary = Path(scratch) / target.name
+        write(temporary)
+        temporary.replace(target)
+    return target
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+
+
+def _place_json(target: Path, value: object) -> None:
+    place(target, lambda path: formats.write_json(path, value))
+
+
+def _load(runner: Runner, job: Job, name: str) -> Any:
+    if name in runner.outcomes:
+        return runner.outcomes[name].load()
+    return job.given[name].load() if name in job.given else None
+
+
+def _write_sheet(views: Any, path: Path) -> None:
+    from img2mesh.sheets import tile
+
+    formats.write_rgba(path, tile(views.rgb), tile(views.alpha[..., None])[..., 0])
+
+
+def _report(runner: Runner, job: Job, views: Any, seconds: float) -> dict[str, Any]:
+    """report.json: who made it, what it measures, what to be careful about, what it cost."""
+    outcomes = runner.outcomes
+    measures = outcomes["quality"].load().measures if "quality" in outcomes else {}
+    notes = [note for outcome in outcomes.values() for note in outcome.notes]
+    report: dict[str, Any] = {"input": job.source.name, "name": job.stem, **measures}
+    if views is not None:
+        source = views.provenance
+        report |= {
+            "generator": source.generator,
+            "learned_weights": source.learned_weights,
+            "licences": list(source.licences),
+        }
+        notes += source.notes
+    if "cutout" in outcomes:
+        cutout = outcomes["cutout"].load()
+        report["segmentation"] = {"method": cutout.method, "confidence": cutout.confidence}
+        notes += cutout.notes
+    for name in ("radiance", "surface"):
+        if name in outcomes and not measures:
+            notes += outcomes[name].load().notes
+    notes += report.get("warnings", [])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return report | {
+        "warnings": list(dict.fromkeys(notes)),
+        "seconds": {name: round(o.seconds, 3) for name, o in outcomes.items()},
+        "seconds_this_run": round(seconds, 3),
+        "cached": {name: o.cached for name, o in outcomes.items()},
+        "peak_memory_mb": round(peak / (2**20 if sys.platform == "darwin" else 2**10)),
+    }
+
+
+def _run_record(runner: Runner, job: Job, request: Request) -> dict[str, Any]:
+    """run.json: enough to run it again."""
+    stages = pipeline.PIPELINE.stages
+    settings = {
+        name: {key: setting.default for key, setting in stage.settings.items()}
+        | request.settings.get(name, {})
+        for name, stage in stages.items()
+    }
+    return {
+        "input": {"path": str(job.source), "digest": job.digest},
+        "preset": request.preset,
+        "settings": settings,
+        "seeds": {n: s["seed"] for n, s in settings.items() if "seed" in s},
+        "stages": {
+            name: {"version": stages[name].version, "key": outcome.key}
+            for name, outcome in runner.outcomes.items()
+        },
+        "identities": {
+            name: identity
+            for name, stage in stages.items()
+            if (identity := stage.identity_of(settings[name]))
+        },
+        "device": request.device,
+        "versions": versions(_RECORDED),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+
+
+def versions(names: Sequence[str]) -> dict[str, str]:
+    """Installed versions; what is not installed is left out."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,247 @@
+"""The whole story on one page: photo → cutout → views → depths → refined → radiance → surface → asset.
+
+A stage is a plain function. Its positional parameters are artifacts and *are* the wiring: a stage
+that takes ``views`` runs after the stage called ``views``. Its keyword-only parameters are settings
+and belong to the cache key; their defaults here are the only defaults there are. ``run`` says where
+and how (device, progress, scratch folder) and never changes what comes out.
+
+Call a stage directly from Python, or let :class:`img2mesh.graph.Runner` run :data:`PIPELINE` with
+the cache. Bump a stage's ``version`` when its results change.
+"""
+
+from __future__ import annotations
+
+from img2mesh import multiview, segmentation
+from img2mesh.artifacts import (
+    Cutout,
+    DepthSet,
+    Mesh,
+    Photo,
+    Quality,
+    RadianceField,
+    TexturedMesh,
+    ViewSet,
+)
+from img2mesh.graph import Graph, Run, stage
+
+
+@stage(version=1, identity=segmentation.identity)
+def cutout(
+    photo: Photo,
+    *,
+    segmenter: str = "border",
+    model: str | None = None,
+    remove_background: bool = True,
+    foreground_ratio: float = 0.85,
+    max_size: int = 1024,
+    run: Run | None = None,
+) -> Cutout:
+    """The object alone, centred in a square.
+
+    Args:
+        photo: the picture; its own alpha or a given mask wins over any segmenter.
+        segmenter: ``border`` (no weights), ``sam`` or ``onnx`` (with ``model``).
+        model: file or folder of the segmenter's weights.
+        remove_background: False takes the picture as it is.
+        foreground_ratio: the object's longest side as a share of the frame.
+        max_size: largest side of the cutout in pixels.
+        run: where and how.
+    """
+    run = run or Run()
+    return segmentation.cut_out(
+        photo,
+        segmenter=segmenter,
+        model=model,
+        remove_background=remove_background,
+        foreground_ratio=foreground_ratio,
+        max_size=max_size,
+        device=run.device,
+        progress=run.progress,
+    )
+
+
+@stage(version=1, identity=multiview.identity)
+def views(
+    cutout: Cutout,
+    *,
+    generator: str = "geometric",
+    body: str = "auto",
+    tile: int = 320,
+    seed: int = 42,
+    run: Run | None = None,
+) -> ViewSet:
+    """Six views around the object, on the rig the generator draws.
+
+    Args:
+        cutout: the object alone.
+        generator: ``geometric`` is the weight-free prior; the others are learned models.
+        body: the geometric prior's body: ``auto``, ``lathe``, ``box`` or ``inflation``.
+        tile: side of one view in pixels.
+        seed: seed of everything random.
+        run: where and how.
+    """
+    run = run or Run()
+    return multiview.generate(
+        cutout,
+        generator=generator,
+        body=body,
+        tile=tile,
+        seed=seed,
+        progress=run.progress,
+    )
+
+
+@stage(version=1)
+def depths(views: ViewSet, *, resolution: int = 96, run: Run | None = None) -> DepthSet:
+    """z-depth of the coarse shape at the views' poses.
+
+    Args:
+        views: posed views.
+        resolution: grid points along the longest side of the visual hull.
+        run: where and how.
+    """
+    from img2mesh.depth import coarse_depths
+
+    return coarse_depths(views, resolution=resolution)
+
+
+@stage(version=1)
+def refined(
+    cutout: Cutout, views: ViewSet, depths: DepthSet, *, run: Run | None = None
+) -> ViewSet:
+    """The views after the depth-controlled second pass; handed on where there is no such control.
+
+    Args:
+        cutout: the object alone.
+        views: the first pass.
+        depths: depth of the coarse shape at the six poses.
+        run: where and how.
+    """
+    return multiview.refine(cutout, views, depths)
+
+
+@stage(version=1)
+def radiance(
+    refined: ViewSet,
+    *,
+    grid: int = 128,
+    fine_grid: int = 0,
+    smoothness: str = "auto",
+    normal_weight: float = 1.0,
+    depth_weight: float = 20.0,
+    use_photo: bool = True,
+    seed: int = 42,
+    run: Run | None = None,
+) -> RadianceField:
+    """A signed-distance radiance field fitted to the views by volume rendering.
+
+    Args:
+        refined: posed views, with depth and normals where the generator knows them.
+        grid: grid points along the longest side of the object.
+        fine_grid: grid of a third, finer pass; 0 leaves it out.
+        smoothness: ``exact`` for consistent views, ``generated`` for a network's; ``auto`` asks
+            the views' provenance.
+        normal_weight: weight of the given normals.
+        depth_weight: weight of the given depth.
+        use_photo: use the photo as one more view where its pose is known.
+        seed: seed of the ray order.
+        run: where and how.
+    """
+    from img2mesh import field
+
+    run = run or Run()
+    return field.fit(
+        refined,
+        grid=grid,
+        fine_grid=fine_grid,
+        smoothness=smoothness,
+        normal_weight=normal_weight,
+        depth_weight=depth_weight,
+        use_photo=use_photo,
+        seed=seed,
+        device=run.device,
+        scratch=run.scratch,
+        progress=run.progress,
+    )
+
+
+@stage(version=1)
+def surface(
+    radiance: RadianceField,
+    *,
+    target_faces: int = 20_000,
+    resolution: int = 0,
+    smoothing_steps: int = 2,
+    run: Run | None = None,
+) -> Mesh:
+    """One clean watertight mesh.
+
+    Args:
+        radiance: the fitted field.
+        target_faces: triangles to keep.
+        resolution: marching-cubes grid along the longest side; 0 uses the field's own.
+        smoothing_steps: non-shrinking smoothing steps before decimation.
+        run: where and how.
+    """
+    from img2mesh.meshing import extract
+
+    run = run or Run()
+    return extract(
+        radiance,
+        target_faces=target_faces,
+        resolution=resolution,
+        smoothing_steps=smoothing_steps,
+        progress=run.progress,
+    )
+
+
+@stage(version=1)
+def asset(
+    surface: Mesh,
+    refined: ViewSet,
+    *,
+    texture_resolution: int = 1024,
+    frame: str = "asset",
+    pivot: str = "base",
+    scale: float = 1.0,
+    run: Run | None = None,
+) -> TexturedMesh:
+    """The deliverable: unwrapped, textured from the views, in the asset's own frame.
+
+    Args:
+        surface: the mesh.
+        refined: the views that give it colour.
+        texture_resolution: side of the texture in pixels.
+        frame: ``asset`` (+y up, front +z, sized and placed) or ``world`` (the cameras' own).
+        pivot: where the origin is: ``base`` or ``centre``.
+        scale: largest extent in metres.
+        run: where and how.
+    """
+    from img2mesh.export import to_asset_frame
+    from img2mesh.texture import texture_mesh
+
+    run = run or Run()
+    textured = texture_mesh(
+        surface, refined, resolution=texture_resolution, progress=run.progress
+    )
+    return to_asset_frame(textured, frame=frame, pivot=pivot, scale=scale)
+
+
+@stage(version=1)
+def quality(asset: TexturedMesh, refined: ViewSet, *, run: Run | None = None) -> Quality:
+    """What the finished asset measures against its own input, and the preview picture.
+
+    Args:
+        asset: the deliverable.
+        refined: the views it was made from.
+        run: where and how.
+    """
+    from img2mesh.report import measure
+
+    return measure(asset, refined)
+
+
+PIPELINE = Graph(
+    source={"photo": Photo},
+    stages=[cutout, views, depths, refined, radiance, surface, asset, quality],
+)

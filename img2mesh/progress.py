@@ -1,0 +1,82 @@
+"""What the engine does, told on stderr: a bar with an ETA a stage, plain lines where no one looks."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from img2mesh.graph import Finished, Progressed, Reused, Started, Waiting
+
+
+class StageProgress:
+    """Reads the runner's events; a context manager that owns the live display.
+
+    Args:
+        console: where to write (stderr).
+        quiet: say nothing at all.
+    """
+
+    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+        self._console = console
+        self._quiet = quiet
+        self._task: Any = None
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("[bold]{task.description:<9}[/]"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[message]}[/]"),
+            console=console,
+            transient=True,
+            disable=quiet or not console.is_terminal,
+        )
+
+    def __enter__(self) -> StageProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """One line above the bars."""
+        if not self._quiet:
+            self._console.print(text, highlight=False)
+
+    def __call__(self, event: Any) -> None:
+        """Take one event of the runner."""
+        match event:
+            case Started():
+                self._task = self._bar.add_task(event.stage, total=1.0, message="")
+            case Progressed():
+                if self._task is not None:
+                    self._bar.update(
+                        self._task, completed=event.fraction, message=event.message
+                    )
+            case Waiting():
+                self.say(f"[yellow]…[/] {event.stage:<9} another process is at it; waiting")
+            case Reused():
+                self.say(f"[cyan]=[/] {event.stage:<9} [dim]reused[/]")
+            case Finished():
+                if self._task is not None:
+                    self._bar.remove_task(self._task)
+                    self._task = None
+                self.say(f"[green]✓[/] {event.stage:<9} {event.seconds:6.1f} s")
