@@ -134,6 +134,7 @@ def read_records(path: Path, group: str | None) -> tuple[tuple[Record, ...], Pat
         content = json.loads(source.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as cause:
         raise InputError(f"{source} is not readable JSON: {cause}") from cause
+    unit: float | None
     if isinstance(content, dict) and isinstance(content.get("frames"), list):
         if group is not None:
             raise InputError(

@@ -166,7 +166,7 @@ def _flat_holes(
     contrast = ndimage.median(distance, around, names)
     # An exact backdrop shows holes of any size; a noisy one only those with enough pixels to tell.
     hole = (off <= 0.25 * tolerance) & (area >= (4 if exact else 24))
-    hole &= contrast > 2 * _TELLING
+    hole &= contrast > max(4.0, 1.5 * tolerance)  # shading changes by a level or two a pixel
     return np.concatenate([[False], hole])[labels]
 
 

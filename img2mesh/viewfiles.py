@@ -6,9 +6,8 @@ The cameras' own world is kept: nothing is centred, turned or scaled here.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,20 +16,18 @@ from img2mesh.camerafiles import Record, read_records
 from img2mesh.cameras import RIGS, Camera
 from img2mesh.cameras import rig as rig_named
 from img2mesh.errors import InputError
-from img2mesh.sheets import matte, spread_colour, untile
+from img2mesh.sheets import untile
+from img2mesh.viewpictures import (
+    Picture,
+    read_depth,
+    read_normals,
+    read_picture,
+    separate,
+    world_normals,
+)
 
 _FEWEST_VIEWS = 3
 _SMALLEST_TILE = 32
-_MOST_PIXELS = 64_000_000
-
-
-@dataclass(frozen=True)
-class _Picture:
-    """A decoded picture: rgb (h, w, 3), alpha (h, w) or None, both float32 in [0, 1]."""
-
-    rgb: F32
-    alpha: F32 | None
-    lossy: bool
 
 
 def open_views(
@@ -106,7 +103,7 @@ def _open_sheet(path: Path, rig: str | None) -> ViewSet:
             f"--rig {'|'.join(RIGS)}, or give a folder with transforms.json or cameras.json"
         )
     known = rig_named(rig)
-    picture = _read_picture(path)
+    picture = read_picture(path)
     try:
         tiles = untile(picture.rgb)
         alphas = None if picture.alpha is None else untile(picture.alpha[..., None])[..., 0]
@@ -120,16 +117,14 @@ def _open_sheet(path: Path, rig: str | None) -> ViewSet:
         )
     names = [f"{path.name}, view {i + 1}" for i in range(len(tiles))]
     cut = [
-        _separate(_Picture(t, None if alphas is None else alphas[i], picture.lossy), names[i])
+        separate(Picture(t, None if alphas is None else alphas[i], picture.lossy), names[i])
         for i, t in enumerate(tiles)
     ]
     return _assemble(cut, known.cameras(size), names)
 
 
 def _with_normals(views: ViewSet, path: Path) -> ViewSet:
-    from dataclasses import replace
-
-    picture = _read_picture(path)
+    picture = read_picture(path)
     tiles = untile(picture.rgb)
     if tiles.shape != views.rgb.shape:
         raise InputError(
@@ -137,7 +132,7 @@ def _with_normals(views: ViewSet, path: Path) -> ViewSet:
             f"pixels, but there are {len(views)} views of "
             f"{views.rgb.shape[2]}x{views.rgb.shape[1]}"
         )
-    decoded = [_world_normals(t, c) for t, c in zip(tiles, views.cameras, strict=True)]
+    decoded = [world_normals(t, c) for t, c in zip(tiles, views.cameras, strict=True)]
     return replace(views, normals=np.stack(decoded))
 
 
@@ -174,8 +169,10 @@ def _open_folder(path: Path, group: str | None, use_input: bool) -> ViewSet:
             )
         cut.append((rgb, alpha))
         cameras.append(camera)
-        depths.append(_load_depth(record, camera))
-        normals.append(_load_normal(record, camera))
+        depths.append(
+            None if record.depth is None else read_depth(record.depth, record.depth_scale, camera)
+        )
+        normals.append(None if record.normal is None else read_normals(record.normal, camera))
     views = _assemble(cut, tuple(cameras), [r.name for r in records])
     photo = None
     if photo_record is not None:
@@ -193,50 +190,16 @@ def _open_folder(path: Path, group: str | None, use_input: bool) -> ViewSet:
 
 
 def _load_record(record: Record) -> tuple[F32, F32, Camera]:
-    picture = _read_picture(record.file)
+    picture = read_picture(record.file)
     if picture.alpha is None and record.mask is not None:
-        mask = _read_picture(record.mask).rgb.mean(axis=2, dtype=np.float32)
+        mask = read_picture(record.mask).rgb.mean(axis=2, dtype=np.float32)
         if mask.shape != picture.rgb.shape[:2]:
             raise InputError(f"{record.mask.name} and {record.name} differ in size")
-        picture = _Picture(picture.rgb, mask, picture.lossy)
+        picture = Picture(picture.rgb, mask, picture.lossy)
     height, width = picture.rgb.shape[:2]
     camera = record.camera(width, height)
-    rgb, alpha = _separate(picture, record.name)
+    rgb, alpha = separate(picture, record.name)
     return rgb, alpha, camera
-
-
-def _load_depth(record: Record, camera: Camera) -> F32 | None:
-    if record.depth is None:
-        return None
-    stored = _read_array(record.depth, "a depth picture")
-    if stored.ndim != 2 or stored.shape != (camera.height, camera.width):
-        raise InputError(
-            f"{record.depth.name} must be a 16-bit grey picture of {camera.width}x{camera.height} "
-            f"pixels like its view, got an array of shape {stored.shape}"
-        )
-    depth = stored.astype(np.float32) / np.float32(record.depth_scale)
-    return np.where(stored > 0, depth, np.nan).astype(np.float32)
-
-
-def _load_normal(record: Record, camera: Camera) -> F32 | None:
-    if record.normal is None:
-        return None
-    rgb = _read_picture(record.normal).rgb
-    if rgb.shape[:2] != (camera.height, camera.width):
-        raise InputError(
-            f"{record.normal.name} has {rgb.shape[1]}x{rgb.shape[0]} pixels, its view "
-            f"{camera.width}x{camera.height}"
-        )
-    return _world_normals(rgb, camera)
-
-
-def _world_normals(rgb: F32, camera: Camera) -> F32:
-    """Camera-space normals as colours, (n + 1) / 2, to unit world-space normals; grey becomes 0."""
-    local = rgb.astype(np.float64) * 2 - 1
-    length = np.linalg.norm(local, axis=2, keepdims=True)
-    # Grey is length 0, a normal 1; blends of both along the outline have no direction to trust.
-    unit = np.where(length > 0.8, local / np.maximum(length, 1e-9), 0)
-    return (unit @ camera.world_from_camera[:3, :3].T).astype(np.float32)
 
 
 def _stack_known(arrays: list[F32 | None], shape: tuple[int, ...], missing: float) -> F32 | None:
@@ -247,20 +210,7 @@ def _stack_known(arrays: list[F32 | None], shape: tuple[int, ...], missing: floa
     return np.stack([empty if a is None else a for a in arrays])
 
 
-# -------------------------------------------------------------------------------- shared by both
-
-
-def _separate(picture: _Picture, name: str) -> tuple[F32, F32]:
-    """The object's colour and alpha of one view, whether or not the file has transparency."""
-    rgb, alpha = picture.rgb, picture.alpha
-    if alpha is None:
-        try:
-            rgb, alpha = matte(rgb, lossy=picture.lossy)
-        except InputError as cause:
-            raise InputError(f"{name}: {cause}") from cause
-    if not (alpha > 0.5).any():
-        raise InputError(f"{name} shows no object: its mask is empty")
-    return spread_colour(rgb, alpha), alpha
+# ------------------------------------------------------------------------------------ checks
 
 
 def _assemble(cut: list[tuple[F32, F32]], cameras: tuple[Camera, ...], names: list[str]) -> ViewSet:
@@ -324,51 +274,3 @@ def _up_note(cameras: tuple[Camera, ...]) -> tuple[str, ...]:
         f"the cameras' up is {sign}{'xyz'[axis]}, not +y: the asset keeps their world and may lie "
         "on its side",
     )
-
-
-# --------------------------------------------------------------------------------- reading pictures
-
-
-def _open_image(path: Path) -> Any:
-    from PIL import Image, UnidentifiedImageError
-
-    if not path.is_file():
-        raise InputError(f"{path} is missing, or not a file")
-    try:
-        image = Image.open(path)
-        width, height = image.size
-        if width * height > _MOST_PIXELS:
-            raise InputError(
-                f"{path.name} has {width}x{height} pixels; at most "
-                f"{_MOST_PIXELS // 1_000_000} million are accepted: scale it down"
-            )
-        image.load()
-    except UnidentifiedImageError as cause:
-        raise InputError(f"{path.name} is not a picture that can be read") from cause
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as cause:
-        raise InputError(f"{path.name} is damaged or cut short: {cause}") from cause
-    return image
-
-
-def _read_array(path: Path, what: str) -> Any:
-    """A picture's stored numbers, unconverted (16-bit grey stays 16-bit)."""
-    image = _open_image(path)
-    if image.mode not in ("I", "I;16", "I;16B", "L"):
-        raise InputError(f"{path.name} must be {what} (16-bit grey PNG), got mode {image.mode}")
-    return np.asarray(image)
-
-
-def _read_picture(path: Path) -> _Picture:
-    """Any picture as floats; an alpha channel that is opaque everywhere counts as none."""
-    image = _open_image(path)
-    lossy = image.format in ("JPEG", "WEBP", "MPO")
-    if image.mode.startswith("I"):  # 16-bit grey: PIL would clip, not scale
-        grey = np.asarray(image).astype(np.float32) / 65535
-        return _Picture(np.repeat(grey[..., None], 3, axis=2), None, lossy)
-    transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
-    if not transparent:
-        rgb = np.asarray(image.convert("RGB"), np.float32) / np.float32(255)
-        return _Picture(rgb, None, lossy)
-    rgba = np.asarray(image.convert("RGBA"), np.float32) / np.float32(255)
-    alpha = np.ascontiguousarray(rgba[..., 3])
-    return _Picture(np.ascontiguousarray(rgba[..., :3]), None if alpha.min() == 1 else alpha, lossy)
