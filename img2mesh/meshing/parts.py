@@ -42,8 +42,11 @@ def single_surface(sdf: F32, *, min_component: float) -> tuple[F32, I32, tuple[s
         body = int(np.argmax(volumes))
         if volumes[body] <= 0:
             raise Img2MeshError("the radiance field holds no closed surface: it is inside out")
-        large = [k for k in np.argsort(-volumes, kind="stable") if k != body
-                 and volumes[k] >= min_component * volumes[body]]
+        large = [
+            k
+            for k in np.argsort(-volumes, kind="stable")
+            if k != body and volumes[k] >= min_component * volumes[body]
+        ]
         rod = _rod_to_nearest(vertices, faces, number, body, large)
         reach = _NEAR * float(np.linalg.norm(sdf.shape))
         if rod is None or rod[2] > reach or joined == _MOST_RODS:
@@ -52,11 +55,15 @@ def single_surface(sdf: F32, *, min_component: float) -> tuple[F32, I32, tuple[s
         joined += 1
     notes = []
     if joined:
-        notes.append(f"{joined} broken-off part{'s were' if joined > 1 else ' was'} joined to "
-                     "the body by a thin rod")
+        notes.append(
+            f"{joined} broken-off part{'s were' if joined > 1 else ' was'} joined to "
+            "the body by a thin rod"
+        )
     if large:
-        notes.append(f"{len(large)} separate larger part{'s' if len(large) > 1 else ''} "
-                     "dropped: one connected body is made, and the largest was kept")
+        notes.append(
+            f"{len(large)} separate larger part{'s' if len(large) > 1 else ''} "
+            "dropped: one connected body is made, and the largest was kept"
+        )
     small = int(((volumes > 0) & (volumes < min_component * volumes[body])).sum())
     if small:
         notes.append(f"{small} small loose part{'s' if small > 1 else ''} dropped")
@@ -97,12 +104,12 @@ def _with_rod(sdf: F32, start: F32, end: F32) -> F32:
     axis = axis / length if length > 1e-9 else np.array([1.0, 0.0, 0.0])
     a, b = start - _ROD * axis, end + _ROD * axis
     low = np.maximum(np.floor(np.minimum(a, b) - 2 * _ROD).astype(int), 1)
-    high = np.minimum(
-        np.ceil(np.maximum(a, b) + 2 * _ROD).astype(int) + 1, np.array(sdf.shape) - 1
-    )
+    high = np.minimum(np.ceil(np.maximum(a, b) + 2 * _ROD).astype(int) + 1, np.array(sdf.shape) - 1)
     block = tuple(slice(lo, hi) for lo, hi in zip(low, high, strict=True))
-    grid = np.stack(np.meshgrid(*[np.arange(lo, hi) for lo, hi in zip(low, high, strict=True)],
-                                indexing="ij"), axis=-1)
+    grid = np.stack(
+        np.meshgrid(*[np.arange(lo, hi) for lo, hi in zip(low, high, strict=True)], indexing="ij"),
+        axis=-1,
+    )
     along = np.clip((grid - a) @ axis, 0, np.linalg.norm(b - a))
     rod = np.linalg.norm(grid - a - along[..., None] * axis, axis=-1) - _ROD
     out = sdf.copy()

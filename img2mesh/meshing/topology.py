@@ -122,8 +122,11 @@ def _without_twins(faces: I32) -> I32:
     same = np.concatenate([[False], (key[order][1:] == key[order][:-1]).all(axis=1)])
     if not same.any():
         return faces
-    even = ((faces[:, 0] < faces[:, 1]).astype(int) + (faces[:, 1] < faces[:, 2])
-            + (faces[:, 2] < faces[:, 0])) == 2  # parity of the vertex order: which way it faces
+    even = (
+        (faces[:, 0] < faces[:, 1]).astype(int)
+        + (faces[:, 1] < faces[:, 2])
+        + (faces[:, 2] < faces[:, 0])
+    ) == 2  # parity of the vertex order: which way it faces
     group = np.cumsum(~same) - 1
     keep = np.ones(len(faces), bool)
     for number in np.unique(group[same]):
@@ -237,8 +240,10 @@ def _split_shared_edges(vertices: F32, faces: I32, opposite: Ints) -> tuple[F32,
                 part
                 for triangle in pieces[face]
                 for part in (
-                    [np.where(triangle == a, fresh, triangle),
-                     np.where(triangle == b, fresh, triangle)]
+                    [
+                        np.where(triangle == a, fresh, triangle),
+                        np.where(triangle == b, fresh, triangle),
+                    ]
                     if a in triangle and b in triangle
                     else [triangle]
                 )

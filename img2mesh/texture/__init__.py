@@ -1,0 +1,68 @@
+"""Mesh + posed views -> textured mesh.
+
+The surface is unwrapped once (xatlas), every texel is traced back to the point of the surface it
+paints, that point is looked up in every view that sees it, and the best views win. Low
+frequencies are then levelled over the surface so that no border between views shows, and what
+nobody saw is filled from its surroundings and counted as unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from img2mesh.errors import InputError
+
+if TYPE_CHECKING:
+    from img2mesh.artifacts import Mesh, TexturedMesh, ViewSet
+
+__all__ = ["texture_mesh"]
+
+#: Atlas sides that make sense in pixels.
+RESOLUTIONS = (64, 8192)
+
+
+def texture_mesh(
+    mesh: Mesh,
+    views: ViewSet,
+    *,
+    resolution: int = 1024,
+    name: str = "object",
+    progress: Callable[[float], None] | None = None,
+) -> TexturedMesh:
+    """Unwrap a mesh and paint it from the views (and the photo, where its pose is known).
+
+    Args:
+        mesh: closed surface in the views' world.
+        views: at least one posed view.
+        resolution: side of the square atlas in texels.
+        name: what the object is called in the files.
+        progress: told the fraction done.
+
+    Returns:
+        The textured mesh in world coordinates (``asset_from_world`` is the identity).
+
+    Raises:
+        InputError: resolution out of range, or no view has a pose.
+    """
+    from img2mesh.texture.atlas import unwrap
+    from img2mesh.texture.bake import bake
+
+    if not RESOLUTIONS[0] <= resolution <= RESOLUTIONS[1]:
+        raise InputError(
+            f"texture resolution {resolution} is out of range: "
+            f"use {RESOLUTIONS[0]} to {RESOLUTIONS[1]} texels"
+        )
+    if not views.posed:
+        raise InputError("texturing needs at least one view with a known camera, got none")
+    report = progress or (lambda fraction: None)
+    atlas = unwrap(mesh, resolution)
+    report(0.3)
+    return bake(
+        mesh,
+        atlas,
+        views,
+        resolution=resolution,
+        name=name,
+        progress=lambda fraction: report(0.3 + 0.7 * fraction),
+    )

@@ -1,0 +1,177 @@
+"""Painting: every texel from the views that see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from img2mesh.artifacts import (
+    F32,
+    OUTSIDE,
+    SEEN_IN_PHOTO,
+    SEEN_IN_VIEWS,
+    U8,
+    UNSEEN,
+    Mesh,
+    TexturedMesh,
+    ViewSet,
+)
+from img2mesh.raycast import Scene
+from img2mesh.texture.atlas import Atlas, vertex_normals
+from img2mesh.texture.levelling import level
+from img2mesh.texture.projection import SHARPEN, weigh
+from img2mesh.texture.raster import Texels, rasterise
+from img2mesh.texture.sources import Source, blurred, look_up, prepare
+
+#: Rays start this share of the diagonal off the surface, so that a face does not hide itself.
+_OFFSET = 1e-3
+
+#: Summed weight at which a seen texel trusts its pixels and the smooth fill equally.
+_HALF_TRUST = 0.002
+
+
+def bake(
+    mesh: Mesh,
+    atlas: Atlas,
+    views: ViewSet,
+    *,
+    resolution: int,
+    name: str,
+    progress: Callable[[float], None],
+) -> TexturedMesh:
+    """Paint an unwrapped mesh from the posed views.
+
+    Args:
+        mesh: closed surface.
+        atlas: its unwrapping.
+        views: what to paint with.
+        resolution: side of the square atlas.
+        name: of the object.
+        progress: told the fraction done.
+    """
+    scene = Scene(mesh.vertices, mesh.faces)
+    normals = vertex_normals(mesh.vertices, mesh.faces)
+    diagonal = float(np.linalg.norm(np.ptp(mesh.vertices[np.unique(mesh.faces)], axis=0)))
+    sources = [
+        prepare(view, scene, diagonal=diagonal, is_photo=k >= len(views))
+        for k, view in enumerate(views.posed)
+    ]
+    progress(0.2)
+    texels = rasterise(atlas.uv, atlas.faces, resolution)
+    points = texels.interpolate(mesh.faces, mesh.vertices)
+    directions = texels.interpolate(mesh.faces, normals)
+    directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
+    texel = _texel_size(mesh, texels)
+    smooth, correction = _level(mesh, normals, scene, sources, diagonal)
+    progress(0.4)
+
+    painted = np.zeros((len(points), 3), np.float32)
+    sharp = np.zeros(len(points), np.float32)
+    plain = np.zeros(len(points), np.float32)
+    coverage = np.full(len(points), UNSEEN, np.uint8)
+    for k, source in enumerate(sources):
+        seen, uv, weight = weigh(source, scene, points, directions, offset=_OFFSET * diagonal)
+        picture = blurred(source.rgb, _prefilter(source, texel, points))
+        share = weight**SHARPEN
+        painted[seen] += share[:, None] * look_up(picture, uv)
+        sharp[seen] += share
+        plain[seen] += weight
+        coverage[seen] = np.maximum(
+            coverage[seen], SEEN_IN_PHOTO if source.is_photo else SEEN_IN_VIEWS
+        )
+        progress(0.4 + 0.5 * (k + 1) / len(sources))
+    painted /= np.maximum(sharp, 1e-20)[:, None]
+    painted += texels.interpolate(mesh.faces, correction)
+    belief = (plain / (plain + _HALF_TRUST))[:, None]
+    colour = belief * painted + (1 - belief) * texels.interpolate(mesh.faces, smooth)
+
+    return TexturedMesh(
+        vertices=mesh.vertices[atlas.source_vertex],
+        faces=atlas.faces,
+        uv=atlas.uv,
+        normals=normals[atlas.source_vertex],
+        texture=_picture(texels, colour, resolution),
+        coverage=_coverage(texels, coverage, resolution),
+        source_vertex=atlas.source_vertex,
+        name=name,
+        notes=(*mesh.notes, *_notes(texels, coverage)),
+    )
+
+
+def _level(
+    mesh: Mesh, normals: F32, scene: Scene, sources: list[Source], diagonal: float
+) -> tuple[F32, F32]:
+    """Levelled colour and correction of every vertex; see :mod:`img2mesh.texture.levelling`."""
+    count = len(mesh.vertices)
+    colours = np.zeros((len(sources), count, 3))
+    shares = np.zeros((len(sources), count))
+    spacing = float(np.sqrt(_area(mesh) / count))
+    for k, source in enumerate(sources):
+        seen, uv, weight = weigh(source, scene, mesh.vertices, normals, offset=_OFFSET * diagonal)
+        low = blurred(source.rgb, 0.5 * spacing / _pixel_size(source, mesh.vertices))
+        colours[k][seen] = look_up(low, uv)
+        shares[k][seen] = weight.astype(np.float64) ** SHARPEN
+    shares /= np.maximum(shares.sum(axis=0), 1e-30)
+    photo = np.array([source.is_photo for source in sources])
+    return level(mesh.faces, colours, shares, photo)
+
+
+def _prefilter(source: Source, texel: float, points: F32) -> float:
+    """Sigma in pixels of the low-pass a picture needs before texels of this size sample it.
+
+    A box of r pixels (the texel's footprint) has standard deviation r / sqrt(12); bilinear
+    interpolation already smooths like r = 1.
+    """
+    footprint = texel / _pixel_size(source, points)
+    return float(np.sqrt(max(footprint**2 - 1, 0) / 12))
+
+
+def _pixel_size(source: Source, points: NDArray[np.floating]) -> float:
+    """World size of a picture's pixel at the median depth of the points."""
+    camera = source.camera
+    depth = (points[:: max(1, len(points) // 4096)] - camera.origin) @ camera.forward
+    return float(max(np.median(depth), 1e-6) / camera.fx)
+
+
+def _area(mesh: Mesh) -> float:
+    a, b, c = (mesh.vertices[mesh.faces[:, k]].astype(np.float64) for k in range(3))
+    return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2)
+
+
+def _texel_size(mesh: Mesh, texels: Texels) -> float:
+    """World size of a texel: the charts are packed at one scale."""
+    return float(np.sqrt(_area(mesh) / max(int(texels.inside.sum()), 1)))
+
+
+def _picture(texels: Texels, colour: F32, resolution: int) -> U8:
+    """The texture, with every texel outside the charts given the nearest chart's colour."""
+    from scipy import ndimage
+
+    flat = np.zeros((resolution * resolution, 3), np.uint8)
+    flat[texels.index] = np.round(np.clip(colour, 0, 1) * 255).astype(np.uint8)
+    empty = np.ones(resolution * resolution, bool)
+    empty[texels.index] = False
+    nearest = ndimage.distance_transform_edt(
+        empty.reshape(resolution, resolution), return_distances=False, return_indices=True
+    )
+    picture: U8 = flat.reshape(resolution, resolution, 3)[nearest[0], nearest[1]]
+    return picture
+
+
+def _coverage(texels: Texels, coverage: U8, resolution: int) -> U8:
+    out = np.full(resolution * resolution, OUTSIDE, np.uint8)
+    out[texels.index[texels.inside]] = coverage[texels.inside]
+    return out.reshape(resolution, resolution)
+
+
+def _notes(texels: Texels, coverage: U8) -> tuple[str, ...]:
+    inside = coverage[texels.inside]
+    unseen = float((inside == UNSEEN).mean())
+    notes = []
+    if unseen > 0.005:
+        notes.append(f"{unseen:.0%} of the surface was seen in no view and is filled in")
+    if texels.overlap > 1e-3:
+        notes.append(f"{texels.overlap:.1%} of the texture is claimed by more than one chart")
+    return tuple(notes)

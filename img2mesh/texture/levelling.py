@@ -1,0 +1,92 @@
+"""Low frequencies made to agree across views, on the mesh's vertices.
+
+Seam levelling in the gradient domain (Perez et al. 2003; on meshes Lempitsky and Ivanov 2007,
+Waechter et al. 2014), in a continuous form: views are blended, not cut, so the wanted colour
+difference along an edge is that of the views which see both its ends. The vertices' colours are
+the least-squares answer, held to the photo where it sees and loosely to the blend elsewhere;
+unseen vertices have no wish of their own and become a smooth membrane.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from img2mesh.artifacts import F32, I32
+
+#: How strongly a vertex is held to its blended colour, per unit of edge weight: in the photo, in
+#: other views, unseen. A step at a seam fades over about 1 / sqrt(VIEW_HOLD) = 18 edges.
+PHOTO_HOLD, VIEW_HOLD, UNSEEN_HOLD = 10.0, 0.003, 1e-6
+
+
+def level(
+    faces: I32, colours: NDArray[np.float64], shares: NDArray[np.float64], photo: NDArray[np.bool_]
+) -> tuple[F32, F32]:
+    """Solve for vertex colours that follow the views' gradients.
+
+    Args:
+        faces: (m, 3) closed surface.
+        colours: (s, n, 3) what each source shows at each vertex, low-passed.
+        shares: (s, n) normalised weight of each source, all 0 where unseen.
+        photo: (s,) which of the sources is the photo.
+
+    Returns:
+        colour: (n, 3) the levelled low-frequency colour of every vertex, seen or not.
+        correction: (n, 3) what to add to the plain blend of the views.
+    """
+    from scipy.sparse import coo_matrix, diags
+    from scipy.sparse.linalg import splu
+
+    count = shares.shape[1]
+    a, b = _edges(faces)
+    common = np.minimum(shares[:, a], shares[:, b])
+    total = common.sum(axis=0)
+    difference = np.einsum("se,sec->ec", common, colours[:, a] - colours[:, b])
+    wanted = difference / np.maximum(total, 1e-9)[:, None]
+    # Where no view sees both ends the wish is "no difference", and only a weak one.
+    weight = np.where(total > 1e-3, 0.1 + total, 0.1)
+    blend = np.einsum("sv,svc->vc", shares, colours)
+    seen = shares.sum(axis=0) > 0
+    in_photo = shares[photo].sum(axis=0) if photo.any() else np.zeros(count)
+    hold = np.where(seen, VIEW_HOLD + PHOTO_HOLD * in_photo, UNSEEN_HOLD)
+    mean = blend[seen].mean(axis=0) if seen.any() else np.full(3, 0.5)
+    target = np.where(seen[:, None], blend, mean)
+    adjacency = coo_matrix(
+        (np.tile(weight, 2), (np.concatenate([a, b]), np.concatenate([b, a]))), (count, count)
+    ).tocsr()
+    degree = np.asarray(adjacency.sum(axis=1)).ravel()
+    laplacian = (diags(degree + hold) - adjacency).tocsc()
+    right = hold[:, None] * target
+    for k in range(3):
+        flow = weight * wanted[:, k]
+        right[:, k] += np.bincount(a, flow, count) - np.bincount(b, flow, count)
+    colour = splu(laplacian).solve(right)
+    correction = np.where(seen[:, None], colour - blend, 0.0)
+    if seen.any() and not seen.all():
+        correction = _carry_on(correction, seen, adjacency)
+    return np.clip(colour, 0, 1).astype(np.float32), correction.astype(np.float32)
+
+
+def _edges(faces: I32) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Both ends of every edge, each edge once, in a fixed order."""
+    start, end = faces.astype(np.int64).ravel(), faces[:, [1, 2, 0]].astype(np.int64).ravel()
+    count = int(faces.max()) + 1
+    key = np.unique(np.minimum(start, end) * count + np.maximum(start, end))
+    return key // count, key % count
+
+
+def _carry_on(
+    correction: NDArray[np.float64], seen: NDArray[np.bool_], adjacency: object, rings: int = 4
+) -> NDArray[np.float64]:
+    """Continue a correction a few rings into the unseen, where faces straddle the border."""
+    from scipy.sparse import csr_matrix
+
+    pattern = csr_matrix(adjacency)
+    known = seen.copy()
+    for _ in range(rings):
+        votes = np.asarray(pattern @ known.astype(np.float64)).ravel()
+        fresh = ~known & (votes > 0)
+        spread = pattern @ (correction * known[:, None])
+        correction[fresh] = spread[fresh] / votes[fresh, None]
+        known |= fresh
+    return correction

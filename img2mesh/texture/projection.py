@@ -1,0 +1,65 @@
+"""How much each view has to say about points of the surface, and what it says."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from img2mesh.artifacts import F32
+from img2mesh.raycast import Scene
+from img2mesh.texture.sources import Source, look_up
+
+#: Views flatter than this cosine are not used (specs/reconstruction.md, 5).
+LEAST_COSINE = 0.15
+
+#: Weight = cosine ** ANGLE_POWER x trust, then to the power SHARPEN before normalising.
+ANGLE_POWER = 2.0
+SHARPEN = 3.0
+
+#: The photo counts this many times a view seen at the same angle, once its cosine has risen from
+#: LEAST_COSINE to PHOTO_COSINE: its pixels are the truth.
+PHOTO_FACTOR = 6.0
+PHOTO_COSINE = 0.45
+
+
+def weigh(
+    source: Source, scene: Scene, points: F32, normals: F32, *, offset: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64], F32]:
+    """Find the points a source sees and how much to believe it there.
+
+    Args:
+        source: a prepared view.
+        scene: the surface, for occlusion.
+        points: (k, 3) on the surface.
+        normals: (k, 3) unit, smooth.
+        offset: world units by which rays start off the surface.
+
+    Returns:
+        seen: (s,) indices of the points seen.
+        uv: (s, 2) where they fall in the picture, in pixels.
+        weight: (s,) > 0.
+    """
+    camera = source.camera
+    to_camera = camera.origin.astype(np.float32) - points
+    cosine = np.einsum("ij,ij->i", to_camera, normals)
+    cosine /= np.maximum(np.sqrt(np.einsum("ij,ij->i", to_camera, to_camera)), 1e-12)
+    facing = np.flatnonzero(cosine > LEAST_COSINE)
+    uv, depth = camera.project(points[facing])
+    framed = (
+        (depth > 0)
+        & (uv[:, 0] >= 0)
+        & (uv[:, 0] <= camera.width)
+        & (uv[:, 1] >= 0)
+        & (uv[:, 1] <= camera.height)
+    )
+    facing, uv = facing[framed], uv[framed]
+    trust = look_up(source.trust, uv)
+    inside = trust > 0
+    facing, uv, trust = facing[inside], uv[inside], trust[inside]
+    clear = scene.sees(camera, points[facing], normals[facing], offset=offset)
+    facing, uv, trust = facing[clear], uv[clear], trust[clear]
+    weight = cosine[facing] ** ANGLE_POWER * trust
+    if source.is_photo:
+        rise = np.clip((cosine[facing] - LEAST_COSINE) / (PHOTO_COSINE - LEAST_COSINE), 0, 1)
+        weight *= 1 + (PHOTO_FACTOR - 1) * rise * rise * (3 - 2 * rise)
+    return facing, uv, weight.astype(np.float32)

@@ -1,0 +1,142 @@
+"""A view made ready to paint with: clean colours, and how far each pixel is from trouble."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from img2mesh.artifacts import F32, View
+from img2mesh.cameras import Camera
+from img2mesh.raycast import Scene
+
+#: Rim pixels of a picture of 320 pixels whose colour is not trusted (anti-aliasing, matting
+#: error), and the ramps of specs/reconstruction.md: 3 px from the silhouette, 2.5 px from depth
+#: jumps. Larger pictures use proportionally more pixels.
+_RIM, _SILHOUETTE_RAMP, _JUMP_RAMP = 1.0, 3.0, 2.5
+_REFERENCE_SIZE = 320
+
+#: A depth step between neighbouring pixels above this share of the object's diagonal is a jump
+#: (0.06 of the unit sphere's diameter-3.4 box in the specification).
+_JUMP = 0.02
+
+#: Opacity from which a pixel is all object.
+_OPAQUE = 0.98
+
+
+@dataclass(frozen=True)
+class Source:
+    """One view to paint with.
+
+    Attributes:
+        camera: its pose.
+        rgb: (h, w, 3) float32 colours; outside the object the nearest object colour.
+        trust: (h, w) float32 in [0, 1]: 0 outside the silhouette, ramps up from silhouette and
+            depth jumps.
+        is_photo: whether it is the input picture.
+    """
+
+    camera: Camera
+    rgb: F32
+    trust: F32
+    is_photo: bool
+
+
+def prepare(view: View, scene: Scene, *, diagonal: float, is_photo: bool) -> Source:
+    """Clean a posed view's colours and measure its trust.
+
+    Args:
+        view: a view with a camera.
+        scene: the mesh to paint.
+        diagonal: of the mesh's bounding box, in world units.
+        is_photo: marks the source.
+    """
+    from scipy import ndimage
+
+    assert view.camera is not None
+    size = max(1.0, max(view.alpha.shape) / _REFERENCE_SIZE)
+    inside = view.alpha >= 0.5
+    edge = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
+    depth = scene.look(view.camera).depth
+    jump = _distance_to_jump(depth, _JUMP * diagonal)
+    trust = np.clip(edge / (_SILHOUETTE_RAMP * size), 0, 1)
+    trust *= np.clip((jump + 0.5) / (_JUMP_RAMP * size), 0.02, 1)
+    return Source(
+        view.camera,
+        clean(view.rgb, view.alpha, rim=_RIM * size),
+        trust.astype(np.float32),
+        is_photo,
+    )
+
+
+def clean(rgb: F32, alpha: F32, *, rim: float) -> F32:
+    """Replace untrusted pixels by the nearest trusted colour, so that no look-up sees background.
+
+    Trusted are opaque pixels more than ``rim`` pixels inside the silhouette. A part too thin to
+    have any keeps its own most opaque pixels.
+
+    Args:
+        rgb: (h, w, 3).
+        alpha: (h, w) straight alpha.
+        rim: pixels.
+    """
+    from scipy import ndimage
+
+    opaque = alpha >= _OPAQUE
+    depth = ndimage.distance_transform_edt(np.pad(opaque, 1))[1:-1, 1:-1]
+    core = depth > rim + 0.5
+    # Opaque pixels that the core cannot reach across the rim belong to thin parts.
+    far = ndimage.distance_transform_edt(~core) if core.any() else np.full(alpha.shape, np.inf)
+    trusted = core | (opaque & (far > 2 * rim + 1.5))
+    reach = ndimage.distance_transform_edt(~trusted) if trusted.any() else far
+    trusted |= (alpha >= 0.5) & (reach > 2 * rim + 3)
+    if not trusted.any():
+        trusted = alpha >= alpha.max()
+    nearest = ndimage.distance_transform_edt(~trusted, return_distances=False, return_indices=True)
+    return np.ascontiguousarray(rgb[nearest[0], nearest[1]])
+
+
+def blurred(rgb: F32, sigma: float) -> F32:
+    """Gaussian low-pass of a cleaned picture; ``sigma`` in pixels, nothing below 0.3."""
+    from scipy import ndimage
+
+    if sigma < 0.3:
+        return rgb
+    out: F32 = ndimage.gaussian_filter(rgb, (sigma, sigma, 0), mode="nearest", truncate=3.0)
+    return out
+
+
+def look_up(picture: F32, uv: NDArray[np.float64]) -> F32:
+    """Bilinear look-up at pixel coordinates (k, 2), clamped at the border: (k,) or (k, c)."""
+    height, width = picture.shape[:2]
+    x = np.clip(uv[:, 0] - 0.5, 0, width - 1)
+    y = np.clip(uv[:, 1] - 0.5, 0, height - 1)
+    left = np.minimum(x.astype(np.int64), max(width - 2, 0))
+    top = np.minimum(y.astype(np.int64), max(height - 2, 0))
+    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
+    fx, fy = (x - left).astype(np.float32), (y - top).astype(np.float32)
+    if picture.ndim == 3:
+        fx, fy = fx[:, None], fy[:, None]
+    flat = picture.reshape(height * width, *picture.shape[2:])
+    upper = flat[top * width + left] * (1 - fx) + flat[top * width + right] * fx
+    lower = flat[bottom * width + left] * (1 - fx) + flat[bottom * width + right] * fx
+    out: F32 = upper * (1 - fy) + lower * fy
+    return out
+
+
+def _distance_to_jump(depth: F32, threshold: float) -> NDArray[np.float64]:
+    """(h, w) pixels to the nearest pixel beside a depth jump within the surface."""
+    from scipy import ndimage
+
+    jump = np.zeros(depth.shape, bool)
+    for axis in (0, 1):
+        step = np.abs(np.diff(depth, axis=axis)) > threshold  # NaN compares False: silhouettes
+        first = [slice(None), slice(None)]
+        second = [slice(None), slice(None)]
+        first[axis], second[axis] = slice(None, -1), slice(1, None)
+        jump[tuple(first)] |= step
+        jump[tuple(second)] |= step
+    if not jump.any():
+        return np.full(depth.shape, 1e6)
+    return ndimage.distance_transform_edt(~jump)
