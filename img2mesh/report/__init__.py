@@ -1,0 +1,22 @@
+"""Finished asset → quality numbers, preview, turntable and the report page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from img2mesh.report.measuring import measure
+    from img2mesh.report.rendering import render
+    from img2mesh.report.turntable import save_turntable
+
+__all__ = ["measure", "render", "save_turntable"]
+
+_HOMES = {"measure": "measuring", "render": "rendering", "save_turntable": "turntable"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,95 @@
+"""Every number of ``report.json`` that is measured on the finished asset, and its preview."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from img2mesh.artifacts import Quality, TexturedMesh, ViewSet
+from img2mesh.glb import same_position
+from img2mesh.report.charts import Charts, charts
+from img2mesh.report.fidelity import agreement, describe_camera, in_asset_frame
+from img2mesh.report.preview import draw_preview
+from img2mesh.report.studio import Studio
+from img2mesh.report.topology import Topology, topology
+
+
+def measure(asset: TexturedMesh, views: ViewSet) -> Quality:
+    """Measure the asset as it will be delivered and draw its preview.
+
+    Everything is judged on what a client of the file sees: the surface merged by position, the
+    texture filtered, the asset where its frame put it (the cameras follow it there).
+
+    ``silhouette_iou`` and ``psnr_views`` hold one number a view under ``views`` and one for the
+    photo under ``input`` (None where its pose is not known); :func:`~.fidelity.agreement` defines
+    them. ``input_camera`` is the photo's camera in the asset's frame, so that anyone can render
+    the file and repeat the measurement.
+
+    Args:
+        asset: the deliverable.
+        views: the pictures it was made from, in the world that ``asset.asset_from_world`` left.
+
+    Returns:
+        measures (JSON values) and preview.
+    """
+    studio = Studio(asset)
+    stage = studio.stage
+    sewn = same_position(asset.vertices)[asset.faces]
+    shape, atlas = topology(sewn), charts(asset)
+
+    scores = [
+        agreement(stage, view, in_asset_frame(camera, asset.asset_from_world))
+        for view, camera in zip(views.views, views.cameras, strict=True)
+    ]
+    photo = views.photo
+    given = photo if photo is not None else views.views[0]
+    front: tuple[float | None, float | None] = (None, None)
+    input_camera: dict[str, Any] | None = None
+    if photo is not None and photo.camera is not None:
+        camera = in_asset_frame(photo.camera, asset.asset_from_world)
+        front = agreement(stage, photo, camera)
+        input_camera = describe_camera(camera, asset.asset_from_world[:3, 3])
+
+    provenance = views.provenance
+    measures: dict[str, Any] = {
+        "generator": provenance.generator,
+        "learned_weights": provenance.learned_weights,
+        "licences": list(provenance.licences),
+        "faces": len(asset.faces),
+        "vertices": len(np.unique(sewn)),
+        "vertices_split": len(asset.vertices),
+        **shape.as_dict(),
+        "uv_overlap": round(atlas.uv_overlap, 6),
+        "uv_utilisation": round(atlas.uv_utilisation, 4),
+        "texture_resolution": max(asset.texture.shape[:2]),
+        "seen_surface_fraction": {
+            "photo": round(atlas.seen_photo, 4),
+            "views": round(atlas.seen_views, 4),
+        },
+        "silhouette_iou": {"views": [_round(s[0]) for s in scores], "input": _round(front[0])},
+        "psnr_views": {"views": [_round(s[1]) for s in scores], "input": _round(front[1])},
+        "bounds": {"min": stage.low.tolist(), "max": stage.high.tolist()},
+        "input_camera": input_camera,
+        "asset_from_world": asset.asset_from_world.tolist(),
+        "warnings": [*provenance.notes, *asset.notes, *_warnings(shape, atlas)],
+    }
+    caption = "input" if photo is not None else "first given view"
+    return Quality(measures, draw_preview(studio, given, caption=caption))
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _warnings(shape: Topology, atlas: Charts) -> list[str]:
+    found = []
+    if not shape.watertight:
+        found.append("the mesh is not watertight: some edges do not belong to exactly two faces")
+    if not shape.manifold:
+        found.append("the mesh is not manifold: some edges or vertices join more than one sheet")
+    if shape.components > 1:
+        found.append(f"the mesh is in {shape.components} pieces")
+    if atlas.uv_overlap > 1e-3:
+        found.append(f"{atlas.uv_overlap:.1%} of the texture is used by more than one chart")
+    return found
