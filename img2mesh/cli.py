@@ -51,9 +51,7 @@ Frame = Annotated[
 Pivot = Annotated[str | None, typer.Option(help="base or centre.")]
 Scale = Annotated[float | None, typer.Option(help="Largest extent in metres.")]
 Until = Annotated[str, typer.Option(help="Stop after this stage.")]
-From = Annotated[
-    str | None, typer.Option("--from", help="Run this stage and all after it again.")
-]
+From = Annotated[str | None, typer.Option("--from", help="Run this stage and all after it again.")]
 Force = Annotated[
     str | None, typer.Option(metavar="[STAGE]", help="Run a stage again; without a name, all.")
 ]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +51,7 @@ def request_from(
         layers.append(settings.load_config(config))
     forced: frozenset[str] = frozenset()
     if force is not None:
-        forced = frozenset(PIPELINE.order) if force == "all" else {job.known_stage(force)}
+        forced = frozenset(PIPELINE.order if force == "all" else [job.known_stage(force)])
     if first is not None:
         forced |= job.stages_from(first)
     if device.split(":")[0] not in ("auto", "cpu", "cuda", "mps"):
@@ -58,7 +61,7 @@ def request_from(
         preset=preset,
         device=device,
         until=job.known_stage(until),
-        force=frozenset(forced),
+        force=forced,
         cache_dir=None if no_cache else (cache_dir or job.default_cache_dir()),
     )
 
@@ -143,7 +146,12 @@ def _run_job(
 ) -> delivery.Delivered:
     started = time.perf_counter()
     folder, renamed = delivery.output_folder(output_dir, work)
-    with StageProgress(console, quiet=quiet) as progress:
+    with ExitStack() as stack:
+        if request.cache_dir is None:
+            # Without a cache the stages still hand files to each other, in a folder that goes.
+            room = stack.enter_context(tempfile.TemporaryDirectory(prefix="img2mesh-"))
+            request = replace(request, cache_dir=Path(room))
+        progress = stack.enter_context(StageProgress(console, quiet=quiet))
         progress.say(f"[bold]{work.source}[/]")
         if renamed:
             progress.say(f"[yellow]![/] {renamed}")
@@ -152,7 +160,6 @@ def _run_job(
         done = delivery.deliver(
             runner, work, request, files, folder, seconds=time.perf_counter() - started
         )
-        runner.close()
         if not done.report.get("learned_weights", True):
             progress.say(f"[dim]  views drawn by: {done.report['generator']}, nothing learned[/]")
         for warning in done.report["warnings"]:
@@ -191,7 +198,7 @@ def show_plan(
         works = [job.views_job(Path(source), rig=rig, group=group)]
     else:
         works = photo_jobs([source], mask)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for work in works:
         for step in job.runner_for(request).plan(request.until, work.given):
             rows.append(
@@ -199,7 +206,7 @@ def show_plan(
                     "input": str(work.source),
                     "stage": step.stage,
                     "cached": step.cached,
-                    "reason": None if step.cached else step.reason.sentence,
+                    "reason": step.reason.sentence if step.reason else None,
                     "key": step.key,
                 }
             )
@@ -218,7 +225,7 @@ def show_stages(*, mermaid: bool, as_json: bool) -> None:
     if mermaid:
         sys.stdout.write(PIPELINE.mermaid() + "\n")
         return
-    described = [
+    described: list[dict[str, Any]] = [
         {
             "stage": stage.name,
             "version": stage.version,
@@ -253,14 +260,14 @@ def cache_list(cache_dir: Path | None, *, as_json: bool) -> None:
     if as_json:
         _print_json(
             [
-                {"stage": e.stage, "key": e.key, "bytes": e.size, "last_used": e.last_used}
+                {"stage": e.stage, "key": e.key, "bytes": e.size, "last_used": e.used}
                 for e in entries
             ]
         )
         return
     table = Table("stage", "key", "size", "last used", box=None, pad_edge=False)
     for entry in entries:
-        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.last_used))
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
         table.add_row(entry.stage, entry.key[:12], _megabytes(entry.size), used)
     Console().print(table)
     total = sum(entry.size for entry in entries)
@@ -269,17 +276,19 @@ def cache_list(cache_dir: Path | None, *, as_json: bool) -> None:
 
 def cache_show(cache_dir: Path | None, key: str) -> None:
     """Print the manifest of the entry whose key begins so."""
-    _print_json(_store(cache_dir).show(key))
+    entry = _store(cache_dir).show(key)
+    _print_json({"folder": str(entry.folder), **asdict(entry.manifest)})
 
 
 def cache_verify(cache_dir: Path | None, *, as_json: bool) -> None:
     """Check every byte; exit 1 if anything was damaged."""
     damaged = _store(cache_dir).verify()
     if as_json:
-        _print_json({"damaged": [str(item) for item in damaged]})
+        found = [{"stage": i.stage, "key": i.key, "wrong": wrong} for i, wrong in damaged]
+        _print_json({"damaged": found})
     elif damaged:
-        for item in damaged:
-            sys.stdout.write(f"quarantined: {item}\n")
+        for item, wrong in damaged:
+            sys.stdout.write(f"quarantined {item.stage} {item.key[:12]}: {wrong}\n")
     else:
         sys.stdout.write("every entry is intact\n")
     if damaged:

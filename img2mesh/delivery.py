@@ -220,11 +220,7 @@ def _report(runner: Runner, job: Job, views: Any, seconds: float) -> dict[str, A
 def _run_record(runner: Runner, job: Job, request: Request) -> dict[str, Any]:
     """run.json: enough to run it again."""
     stages = pipeline.PIPELINE.stages
-    settings = {
-        name: {key: setting.default for key, setting in stage.settings.items()}
-        | request.settings.get(name, {})
-        for name, stage in stages.items()
-    }
+    settings = runner.settings
     return {
         "input": {"path": str(job.source), "digest": job.digest},
         "preset": request.preset,
@@ -235,9 +231,9 @@ def _run_record(runner: Runner, job: Job, request: Request) -> dict[str, Any]:
             for name, outcome in runner.outcomes.items()
         },
         "identities": {
-            name: identity
+            name: dict(stage.identity(**settings[name]))
             for name, stage in stages.items()
-            if (identity := stage.identity_of(settings[name]))
+            if stage.identity
         },
         "device": request.device,
         "versions": versions(_RECORDED),

@@ -68,9 +68,7 @@ class StageProgress:
                 self._task = self._bar.add_task(event.stage, total=1.0, message="")
             case Progressed():
                 if self._task is not None:
-                    self._bar.update(
-                        self._task, completed=event.fraction, message=event.message
-                    )
+                    self._bar.update(self._task, completed=event.fraction, message=event.message)
             case Waiting():
                 self.say(f"[yellow]…[/] {event.stage:<9} another process is at it; waiting")
             case Reused():

@@ -121,7 +121,7 @@ def _checked(stage: str, name: str, value: Any, annotation: Any) -> Any:
 
 def _parsed(stage: str, name: str, raw: str, annotation: Any) -> Any:
     """A value typed by the user as text."""
-    for kind in _alternatives(annotation):
+    for kind in sorted(_alternatives(annotation), key=lambda kind: kind is not type(None)):
         if kind is type(None) and raw.lower() in ("none", ""):
             return None
         if kind is bool and raw.lower() in ("true", "false", "yes", "no", "1", "0"):
