@@ -1,0 +1,16 @@
+"""The engine: typed stages wired by parameter names, and a cache of what they made.
+
+It knows nothing of pictures or meshes: copy this folder elsewhere and it works. See docs/cache.md.
+"""
+
+from img2mesh.graph.events import Event, Finished, Planned, Progressed, Reused, Started, Waiting
+from img2mesh.graph.graph import Graph
+from img2mesh.graph.reasons import Reason
+from img2mesh.graph.run import Run
+from img2mesh.graph.runner import Codec, Leaf, Outcome, Runner
+from img2mesh.graph.stage import Setting, Stage, stage
+from img2mesh.graph.store import Item, Store
+
+__all__ = ["Codec", "Event", "Finished", "Graph", "Item", "Leaf", "Outcome", "Planned"]
+__all__ += ["Progressed", "Reason", "Reused", "Run", "Runner", "Setting", "Stage", "Started"]
+__all__ += ["Store", "Waiting", "stage"]
