@@ -1,0 +1,117 @@
+"""Held-out views: pictures of the prediction against reference pictures with known cameras.
+
+A predicted mesh is drawn *unlit* (its base colour as it is) at the reference's cameras, with 2x2
+samples a pixel. That is fair where the texture holds the light of the pictures it was made from.
+Both sides are put on white; per picture, then averaged:
+
+``psnr``, ``ssim``
+    Over the whole picture, see :mod:`img2mesh.evaluation.images`.
+``psnr_object``
+    PSNR over pixels that either side covers by more than half: no free marks for background.
+``mask_iou``
+    Intersection over union of the two coverages, cut at one half.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from img2mesh.artifacts import F32, View
+from img2mesh.cameras import RIGS, Camera
+from img2mesh.errors import InputError
+from img2mesh.evaluation.images import mask_iou, over_white, psnr, ssim
+from img2mesh.evaluation.meshes import SUFFIXES, Surface, linear_to_srgb, load_surface
+from img2mesh.raycast import Scene
+from img2mesh.viewfiles import open_views
+
+_HELD_OUT = "novel"
+
+
+def compare(pred: Path, reference: Path, *, group: str | None = None) -> dict[str, Any]:
+    """Compare a mesh file, or a sheet or folder of views, with a sheet or folder of views.
+
+    Args:
+        pred: a mesh (drawn at the reference's cameras), or as many pictures as the reference.
+        reference: a folder with a camera file, or a six-view sheet if ``pred`` has pictures too.
+        group: list of a ``cameras.json``; by default ``novel`` where the file has it.
+
+    Returns:
+        Means over the views, and ``views``: the same numbers for each.
+
+    Raises:
+        InputError: unreadable files, or numbers or sizes of pictures that differ.
+    """
+    expected = _pictures(reference, group)
+    if pred.suffix.lower() in SUFFIXES:
+        return compare_surface(load_surface(pred), expected)
+    given = _pictures(pred, group)
+    if len(given) != len(expected) or given[0].rgb.shape != expected[0].rgb.shape:
+        raise InputError(
+            f"{pred} has {len(given)} pictures of {_size(given)} pixels, the reference "
+            f"{len(expected)} of {_size(expected)}"
+        )
+    return _summary([_measure(a, b) for a, b in zip(given, expected, strict=True)])
+
+
+def compare_surface(surface: Surface, expected: tuple[View, ...]) -> dict[str, Any]:
+    """Draw a surface at the expected views' cameras and compare; see :func:`compare`."""
+    scene = Scene(surface.vertices, surface.faces)
+    drawn = []
+    for view in expected:
+        if view.camera is None:
+            raise InputError("a reference picture has no camera to draw the mesh with")
+        drawn.append(_measure(draw_unlit(surface, scene, view.camera), view))
+    return _summary(drawn)
+
+
+def draw_unlit(surface: Surface, scene: Scene, camera: Camera, *, samples: int = 2) -> View:
+    """The base colour a camera sees, with samples x samples rays a pixel.
+
+    Encoded colours are averaged over the samples that hit; alpha is the share that hits.
+    """
+    fine = camera.resized(camera.width * samples, camera.height * samples)
+    hits = scene.look(fine)
+    mask = hits.mask
+    buffer = np.zeros((*mask.shape, 4), np.float32)
+    linear = surface.base_colour(hits.face[mask], hits.barycentric[mask])
+    buffer[mask, :3], buffer[mask, 3] = linear_to_srgb(linear), 1
+    blocks = buffer.reshape(camera.height, samples, camera.width, samples, 4).sum(axis=(1, 3))
+    rgb: F32 = blocks[..., :3] / np.maximum(blocks[..., 3:], 1)
+    return View(np.clip(rgb, 0, 1), blocks[..., 3] / samples**2, camera)
+
+
+def _pictures(path: Path, group: str | None) -> tuple[View, ...]:
+    if path.is_dir() or path.suffix.lower() == ".json":
+        if group is None:
+            try:
+                return open_views(path, group=_HELD_OUT).views
+            except InputError:  # a file without groups, or without this one
+                return open_views(path).views
+        return open_views(path, group=group).views
+    # Only the pictures of a sheet are compared, so any rig will do.
+    return open_views(path, rig=next(iter(RIGS))).views
+
+
+def _size(views: tuple[View, ...]) -> str:
+    height, width = views[0].rgb.shape[:2]
+    return f"{width}x{height}"
+
+
+def _measure(pred: View, reference: View) -> dict[str, float]:
+    a, b = over_white(pred.rgb, pred.alpha), over_white(reference.rgb, reference.alpha)
+    ours, theirs = pred.alpha > 0.498, reference.alpha > 0.498  # 8-bit alpha above 127
+    return {
+        "psnr": psnr(a, b),
+        "psnr_object": psnr(a, b, ours | theirs),
+        "ssim": ssim(a, b),
+        "mask_iou": mask_iou(ours, theirs),
+    }
+
+
+def _summary(rows: list[dict[str, float]]) -> dict[str, Any]:
+    means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+    means["mask_iou_worst"] = float(min(row["mask_iou"] for row in rows))
+    return {**means, "count": len(rows), "background": "white", "views": rows}
