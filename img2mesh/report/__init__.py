@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from img2mesh.report.measuring import measure
+    from img2mesh.report.page import write_html
     from img2mesh.report.rendering import render
     from img2mesh.report.turntable import save_turntable
 
-__all__ = ["measure", "render", "save_turntable"]
+__all__ = ["measure", "render", "save_turntable", "write_html"]
 
-_HOMES = {"measure": "measuring", "render": "rendering", "save_turntable": "turntable"}
+_HOMES = {
+    "measure": "measuring",
+    "render": "rendering",
+    "save_turntable": "turntable",
+    "write_html": "page",
+}
 
 
 def __getattr__(name: str) -> Any:

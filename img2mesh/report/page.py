@@ -1,0 +1,226 @@
+"""``report.html``: one file that opens from disk, turns the mesh and asks the network for nothing.
+
+Google's <model-viewer> is inlined as a module script and the GLB as a data URL, because browsers
+refuse to load either as separate files from ``file://``. A content security policy in the page
+forbids every request beyond ``data:`` and ``blob:``, so the decoders that the viewer knows by
+address can never be fetched.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from img2mesh.errors import Img2MeshError
+from img2mesh.glb import version
+from img2mesh.meshfiles import replacing
+
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval'; "
+    "style-src 'unsafe-inline'; "
+    "img-src data: blob:; connect-src data: blob:; worker-src blob:; "
+    "base-uri 'none'; form-action 'none'"
+)
+_MAGIC = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
+
+#: Shown as quality rows; everything else in the report stays readable under "everything".
+_SHOWN = {
+    "faces": "Faces",
+    "vertices": "Vertices",
+    "watertight": "Watertight",
+    "manifold": "Manifold",
+    "components": "Pieces",
+    "euler_number": "Euler number",
+    "texture_resolution": "Texture",
+    "uv_overlap": "Overlapping texture",
+}
+
+
+def write_html(
+    path: Path, *, glb: bytes, report: dict[str, Any], title: str, pictures: dict[str, bytes]
+) -> None:
+    """Write the page.
+
+    Args:
+        path: the ``.html`` file; replaced in one step.
+        glb: the deliverable.
+        report: the content of ``report.json``; every key is optional.
+        title: what the object is called; shown as text whatever it contains.
+        pictures: PNG, JPEG or WebP files by caption, in the order they appear.
+
+    Raises:
+        Img2MeshError: the file cannot be written.
+    """
+    path = Path(path)
+    page = html_page(glb=glb, report=report, title=title, pictures=pictures)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_bytes(page.encode("utf-8", "replace"))
+    except OSError as cause:
+        raise Img2MeshError(f"{path} cannot be written: {cause.strerror or cause}") from cause
+
+
+def html_page(*, glb: bytes, report: dict[str, Any], title: str, pictures: dict[str, bytes]) -> str:
+    """The page as text; see :func:`write_html`."""
+    assets = files("img2mesh.report") / "assets"
+    css = (assets / "report.css").read_text(encoding="utf-8")
+    viewer = inline_script((assets / "model-viewer.min.js").read_text(encoding="utf-8"))
+    model = _data_url(glb, "model/gltf-binary")
+    shown = "".join(_figure(caption, data) for caption, data in pictures.items())
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)} · img2mesh</title>
+<style>{css}</style>
+</head>
+<body>
+<h1>{escape(title)}</h1>
+{_origin(report)}
+<div class="top">
+<div class="card">
+<model-viewer src="{model}" alt="{escape(title)}" camera-controls auto-rotate
+ auto-rotate-delay="600" touch-action="pan-y" camera-orbit="25deg 75deg auto"
+ shadow-intensity="0.8" shadow-softness="1" interaction-prompt="none"></model-viewer>
+<p class="hint">Drag to turn, scroll to zoom, two fingers to pan.</p>
+</div>
+<div class="card pad">{_quality(report)}</div>
+</div>
+{_warnings(report)}
+<h2>Pictures</h2>
+<div class="pictures">{shown}</div>
+{_seconds(report)}
+<h2>Details</h2>
+<div class="card pad">
+{_folded("Settings", report.get("settings"))}
+{_folded("Everything measured (report.json)", report)}
+</div>
+<footer>img2mesh {escape(version())} · 3D viewer: &lt;model-viewer&gt; 4.4.0, Google LLC,
+Apache-2.0</footer>
+<script type="module">{viewer}</script>
+</body>
+</html>
+"""
+
+
+def inline_script(source: str) -> str:
+    """JavaScript that may stand inside a script element.
+
+    Inside strings and regular expressions, the only places where these sequences can be valid
+    JavaScript, a backslash before ``/``, ``!`` or ``s`` changes nothing (HTML standard, 4.12.1.3).
+    """
+    source = re.sub(r"//# sourceMappingURL=\S*\s*$", "", source)
+    source = re.sub(r"<(?=/script)", r"<\\", source, flags=re.IGNORECASE)
+    source = re.sub(r"<(?=script)", r"\\x3c", source, flags=re.IGNORECASE)
+    return source.replace("<!--", r"<\!--")
+
+
+def _data_url(data: bytes, mime: str) -> str:
+    return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _figure(caption: str, data: bytes) -> str:
+    mime = next((m for magic, m in _MAGIC.items() if data.startswith(magic)), "image/png")
+    wide = " wide" if "preview" in caption.lower() else ""
+    name = escape(caption)
+    return (
+        f'<figure class="card{wide}"><img class="checker" src="{_data_url(data, mime)}" '
+        f'alt="{name}"><figcaption>{name}</figcaption></figure>'
+    )
+
+
+def _origin(report: dict[str, Any]) -> str:
+    """The one sentence nobody may miss: who drew the sides that the photo does not show."""
+    generator = str(report.get("generator", "unknown"))
+    name = escape(generator)
+    if generator == "given":
+        text = "<b>Views: given by the user.</b> img2mesh drew none of them: no learned weights."
+    elif report.get("learned_weights"):
+        licences = ", ".join(str(x) for x in report.get("licences") or []) or "not stated"
+        text = (
+            f"<b>Generator: {name}</b>, a learned model (licence: {escape(licences)}). Sides that "
+            "the photo does not show are its guess."
+        )
+    else:
+        text = (
+            f"<b>Generator: {name} prior, no learned weights.</b> Sides that the photo does not "
+            "show are constructed from the outline and colours of the one it does; they are a "
+            "plausible guess, not knowledge of the object."
+        )
+    return f'<p class="origin">{text}</p>'
+
+
+def _quality(report: dict[str, Any]) -> str:
+    rows = [(label, _cell(key, report[key])) for key, label in _SHOWN.items() if key in report]
+    iou, psnr = report.get("silhouette_iou") or {}, report.get("psnr_views") or {}
+    seen = report.get("seen_surface_fraction") or {}
+    rows += _pair("Silhouette agreement", iou, lambda x: f"{x:.3f}")
+    rows += _pair("Colour agreement", psnr, lambda x: f"{x:.1f} dB")
+    if seen.get("photo") is not None and seen.get("views") is not None:
+        rows.append(("Surface seen in the photo", f"{seen['photo']:.0%}"))
+        rows.append(("… only in the views", f"{seen['views']:.0%}"))
+        rows.append(("… nowhere, filled", f"{max(1 - seen['photo'] - seen['views'], 0):.0%}"))
+    body = "".join(f"<tr><th>{label}</th><td>{value}</td></tr>" for label, value in rows)
+    return f"<table>{body}</table>"
+
+
+def _cell(key: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return f'<span class="{"good" if value else "bad"}">{"yes" if value else "no"}</span>'
+    if key == "uv_overlap" and isinstance(value, int | float):
+        return f"{value:.2%}"
+    if key == "texture_resolution":
+        return f"{escape(str(value))} px"
+    return f"{value:,}" if isinstance(value, int) else escape(str(value))
+
+
+def _pair(label: str, values: dict[str, Any], show: Any) -> list[tuple[str, str]]:
+    rows = []
+    if values.get("input") is not None:
+        rows.append((f"{label}, photo", show(values["input"])))
+    views = [x for x in values.get("views") or [] if x is not None]
+    if views:
+        rows.append((f"{label}, views (mean)", show(sum(views) / len(views))))
+    return rows
+
+
+def _warnings(report: dict[str, Any]) -> str:
+    notes = [str(note) for note in report.get("warnings") or []]
+    if not notes:
+        return ""
+    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return f'<div class="warnings"><b>Worth knowing</b><ul>{items}</ul></div>'
+
+
+def _seconds(report: dict[str, Any]) -> str:
+    seconds = {
+        str(stage): float(value)
+        for stage, value in (report.get("seconds") or {}).items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    if not seconds:
+        return ""
+    cached = report.get("cached") or {}
+    longest = max(*seconds.values(), 1e-9)
+    rows = "".join(
+        f"<tr><th>{escape(stage)}{' (from cache)' if cached.get(stage) else ''}</th><td>"
+        f'<span class="bar" style="width:{round(160 * value / longest)}px"></span>'
+        f"{value:.1f} s</td></tr>"
+        for stage, value in seconds.items()
+    )
+    return f'<h2>Time</h2><div class="card pad"><table>{rows}</table></div>'
+
+
+def _folded(label: str, value: Any) -> str:
+    if not value:
+        return ""
+    text = escape(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    return f"<details><summary>{escape(label)}</summary><pre>{text}</pre></details>"
