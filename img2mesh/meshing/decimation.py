@@ -22,8 +22,8 @@ def decimate(vertices: F32, faces: I32, target: int) -> tuple[F32, I32, tuple[st
     """Quadric edge collapse (Garland and Heckbert 1997) to ``target`` faces.
 
     The library may fold sheets onto each other; such spots are cut apart again. If what remains
-    is not a manifold of about the same volume, coarser runs and then larger budgets are tried, and in
-    the end the surface is handed back as it came.
+    is not a manifold of about the same volume, coarser runs and then larger budgets are tried,
+    and in the end the surface is handed back as it came.
 
     Returns:
         vertices, faces, and notes for the user where the budget could not be met.

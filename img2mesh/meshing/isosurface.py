@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -69,5 +71,6 @@ def marching_cubes(sdf: F32) -> tuple[F32, I32]:
             "the radiance field holds no surface: nothing in it is inside the object; "
             "look at views.png and cutout.png, the views may not fit together"
         )
-    vertices, faces, _, _ = measure.marching_cubes(sdf, 0.0, gradient_direction="descent")
+    march: Any = measure.marching_cubes
+    vertices, faces, _, _ = march(sdf, 0.0, gradient_direction="descent")
     return np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(faces, np.int32)

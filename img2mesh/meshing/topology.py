@@ -182,12 +182,13 @@ def _through_solid(
     # Start right after the lowest bracket level, so that no pair crosses the start.
     level = np.cumsum(np.where(forward[ring], -1, 1))
     ring = np.roll(ring, -(int(np.argmin(level)) + 1))
-    pairs, open_ = [], []
+    pairs: list[tuple[int, int]] = []
+    open_: list[int] = []
     for k in ring:
         if forward[k]:
             pairs.append((int(bundle[k]), int(bundle[open_.pop()])))
         else:
-            open_.append(k)
+            open_.append(int(k))
     return pairs
 
 
@@ -205,7 +206,8 @@ def _fans(faces: I32, opposite: Ints) -> Ints:
         (np.ones(len(here), np.int8), (here, after[there])), shape=(len(number), len(number))
     )
     _, fan = connected_components(graph, directed=False)
-    return fan.astype(np.int64)
+    fans: Ints = fan.astype(np.int64)
+    return fans
 
 
 def _fan_middles(vertices: F32, faces: I32, fans: Ints) -> NDArray[np.float64]:

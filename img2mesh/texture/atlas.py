@@ -60,6 +60,7 @@ def unwrap(mesh: Mesh, resolution: int) -> Atlas:
     # Back to texels of xatlas's own rectangle, whose longer side becomes the atlas side.
     size = np.array([packer.width, packer.height], np.float64)
     square = np.clip(uv * size / size.max(), 0, 1)
+    square[:, 1] = 1 - square[:, 1]  # xatlas counts v upwards: unflipped, charts would be mirrored
     return Atlas(faces.astype(np.int32), square.astype(np.float32), source.astype(np.int32))
 
 
@@ -93,4 +94,6 @@ def face_normals(vertices: NDArray[np.floating], faces: I32) -> NDArray[np.float
     """(m, 3) unit geometric normals; 0 for a face without area."""
     a, b, c = (vertices[faces[:, k]].astype(np.float64) for k in range(3))
     normal = np.cross(b - a, c - a)
-    return normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-30)
+    length = np.linalg.norm(normal, axis=1, keepdims=True)
+    unit: NDArray[np.float64] = normal / np.maximum(length, 1e-30)
+    return unit

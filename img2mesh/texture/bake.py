@@ -85,7 +85,9 @@ def bake(
     painted /= np.maximum(sharp, 1e-20)[:, None]
     painted += texels.interpolate(mesh.faces, correction)
     belief = (plain / (plain + _HALF_TRUST))[:, None]
-    colour = belief * painted + (1 - belief) * texels.interpolate(mesh.faces, smooth)
+    colour = (belief * painted + (1 - belief) * texels.interpolate(mesh.faces, smooth)).astype(
+        np.float32
+    )
 
     return TexturedMesh(
         vertices=mesh.vertices[atlas.source_vertex],

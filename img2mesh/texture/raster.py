@@ -142,4 +142,5 @@ def _barycentric(
     # Slivers would throw a skirt texel far away: pull such weights towards the face's middle.
     off = np.stack([1 - u - v, u, v], axis=1) - 1 / 3
     reach = np.maximum(np.abs(off).max(axis=1, keepdims=True) / _EXTRAPOLATION, 1)
-    return (off / reach + 1 / 3).astype(np.float32)
+    weights: F32 = (off / reach + 1 / 3).astype(np.float32)
+    return weights

@@ -139,4 +139,5 @@ def _distance_to_jump(depth: F32, threshold: float) -> NDArray[np.float64]:
         jump[tuple(second)] |= step
     if not jump.any():
         return np.full(depth.shape, 1e6)
-    return ndimage.distance_transform_edt(~jump)
+    distance: NDArray[np.float64] = ndimage.distance_transform_edt(~jump)
+    return distance
