@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -174,18 +175,27 @@ class Stage:
         hits = self.scene.look(fine)
         mask = hits.mask
         hit = Surface(self, fine, hits)
-        covered = mask.reshape(camera.height, supersample, camera.width, supersample)
-        number = covered.sum(axis=(1, 3), dtype=np.float32)
-        alpha = number / np.float32(supersample**2)
-        pictures = []
+        number = _pooled(mask, supersample)
+        alpha: F32 = number / np.float32(supersample**2)
+        pictures: list[tuple[F32, F32]] = []
         for look in looks:
             full = np.zeros((*mask.shape, 3), np.float32)
             full[mask] = hit.colour(look)
-            total = full.reshape(camera.height, supersample, camera.width, supersample, 3).sum(
-                axis=(1, 3)
-            )
-            pictures.append((total / np.maximum(number, 1)[..., None], alpha))
+            mean = _pooled(full, supersample)
+            mean /= np.maximum(number, 1)[..., None]
+            pictures.append((mean, alpha))
         return pictures
+
+
+def _pooled(fine: NDArray[Any], factor: int) -> F32:
+    """Sums over factor x factor blocks, (h f, w f, ...) -> (h, w, ...), in a fixed order."""
+    total = np.zeros(
+        (fine.shape[0] // factor, fine.shape[1] // factor, *fine.shape[2:]), np.float32
+    )
+    for row in range(factor):
+        for column in range(factor):
+            total += fine[row::factor, column::factor]
+    return total
 
 
 class Surface:
