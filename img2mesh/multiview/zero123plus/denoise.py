@@ -2,7 +2,7 @@
 
 The U-Net is run twice at the same timestep with the same context. The write pass sees the
 condition's latents at the current noise level and leaves its self-attention tokens in the bank;
-the read pass denoises with them (specs of arXiv 2310.15110, section 2.2).
+the read pass denoises with them (arXiv 2310.15110, section 2.2).
 """
 
 from __future__ import annotations
@@ -210,9 +210,7 @@ class Denoiser:
         def both(_: Any, __: Any, output: torch.Tensor) -> torch.Tensor:
             return torch.cat([output, output])
 
-        modules = [net.conv_in]
-        if getattr(net.down_blocks[0], "resnets", None) and not _embeds_control(net):
-            modules.append(net.down_blocks[0].resnets[0])
+        modules = [net.conv_in, net.down_blocks[0].resnets[0]]
         hooks = [m.register_forward_pre_hook(first) for m in modules]
         hooks += [m.register_forward_hook(both) for m in modules]
         try:
@@ -220,10 +218,6 @@ class Denoiser:
         finally:
             for hook in hooks:
                 hook.remove()
-
-
-def _embeds_control(net: Any) -> bool:
-    return False
 
 
 @contextmanager

@@ -95,7 +95,7 @@ class ImageProcessor:
         if self.crop is not None:
             pixels = _centre(pixels, *self.crop)
         scaled = (pixels.astype(np.float64) * self.rescale).astype(np.float32)
-        normal = (scaled - np.float32(self.mean)) / np.float32(self.std)
+        normal = (scaled - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return torch.from_numpy(np.ascontiguousarray(normal.transpose(2, 0, 1)))[None]
 
 

@@ -1,0 +1,275 @@
+"""The table of published checkpoints, and finding them on this machine. No torch, no network.
+
+Sizes and licences are those of the model pages. No revision could be looked up while this table
+was written, so each is pinned by the lock file at the first fetch (:mod:`.fetching`), which says
+so, and holds ever after.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from img2mesh.diffusion.store import fingerprint, models_folder, read_locks
+from img2mesh.errors import InputError
+
+Kind = Literal["pipeline", "controlnet"]
+#: A file beside ``model_index.json`` in which a private checkpoint says what it is.
+NOTE_NAME = "img2mesh.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One row of the table.
+
+    Attributes:
+        name: what users write.
+        kind: ``pipeline`` (the whole model) or ``controlnet``.
+        repository: on the Hugging Face hub; empty for a private folder.
+        revision: commit to fetch; None until a maintainer pins it here (then the lock decides).
+        megabytes: size of the files that are fetched.
+        licence: of the weights.
+        commercial: whether the licence allows commercial use of the weights.
+        rig: name of the camera rig it draws.
+        tile: pixels of one view.
+        background: colour behind the generated views, ``grey`` or ``white``.
+        controlnets: capability (``depth``, ``normals``) -> name of the ControlNet that brings it.
+        base: the checkpoint whose folder this one completes with other U-Net weights.
+        unet_file: those weights, in ``repository``.
+        note: what a user should know.
+    """
+
+    name: str
+    kind: Kind
+    repository: str
+    megabytes: int
+    licence: str
+    commercial: bool
+    rig: str = ""
+    tile: int = 320
+    background: Literal["grey", "white"] = "grey"
+    controlnets: tuple[tuple[str, str], ...] = ()
+    base: str | None = None
+    unet_file: str | None = None
+    revision: str | None = None
+    note: str = ""
+
+    def controlnet(self, capability: str) -> str | None:
+        """Name of the ControlNet that brings a capability, or None."""
+        return dict(self.controlnets).get(capability)
+
+
+TABLE: dict[str, Checkpoint] = {
+    c.name: c
+    for c in (
+        Checkpoint(
+            name="zero123plus-v1.1",
+            kind="pipeline",
+            repository="sudo-ai/zero123plus-v1.1",
+            megabytes=3850,
+            licence="openrail (model page); CC-BY-NC-4.0 (project page)",
+            commercial=False,
+            rig="zero123plus-v1.1",
+            controlnets=(("depth", "zero123plus-v1.1-depth"),),
+            note="the two pages disagree; the stricter licence is assumed",
+        ),
+        Checkpoint(
+            name="zero123plus-v1.2",
+            kind="pipeline",
+            repository="sudo-ai/zero123plus-v1.2",
+            megabytes=5580,
+            licence="CC-BY-NC-4.0",
+            commercial=False,
+            rig="zero123plus-v1.2",
+            controlnets=(("normals", "zero123plus-v1.2-normals"),),
+        ),
+        Checkpoint(
+            name="zero123plus-v1.2-white",
+            kind="pipeline",
+            repository="TencentARC/InstantMesh",
+            megabytes=3460,
+            licence="derived from CC-BY-NC-4.0 weights",
+            commercial=False,
+            rig="zero123plus-v1.2",
+            background="white",
+            base="zero123plus-v1.2",
+            unet_file="diffusion_pytorch_model.bin",
+            note="InstantMesh's U-Net on a white background; completes zero123plus-v1.2",
+        ),
+        Checkpoint(
+            name="zero123plus-v1.1-depth",
+            kind="controlnet",
+            repository="sudo-ai/controlnet-zp11-depth-v1",
+            megabytes=1460,
+            licence="CC-BY-NC-4.0 (project page)",
+            commercial=False,
+            rig="zero123plus-v1.1",
+            note="size assumed equal to the normal ControlNet's",
+        ),
+        Checkpoint(
+            name="zero123plus-v1.2-normals",
+            kind="controlnet",
+            repository="sudo-ai/controlnet-zp12-normal-gen-v1",
+            megabytes=1460,
+            licence="CC-BY-NC-4.0",
+            commercial=False,
+            rig="zero123plus-v1.2",
+        ),
+    )
+}
+
+#: The first ramping coefficients tell official checkpoints, their mirrors and fine-tunes apart
+#: (values of the model_index.json files).
+_RAMPING = {
+    "zero123plus-v1.1": (0.0, 0.20600578, 0.18684480, 0.24342191),
+    "zero123plus-v1.2": (0.00301829, 0.22046332, 0.21527842, 0.23498540),
+}
+
+
+@dataclass(frozen=True)
+class Located:
+    """A checkpoint on this machine.
+
+    Attributes:
+        record: what it is and can do.
+        folder: the official layout (of ``base`` where the record has one).
+        unet_file: U-Net weights to use instead of the folder's, or None.
+        revision: commit from the lock file; None for a private folder.
+    """
+
+    record: Checkpoint
+    folder: Path
+    unet_file: Path | None = None
+    revision: str | None = None
+
+
+def find(name: str) -> Checkpoint | None:
+    """The row of a name or of a repository, or None."""
+    if name in TABLE:
+        return TABLE[name]
+    return next((c for c in TABLE.values() if c.repository == name), None)
+
+
+def locate(
+    folder_or_name: str | Path, *, root: Path | None = None, commercial_only: bool = False
+) -> Located:
+    """Find a checkpoint by folder or name. Touches neither network nor weights.
+
+    Raises:
+        InputError: unknown, not fetched yet (says how to, the size and the licence), or its
+            licence forbids commercial use where that is demanded.
+    """
+    name = str(folder_or_name)
+    record = None if Path(name).is_dir() else find(name)
+    if record is None:
+        folder = Path(name).expanduser()
+        if not folder.is_dir():
+            raise InputError(
+                f"{name!r} is neither a folder nor a known checkpoint; known: {', '.join(TABLE)}"
+            )
+        found = Located(describe(folder), folder)
+    else:
+        found = _fetched(record, root or models_folder())
+    if commercial_only:
+        require_commercial(found.record)
+    return found
+
+
+def _fetched(record: Checkpoint, root: Path) -> Located:
+    lock = read_locks(root).get(record.name)
+    home = root / record.name
+    if lock is None or not all((home / p).is_file() for p in lock.files):
+        where = f", or copy it by hand and give its folder ({record.repository})"
+        raise InputError(
+            f"the weights of {record.name} are not on this machine: run `img2mesh models fetch "
+            f"{record.name}` ({record.megabytes / 1000:.1f} GB, licence {record.licence}){where}"
+        )
+    if record.base is None:
+        return Located(record, home, revision=lock.revision)
+    assert record.unet_file is not None
+    base = _fetched(TABLE[record.base], root)
+    revision = f"{base.revision}+{lock.revision}"
+    return Located(record, base.folder, home / record.unet_file, revision)
+
+
+def describe(folder: Path) -> Checkpoint:
+    """What a private folder is: by its note file, else by its ramping coefficients.
+
+    Mirrors and fine-tunes keep the official coefficients. A folder that tells nothing counts as
+    v1.1, the rig this program draws by default, with a licence nobody knows.
+
+    Raises:
+        InputError: the note names something that does not exist.
+    """
+    kind: Kind = "pipeline" if (folder / "model_index.json").is_file() else "controlnet"
+    unknown = Checkpoint(
+        name=folder.name,
+        kind=kind,
+        repository="",
+        megabytes=0,
+        licence="unknown",
+        commercial=False,
+        rig="zero123plus-v1.1",
+        note="not recognised: taken for a model with the cameras of zero123plus-v1.1",
+    )
+    record = unknown
+    if kind == "pipeline":
+        ramping = _json(folder / "model_index.json").get("ramping_coefficients")
+        for name, first in _RAMPING.items():
+            if _close(ramping, first):
+                record = replace(TABLE[name], name=folder.name, note=f"recognised as {name}")
+    note = _json(folder / NOTE_NAME) if (folder / NOTE_NAME).is_file() else {}
+    allowed = {"rig", "tile", "background", "licence", "commercial", "note"}
+    if note.keys() - allowed:
+        raise InputError(
+            f"{folder / NOTE_NAME} has unknown entries {sorted(note.keys() - allowed)}; "
+            f"allowed are {', '.join(sorted(allowed))}"
+        )
+    if note and "note" not in note:
+        note["note"] = ""
+    return replace(record, **note)
+
+
+def _close(values: Any, first: tuple[float, ...]) -> bool:
+    if not isinstance(values, list) or len(values) < len(first):
+        return False
+    return all(
+        isinstance(v, (int, float)) and abs(v - f) < 1e-6
+        for v, f in zip(values, first, strict=False)
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as JSON ({error}); fetch it again") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path} must hold a JSON object")
+    return value
+
+
+def require_commercial(record: Checkpoint) -> None:
+    """Refuse weights that may not be used commercially.
+
+    Raises:
+        InputError: says the licence.
+    """
+    if not record.commercial:
+        own = f"; if you may, say so in {NOTE_NAME}" if not record.repository else ""
+        raise InputError(
+            f"{record.name} is licensed {record.licence}, which does not allow commercial use: "
+            f"drop --commercial-only or choose --generator geometric{own}"
+        )
+
+
+def identity(folder_or_name: str | Path, *, root: Path | None = None) -> str:
+    """What tells this checkpoint's weights from others': locked revision, or content hash.
+
+    Raises:
+        InputError: see :func:`locate`.
+    """
+    found = locate(folder_or_name, root=root)
+    return found.revision or fingerprint(found.folder)

@@ -1,0 +1,209 @@
+"""Reference attention: a second picture joins every self-attention of a stock U-Net.
+
+Zero123++ (arXiv 2310.15110, section 2.2): the condition's latents pass through the same network,
+and the tokens each self-attention layer saw are appended to the keys and values of the main pass.
+
+The processors hold no parameters, so they are installed at run time and the state dict stays
+stock. All layers share one :class:`ReferenceBank`, whose mode says what a pass does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+Mode = Literal["off", "write", "read"]
+Tokens = Callable[[str, torch.Tensor], None]
+
+
+class WriteComplete(Exception):
+    """Raised inside a write pass as soon as the last layer has stored: the rest is not needed."""
+
+
+class ReferenceBank:
+    """What the write pass leaves for the read pass, by layer name.
+
+    Attributes:
+        mode: ``off`` (plain attention), ``write`` or ``read``.
+        keep_projected: store keys and values rather than tokens. The write pass computes them
+            anyway, so the read pass saves two projections of the reference tokens a layer; exact
+            up to the rounding of a differently blocked matrix product.
+        stop_after: raise :class:`WriteComplete` when this layer has stored; None runs to the end.
+        on_store: called with (layer, tokens) as they are stored; for tests and tracing.
+    """
+
+    def __init__(self, *, keep_projected: bool = True) -> None:
+        self.mode: Mode = "off"
+        self.keep_projected = keep_projected
+        self.stop_after: str | None = None
+        self.on_store: Tokens | None = None
+        self.stored: dict[str, tuple[torch.Tensor, ...]] = {}
+
+    def clear(self) -> None:
+        """Forget everything stored."""
+        self.stored = {}
+
+    @contextmanager
+    def passing(self, mode: Mode) -> Iterator[None]:
+        """Run the enclosed pass in a mode; a write pass may end early."""
+        self.mode = mode
+        try:
+            yield
+        except WriteComplete:
+            if mode != "write":
+                raise
+        finally:
+            self.mode = "off"
+
+
+class ReferenceAttention:
+    """Attention processor of one self-attention layer."""
+
+    def __init__(self, name: str, bank: ReferenceBank, *, fused_kernel: bool = True) -> None:
+        self.name = name
+        self.bank = bank
+        self.fused_kernel = fused_kernel
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        temb: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Attend from own tokens (b, l, c) to own and stored tokens; returns (b, l, c)."""
+        bank, tokens = self.bank, hidden_states
+        context = tokens
+        if bank.mode == "read" and not bank.keep_projected:
+            context = torch.cat([tokens, bank.stored[self.name][0]], dim=1)
+        key, value = attn.to_k(context), attn.to_v(context)
+        if bank.mode == "write":
+            if bank.on_store is not None:
+                bank.on_store(self.name, tokens)
+            bank.stored[self.name] = (key, value) if bank.keep_projected else (tokens,)
+            if bank.stop_after == self.name:
+                raise WriteComplete
+        elif bank.mode == "read" and bank.keep_projected:
+            stored_key, stored_value = bank.stored[self.name]
+            key = torch.cat([key, stored_key], dim=1)
+            value = torch.cat([value, stored_value], dim=1)
+        attended = attend(attn.to_q(tokens), key, value, attn.heads, fused_kernel=self.fused_kernel)
+        return attn.to_out[1](attn.to_out[0](attended))
+
+
+def attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    heads: int,
+    *,
+    fused_kernel: bool = True,
+) -> torch.Tensor:
+    """Plain scaled dot-product attention with ``heads`` heads; (b, l, c) from (b, l | m, c).
+
+    ``fused_kernel`` picks torch's memory-efficient kernel; without it the (l, m) matrix is formed.
+    """
+    query, key, value = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (query, key, value))
+    if fused_kernel:
+        out = F.scaled_dot_product_attention(query, key, value)
+    else:
+        scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
+        out = scores.softmax(dim=-1) @ value
+    return out.transpose(1, 2).flatten(2)
+
+
+class CrossAttention:
+    """Attention processor of one cross-attention layer that keeps the context's keys and values.
+
+    The context (prompt and image embedding) is the same in every step and pass of a run; so are
+    its projections. Identity of the context tensor tells whether a stored one still holds.
+    """
+
+    #: Contexts in use at once: the batch of the write passes and that of the read pass, twice
+    #: where the guidance branches run one after the other.
+    _KEPT = 4
+
+    def __init__(self, *, keep_projected: bool = True, fused_kernel: bool = True) -> None:
+        self.keep_projected = keep_projected
+        self.fused_kernel = fused_kernel
+        self._kept: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+
+    def clear(self) -> None:
+        """Forget all contexts."""
+        self._kept = []
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        temb: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Attend from tokens (b, l, c) to the context (b, m, d); returns (b, l, c)."""
+        if encoder_hidden_states is None or not self.keep_projected:
+            context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+            key, value = attn.to_k(context), attn.to_v(context)
+        else:
+            key, value = self._projected(attn, encoder_hidden_states)
+        attended = attend(
+            attn.to_q(hidden_states), key, value, attn.heads, fused_kernel=self.fused_kernel
+        )
+        return attn.to_out[1](attn.to_out[0](attended))
+
+    def _projected(self, attn: Any, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        for known, key, value in self._kept:
+            if known is context:
+                return key, value
+        key, value = attn.to_k(context), attn.to_v(context)
+        self._kept = [*self._kept, (context, key, value)][-self._KEPT :]
+        return key, value
+
+
+def install(
+    unet: Any,
+    *,
+    keep_projected: bool = True,
+    keep_context: bool = True,
+    fused_kernel: bool = True,
+) -> ReferenceBank:
+    """Give every self-attention of a diffusers U-Net a reference processor.
+
+    Args:
+        unet: a ``UNet2DConditionModel``; changed in place, its state dict is not.
+        keep_projected, keep_context, fused_kernel: see the processors.
+
+    Returns:
+        The bank its layers share.
+    """
+    bank = ReferenceBank(keep_projected=keep_projected)
+    processors: dict[str, Any] = {}
+    for name in unet.attn_processors:
+        if name.endswith("attn1.processor"):
+            processors[name] = ReferenceAttention(name, bank, fused_kernel=fused_kernel)
+        else:
+            processors[name] = CrossAttention(
+                keep_projected=keep_context, fused_kernel=fused_kernel
+            )
+    unet.set_attn_processor(processors)
+    return bank
+
+
+def layers(unet: Any) -> list[str]:
+    """Names of the reference attention layers, in the order a forward pass meets them."""
+    order = ("down_blocks", "mid_block", "up_blocks")
+    named = [n for n in unet.attn_processors if n.endswith("attn1.processor")]
+    return sorted(named, key=lambda n: order.index(n.split(".")[0]))  # stable within each part
+
+
+def clear(unet: nn.Module) -> None:
+    """Forget what the installed cross-attention processors keep of the last run's context."""
+    for processor in getattr(unet, "attn_processors", {}).values():
+        if isinstance(processor, CrossAttention):
+            processor.clear()

@@ -1,0 +1,62 @@
+"""One step of a sampler, as pure functions of tensors in float32.
+
+Latents ``x`` live in the variance-exploding frame, ``x = x0 + sigma * noise``; networks see
+``x / sqrt(sigma^2 + 1)`` (Karras et al. 2022, arXiv 2206.00364).
+"""
+
+from __future__ import annotations
+
+import torch
+
+from img2mesh.diffusion.schedules import Prediction
+
+
+def scale_input(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """What the network is shown: latents brought to unit variance, same shape."""
+    return x / (sigma**2 + 1) ** 0.5
+
+
+def noised(clean: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """Clean latents at the noise level ``sigma``, scaled as a network input.
+
+    Equals ``sqrt(abar) clean + sqrt(1 - abar) noise`` of the variance-preserving form.
+    """
+    return scale_input(clean + noise * sigma, sigma)
+
+
+def predicted_clean(
+    output: torch.Tensor, x: torch.Tensor, sigma: torch.Tensor, prediction: Prediction
+) -> torch.Tensor:
+    """The clean latents the network's output stands for, in the frame of ``x``."""
+    if prediction == "epsilon":
+        return x - sigma * output
+    return output * (-sigma / (sigma**2 + 1) ** 0.5) + x / (sigma**2 + 1)
+
+
+def ancestral_sigmas(sigma: torch.Tensor, following: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Split the next noise level into what the ODE step leaves and what fresh noise adds.
+
+    Returns:
+        (down, up) with ``down^2 + up^2 = following^2``.
+    """
+    up = (following**2 * (sigma**2 - following**2) / sigma**2) ** 0.5
+    return (following**2 - up**2) ** 0.5, up
+
+
+def euler_ancestral_step(
+    x: torch.Tensor,
+    clean: torch.Tensor,
+    noise: torch.Tensor,
+    sigma: torch.Tensor,
+    following: torch.Tensor,
+) -> torch.Tensor:
+    """One Euler step towards ``clean`` down to ``down``, then fresh noise up to ``following``.
+
+    Args:
+        x: (..., ) float32 latents at ``sigma``.
+        clean: predicted clean latents, same shape.
+        noise: standard normal, same shape; multiplied by zero in the last step.
+        sigma, following: 0-d float32 noise levels, ``following < sigma``.
+    """
+    down, up = ancestral_sigmas(sigma, following)
+    return x + (x - clean) / sigma * (down - sigma) + noise * up

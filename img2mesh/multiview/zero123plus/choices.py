@@ -1,0 +1,101 @@
+"""Which ControlNet goes with which checkpoint, and what an impossible wish is told. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from img2mesh.diffusion import checkpoints
+from img2mesh.errors import InputError
+
+#: Sub-folders of a private checkpoint that bring a capability.
+_SUBFOLDERS = {"depth": ("controlnet", "controlnet_depth"), "normals": ("controlnet_normals",)}
+
+
+def capabilities(checkpoint: str, controlnet: str | None = None) -> frozenset[str]:
+    """``depth``, ``normals``: what the checkpoint can do with its ControlNets.
+
+    Raises:
+        InputError: no such checkpoint.
+    """
+    record = _record(checkpoint)
+    found = {capability for capability, _ in record.controlnets}
+    if Path(checkpoint).is_dir():
+        folder = Path(checkpoint)
+        found |= {c for c, names in _SUBFOLDERS.items() if _first(folder, names) is not None}
+    if controlnet is not None:
+        found.add("depth")
+    return frozenset(found)
+
+
+def find_controlnet(
+    capability: str,
+    checkpoint: str,
+    controlnet: str | None = None,
+    *,
+    commercial_only: bool = False,
+) -> Path:
+    """The folder of the ControlNet that brings a capability to a checkpoint.
+
+    Raises:
+        InputError: the checkpoint has none (says which has), or it is not on this machine.
+    """
+    if controlnet is not None:
+        _demand_rig(checkpoint, controlnet)
+        return checkpoints.locate(controlnet, commercial_only=commercial_only).folder
+    if Path(checkpoint).is_dir():
+        inside = _first(Path(checkpoint), _SUBFOLDERS[capability])
+        if inside is not None:
+            return inside
+    name = _record(checkpoint).controlnet(capability)
+    if name is None:
+        able = [c.name for c in checkpoints.TABLE.values() if c.controlnet(capability)]
+        raise InputError(
+            f"{checkpoint} has no {capability} ControlNet; {' and '.join(able)} has one, or put "
+            f"one into the folder as {_SUBFOLDERS[capability][0]}/"
+        )
+    return checkpoints.locate(name, commercial_only=commercial_only).folder
+
+
+def identity(checkpoint: str, controlnet: str | None = None) -> dict[str, str]:
+    """Revisions or content hashes by role.
+
+    Raises:
+        InputError: the checkpoint is not on this machine.
+    """
+    known = {"checkpoint": checkpoints.identity(checkpoint)}
+    record = _record(checkpoint)
+    for capability in ("depth", "normals"):
+        chosen = controlnet if capability == "depth" else None
+        inside = record.controlnet(capability)
+        try:
+            if chosen is not None:
+                known[capability] = checkpoints.identity(chosen)
+            elif not Path(checkpoint).is_dir() and inside is not None:
+                known[capability] = checkpoints.identity(inside)
+        except InputError:
+            if chosen is not None:
+                raise
+            known[capability] = "absent"  # fetched later, it changes what the stage can do
+    return known
+
+
+def _record(checkpoint: str) -> checkpoints.Checkpoint:
+    record = None if Path(checkpoint).is_dir() else checkpoints.find(checkpoint)
+    return record or checkpoints.locate(checkpoint).record
+
+
+def _demand_rig(checkpoint: str, controlnet: str) -> None:
+    """A published ControlNet fits only the cameras it was trained for."""
+    net = None if Path(controlnet).is_dir() else checkpoints.find(controlnet)
+    rig = _record(checkpoint).rig
+    if net is not None and net.rig != rig:
+        raise InputError(
+            f"{net.name} was trained for the cameras of {net.rig}, {checkpoint} draws {rig}; "
+            f"choose {net.rig}"
+        )
+    if net is not None and net.kind != "controlnet":
+        raise InputError(f"{net.name} is a whole model, not a ControlNet")
+
+
+def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
+    return next((folder / n for n in names if (folder / n / "config.json").is_file()), None)

@@ -1,0 +1,370 @@
+"""Zero123++: one picture in, a 3x2 sheet of six views out (arXiv 2310.15110).
+
+The networks are stock Stable Diffusion parts; the method is how data flows between them. All
+randomness comes from one noise source. Draws, in order: ``vae_cond``, ``vae_negative`` (guided
+only), ``init_latents``, then ``reference`` and ``ancestral`` for every step, the last included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from img2mesh.diffusion import checkpoints, guidance, reference_attention, samplers
+from img2mesh.diffusion.noise import KeyedNoise, NoiseSource, drawn
+from img2mesh.diffusion.schedules import SamplingSchedule, Spacing, sampling_schedule
+from img2mesh.diffusion.speed import Speed
+from img2mesh.errors import InputError
+from img2mesh.multiview.zero123plus import conditioning, preprocess
+from img2mesh.multiview.zero123plus.components import (
+    Components,
+    load_components,
+    load_controlnet,
+)
+from img2mesh.multiview.zero123plus.denoise import Control, Denoiser, embedded_once
+
+#: Target latents are shifted and scaled, ``(z * factor - 0.22) * 0.75``, and target pictures in
+#: [-1, 1] are multiplied by 0.5 / 0.8 before encoding. Constants of the published training.
+LATENT_SHIFT, LATENT_SCALE, IMAGE_SCALE = 0.22, 0.75, 0.5 / 0.8
+
+Observe = Callable[[str, Any], None]
+
+
+def unscale_latents(latents: torch.Tensor) -> torch.Tensor:
+    """Target latents as the sampler leaves them -> ordinary latents times the VAE's factor."""
+    return latents / LATENT_SCALE + LATENT_SHIFT
+
+
+def scale_latents(latents: torch.Tensor) -> torch.Tensor:
+    """The inverse of :func:`unscale_latents`: what training noises."""
+    return (latents - LATENT_SHIFT) * LATENT_SCALE
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a run hands back.
+
+    Attributes:
+        latents: (n, c, h / f, w / f) float32 on the CPU, as the sampler leaves them (scaled).
+        images: (n, h, w, 3) float32 in [0, 1].
+    """
+
+    latents: torch.Tensor
+    images: NDArray[np.float32]
+
+
+class Zero123Plus:
+    """A loaded checkpoint, with or without a ControlNet.
+
+    Args:
+        components: the parts, on the CPU.
+        controlnet: a diffusers ``ControlNetModel``, or None.
+        device: where it works.
+        speed: how; see :class:`img2mesh.diffusion.speed.Speed`.
+    """
+
+    def __init__(
+        self,
+        components: Components,
+        controlnet: Any = None,
+        *,
+        device: str | torch.device = "cpu",
+        speed: Speed | None = None,
+    ) -> None:
+        self.parts, self.controlnet = components, controlnet
+        self.device, self.speed = torch.device(device), speed or Speed()
+        self._empty_prompt: torch.Tensor | None = None
+        self._negative: tuple[torch.Tensor, torch.Tensor] | None = None
+        self.bank = reference_attention.install(
+            components.unet,
+            keep_projected=self.speed.keep_reference_projected,
+            keep_context=self.speed.keep_context,
+            fused_kernel=self.speed.fused_kernel,
+        )
+        self._place()
+
+    @classmethod
+    def load(
+        cls,
+        folder_or_name: str | Path,
+        controlnet: str | Path | None = None,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        *,
+        speed: Speed | None = None,
+    ) -> Zero123Plus:
+        """Load a local folder or a fetched checkpoint by name. Never downloads.
+
+        Args:
+            folder_or_name: a folder in the official layout, or a name of ``models list``.
+            controlnet: the same for a ControlNet.
+            device: a torch device.
+            dtype: of the weights; float32 on the CPU.
+            speed: the switches; the exact ones by default.
+
+        Raises:
+            InputError: not there (says how to fetch it), or not what it should be.
+        """
+        net = None if controlnet is None else checkpoints.locate(controlnet).folder
+        found = checkpoints.locate(folder_or_name)
+        return cls.from_located(found, net, device=device, dtype=dtype, speed=speed)
+
+    @classmethod
+    def from_located(
+        cls,
+        found: checkpoints.Located,
+        controlnet: Path | None = None,
+        *,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        speed: Speed | None = None,
+    ) -> Zero123Plus:
+        """Load what :func:`img2mesh.diffusion.checkpoints.locate` found."""
+        components = load_components(found.folder, dtype=dtype, unet_file=found.unet_file)
+        net = None if controlnet is None else load_controlnet(controlnet, dtype=dtype)
+        return cls(components, net, device=device, speed=speed)
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        image: Image.Image,
+        control_image: Image.Image | None = None,
+        control_scale: float = 0.75,
+        steps: int = 28,
+        guidance_scale: float = 4.0,
+        images_per_prompt: int = 1,
+        width: int = 640,
+        height: int = 960,
+        noise: NoiseSource | None = None,
+        *,
+        seed: int = 42,
+        spacing: Spacing = "trailing",
+        observe: Observe | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> Sample:
+        """Draw sheets of six views.
+
+        Args:
+            image: RGB, or RGBA, which is put on grey. Should be square: the sides of a longer
+                picture are cropped away.
+            control_image: exactly width x height, RGB or RGBA (put on grey); needs a ControlNet.
+            control_scale: multiplies the ControlNet's residuals; 0 is exactly the base model.
+            steps: denoising steps; 28 for most objects, 75 for fine detail.
+            guidance_scale: classifier-free guidance; off at 1 and below.
+            images_per_prompt: sheets drawn at once, n.
+            width, height: of a sheet, pixels; multiples of the VAE's factor.
+            noise: where all randomness comes from; ``KeyedNoise(seed)`` by default.
+            seed: of the default source.
+            spacing: of the timesteps; the official examples use ``trailing``.
+            observe: told (name, value) of every intermediate, for parity checks.
+            progress: told the fraction done.
+
+        Raises:
+            InputError: a size, step count or control picture that cannot be worked with.
+        """
+        see = observe or _ignore
+        source = KeyedNoise(seed) if noise is None else noise
+        self._check(width, height, images_per_prompt, control_image)
+        schedule = sampling_schedule(steps, self.parts.training, spacing)
+        guided, n = guidance.is_guided(guidance_scale), int(images_per_prompt)
+        see("sched.timesteps", schedule.timesteps)
+        see("sched.sigmas", schedule.sigmas)
+
+        references, context = self._condition(image, source, see, guided=guided, count=n)
+        factor = self.parts.vae_factor
+        shape = (n, self.parts.unet.config.in_channels, height // factor, width // factor)
+        latents = drawn(source, "init_latents", None, shape, self.device) * schedule.initial_sigma
+
+        control = self._control(control_image, control_scale, width, height, see)
+        self.bank.on_store = lambda layer, tokens: see(f"ref.{layer}", tokens)
+        with self._working("unet"), self._working("controlnet"), embedded_once(control, self.speed):
+            denoiser = Denoiser(
+                self.parts.unet,
+                self.bank,
+                context,
+                guidance_scale=guidance_scale,
+                control=control,
+                speed=self.speed,
+                observe=see,
+            )
+            latents = self._denoise(
+                denoiser, latents, references, schedule, source, see, progress or _silent
+            )
+        self.bank.clear()
+        reference_attention.clear(self.parts.unet)
+        see("final.latents", latents)
+        return Sample(latents.cpu(), self._decode(latents, see))
+
+    def _check(
+        self, width: int, height: int, count: int, control_image: Image.Image | None
+    ) -> None:
+        factor = self.parts.vae_factor
+        if width < factor or height < factor or width % factor or height % factor:
+            raise InputError(
+                f"a sheet of {width}x{height} pixels was asked for; both must be positive "
+                f"multiples of {factor}"
+            )
+        if count < 1:
+            raise InputError(f"images_per_prompt must be at least 1, got {count}")
+        if control_image is not None and self.controlnet is None:
+            raise InputError(
+                "a control picture was given but no ControlNet is loaded; pass controlnet= to load"
+            )
+
+    def _condition(
+        self, image: Image.Image, source: NoiseSource, see: Observe, *, guided: bool, count: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Reference latents and context of all rows, [negative x n, positive x n]."""
+        parts = self.parts
+        rgb = preprocess.on_grey(image)
+        for_vae, for_clip = parts.for_vae(rgb), parts.for_clip(rgb)
+        see("prep.rgb_uint8", np.asarray(rgb))
+        see("prep.pixel_values_vae", for_vae)
+        see("prep.pixel_values_clip", for_clip)
+        with self._working("vae"):
+            latent, _ = conditioning.encode(parts.vae, for_vae, "vae_cond", source, see)
+            rows = [latent]
+            if guided:  # the negative branch sees mid-grey: zero after normalisation, not black
+                negative, posterior = conditioning.encode(
+                    parts.vae,
+                    torch.zeros_like(for_vae),
+                    "vae_negative",
+                    source,
+                    see,
+                    posterior=self._negative,
+                )
+                self._negative = posterior
+                rows = [negative, latent]
+        if self._empty_prompt is None:
+            with self._working("text_encoder"):
+                self._empty_prompt = conditioning.empty_prompt_embedding(
+                    parts.text_encoder, parts.prompt_ids
+                )
+        with self._working("vision_encoder"):
+            embedding = conditioning.image_embedding(parts.vision_encoder, for_clip)
+        context = conditioning.prompt_context(
+            self._empty_prompt, embedding, parts.ramping, guided=guided, count=count
+        )
+        see("cond.input_ids", parts.prompt_ids)
+        see("cond.empty_prompt_embeds", self._empty_prompt)
+        see("cond.image_embeds", embedding)
+        see("cond.encoder_hidden_states", context)
+        return torch.cat(rows).repeat_interleave(count, dim=0), context
+
+    def _control(
+        self,
+        picture: Image.Image | None,
+        scale: float,
+        width: int,
+        height: int,
+        see: Observe,
+    ) -> Control | None:
+        if picture is None:
+            return None
+        tensor = preprocess.control_tensor(picture, width, height)
+        see("control.cond_image", tensor[0])
+        return Control(self.controlnet, tensor.to(self.device, self.parts.unet.dtype), float(scale))
+
+    def _denoise(
+        self,
+        denoiser: Denoiser,
+        latents: torch.Tensor,
+        references: torch.Tensor,
+        schedule: SamplingSchedule,
+        source: NoiseSource,
+        see: Observe,
+        progress: Callable[[float], None],
+    ) -> torch.Tensor:
+        sigmas, timesteps = schedule.sigmas.to(self.device), schedule.timesteps.to(self.device)
+        steps, ahead = len(schedule), self.speed.write_ahead
+        draws: list[tuple[torch.Tensor, torch.Tensor]] = []
+        for step in range(steps):
+            if not draws:  # in canonical order, also when several steps are written ahead
+                stop = min(step + ahead, steps)
+                for i in range(step, stop):
+                    eta = drawn(source, "reference", i, tuple(references.shape), self.device)
+                    fresh = drawn(source, "ancestral", i, tuple(latents.shape), self.device)
+                    draws.append((samplers.noised(references, eta, sigmas[i]), fresh))
+                if ahead > 1:
+                    denoiser.write_ahead(
+                        torch.stack([reference for reference, _ in draws]), timesteps[step:stop]
+                    )
+            reference, fresh = draws.pop(0)
+            sigma = sigmas[step]
+            see("step.latents_in", latents)
+            output = denoiser(
+                samplers.scale_input(latents, sigma), reference, timesteps[step], step
+            )
+            clean = samplers.predicted_clean(output, latents, sigma, self.parts.training.prediction)
+            latents = samplers.euler_ancestral_step(latents, clean, fresh, sigma, sigmas[step + 1])
+            see("step.guided_output", output)
+            see("step.pred_original", clean)
+            see("step.latents_out", latents)
+            progress((step + 1) / steps)
+        return latents
+
+    def _decode(self, latents: torch.Tensor, see: Observe) -> NDArray[np.float32]:
+        """(n, h, w, 3) float32 pictures in [0, 1]."""
+        vae = self.parts.vae
+        with self._working("vae"):
+            plain = unscale_latents(latents) / vae.config.scaling_factor
+            decoded = vae.decode(plain.to(vae.dtype), return_dict=False)[0].float()
+        see("final.vae_decoded", decoded)
+        image = (decoded / IMAGE_SCALE / 2 + 0.5).clamp(0, 1)
+        see("final.image", image)
+        return image.permute(0, 2, 3, 1).cpu().numpy()
+
+    def _place(self) -> None:
+        """Move to the device and apply the switches that change modules, once."""
+        parts, speed = self.parts, self.speed
+        if self.controlnet is not None:
+            processors = {
+                name: reference_attention.CrossAttention(
+                    keep_projected=speed.keep_context, fused_kernel=speed.fused_kernel
+                )
+                for name in self.controlnet.attn_processors
+            }
+            self.controlnet.set_attn_processor(processors)
+        networks = [m for m in (parts.unet, self.controlnet, parts.vae) if m is not None]
+        if speed.channels_last:
+            for module in networks:
+                module.to(memory_format=torch.channels_last)
+        if speed.vae_slicing:
+            parts.vae.enable_slicing()
+        if speed.vae_tiling:
+            parts.vae.enable_tiling()
+        if not speed.offload:
+            for module in (*networks, parts.text_encoder, parts.vision_encoder):
+                module.to(self.device)
+        if speed.compile:
+            for module in networks[:-1]:
+                module.compile(mode=speed.compile)
+
+    @contextmanager
+    def _working(self, part: str) -> Iterator[None]:
+        """Have one part on the device while it works, when the others are offloaded."""
+        module = self.controlnet if part == "controlnet" else getattr(self.parts, part)
+        if module is None or not self.speed.offload:
+            yield
+            return
+        module.to(self.device)
+        try:
+            yield
+        finally:
+            module.to("cpu")
+
+
+def _ignore(name: str, value: Any) -> None:
+    """Observe nothing."""
+
+
+def _silent(fraction: float) -> None:
+    """Report no progress."""

@@ -1,0 +1,210 @@
+"""The pipeline's side of Zero123++: cutouts in, posed view sets with alpha out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from img2mesh.artifacts import Cutout, DepthSet, Provenance, View, ViewSet
+from img2mesh.cameras import Camera, rig
+from img2mesh.diffusion import checkpoints
+from img2mesh.diffusion.speed import Speed
+from img2mesh.errors import InputError
+from img2mesh.multiview import matting
+from img2mesh.multiview.zero123plus import choices, depth_image, normals
+from img2mesh.multiview.zero123plus.model import Zero123Plus
+from img2mesh.sheets import COLUMNS, ROWS, untile
+
+Progress = Callable[[float], None]
+F32 = NDArray[np.float32]
+
+#: Conditioning scale of the normal ControlNet (its own example).
+_NORMAL_SCALE = 1.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the pipeline samples."""
+
+    steps: int
+    guidance_scale: float
+    seed: int
+    device: torch.device
+    speed: Speed
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Half precision where it is fast, single elsewhere (CPUs emulate half)."""
+        return torch.float16 if self.device.type == "cuda" else torch.float32
+
+
+def settings(
+    *, steps: int, guidance_scale: float, seed: int, device: str, low_vram: bool
+) -> Settings:
+    """Check and complete the user's wishes.
+
+    Raises:
+        InputError: a device that is not there.
+    """
+    chosen = pick_device(device)
+    fast = Speed(channels_last=chosen.type == "cuda", vae_slicing=True)
+    return Settings(steps, guidance_scale, seed, chosen, Speed.low_memory() if low_vram else fast)
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto`` is CUDA, else MPS, else the CPU.
+
+    Raises:
+        InputError: the named device is unknown or not on this machine.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, here in there.items() if here))
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"unknown device {name!r}; use auto, cpu, cuda, cuda:N or mps") from None
+    if not there.get(device.type, False):
+        raise InputError(f"device {name!r} is not on this machine; use auto or cpu")
+    return device
+
+
+def picture(cutout: Cutout) -> Image.Image:
+    """The cutout as an 8-bit RGBA picture."""
+    rgba = np.dstack([cutout.rgb, cutout.alpha])
+    return Image.fromarray(np.rint(rgba * 255).astype(np.uint8))
+
+
+def generate(
+    cutout: Cutout,
+    *,
+    checkpoint: str,
+    commercial_only: bool,
+    normals: bool,
+    progress: Progress | None,
+    **wishes: Any,
+) -> ViewSet:
+    """See :func:`img2mesh.multiview.zero123plus.generate`."""
+    how = settings(**wishes)
+    found = checkpoints.locate(checkpoint, commercial_only=commercial_only)
+    net = (
+        choices.find_controlnet("normals", checkpoint, commercial_only=commercial_only)
+        if normals
+        else None
+    )
+    model = _load(found, net, how)
+    first, second = _shares(progress, normals)
+    sheet = _sample(model, cutout, found.record.tile, how, None, 0.0, first)
+    drawn = None
+    if normals:
+        again = Image.fromarray(np.rint(sheet * 255).astype(np.uint8))
+        drawn = _sample(model, cutout, found.record.tile, how, again, _NORMAL_SCALE, second)
+    return _view_set(cutout, sheet, drawn, found.record, checkpoint, ())
+
+
+def refine(
+    cutout: Cutout,
+    views: ViewSet,
+    depths: DepthSet,
+    *,
+    checkpoint: str,
+    controlnet: str | None,
+    strength: float,
+    commercial_only: bool,
+    progress: Progress | None,
+    **wishes: Any,
+) -> ViewSet:
+    """See :func:`img2mesh.multiview.zero123plus.refine`."""
+    how = settings(**wishes)
+    if strength < 0:
+        raise InputError(f"the strength of depth control must not be negative, got {strength}")
+    net = choices.find_controlnet("depth", checkpoint, controlnet, commercial_only=commercial_only)
+    found = checkpoints.locate(checkpoint, commercial_only=commercial_only)
+    control = depth_image.depth_picture(depths, found.record.tile)
+    model = _load(found, net, how)
+    sheet = _sample(model, cutout, found.record.tile, how, control, strength, progress)
+    note = f"second pass led by the coarse shape's depth, strength {strength:g}"
+    refined = _view_set(cutout, sheet, None, found.record, checkpoint, (note,))
+    return replace(refined, photo=views.photo or refined.photo)
+
+
+def _load(found: checkpoints.Located, net: Path | None, how: Settings) -> Zero123Plus:
+    return Zero123Plus.from_located(found, net, device=how.device, dtype=how.dtype, speed=how.speed)
+
+
+def _shares(progress: Progress | None, twice: bool) -> tuple[Progress | None, Progress | None]:
+    """Progress of one run, or of two runs one after the other."""
+    if progress is None or not twice:
+        return progress, progress
+    tell = progress  # a name the closures can keep without the None
+    return (lambda f: tell(f / 2)), (lambda f: tell(0.5 + f / 2))
+
+
+def _sample(
+    model: Zero123Plus,
+    cutout: Cutout,
+    tile: int,
+    how: Settings,
+    control: Image.Image | None,
+    scale: float,
+    progress: Progress | None,
+) -> F32:
+    """(3 t, 2 t, 3) float32 sheet."""
+    return model.sample(
+        picture(cutout),
+        control,
+        scale,
+        steps=how.steps,
+        guidance_scale=how.guidance_scale,
+        seed=how.seed,
+        width=COLUMNS * tile,
+        height=ROWS * tile,
+        progress=progress,
+    ).images[0]
+
+
+def _view_set(
+    cutout: Cutout,
+    sheet: F32,
+    normal_sheet: F32 | None,
+    record: checkpoints.Checkpoint,
+    checkpoint: str,
+    notes: tuple[str, ...],
+) -> ViewSet:
+    tiles = untile(sheet)
+    cameras: tuple[Camera, ...] = rig(record.rig).cameras(record.tile)
+    world = None
+    if normal_sheet is None:
+        cut = matting.remove_background(tiles, background=record.background)
+    else:
+        vectors = normals.decode(untile(normal_sheet))
+        cut = matting.cut_out(
+            tiles, *normals.seeds(vectors), background=matting.NOMINAL[record.background]
+        )
+        world = normals.to_world(vectors, cut.alpha, cameras)
+    private = Path(checkpoint).is_dir()
+    return ViewSet(
+        rgb=cut.rgb,
+        alpha=cut.alpha,
+        cameras=cameras,
+        normals=world,
+        photo=View(cutout.rgb, cutout.alpha, None),
+        provenance=Provenance(
+            generator=checkpoint if not private else Path(checkpoint).name,
+            learned_weights=True,
+            exact=False,
+            licences=(record.licence,),
+            notes=(*notes, *((record.note,) if record.note else ()), *cut.notes),
+        ),
+    )
