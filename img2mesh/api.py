@@ -44,11 +44,14 @@ def reconstruct(
         InputError: the photo, mask or a setting cannot be used.
         Img2MeshError: a stage failed.
     """
+    folder = None if cache is None else Path(cache)
+    if cache == "default":
+        folder = job.default_cache_dir()
     request = job.Request(
         settings=load_settings(preset, assignments=assignments),
         preset=preset,
         device=device,
-        cache_dir=job.default_cache_dir() if cache == "default" else cache and Path(cache) or None,
+        cache_dir=folder,
     )
     work = job.photo_job(Path(photo), mask=None if mask is None else Path(mask))
     outcome = job.runner_for(request).run("asset", work.given)

@@ -27,7 +27,7 @@ U8 = NDArray[np.uint8]
 
 def _frozen(owner: object, name: str, dtype: type, *shape: int | None) -> Any:
     """Convert a field to a read-only array of the dtype and check its shape (None = any)."""
-    array = np.ascontiguousarray(getattr(owner, name), dtype=dtype)
+    array: NDArray[Any] = np.ascontiguousarray(getattr(owner, name), dtype=dtype)
     if array.ndim != len(shape) or any(
         want not in (None, got) for want, got in zip(shape, array.shape, strict=True)
     ):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from img2mesh import delivery, job, settings
@@ -152,9 +153,9 @@ def _run_job(
             room = stack.enter_context(tempfile.TemporaryDirectory(prefix="img2mesh-"))
             request = replace(request, cache_dir=Path(room))
         progress = stack.enter_context(StageProgress(console, quiet=quiet))
-        progress.say(f"[bold]{work.source}[/]")
+        progress.say(f"[bold]{escape(str(work.source))}[/]")
         if renamed:
-            progress.say(f"[yellow]![/] {renamed}")
+            progress.say(f"[yellow]![/] {escape(renamed)}")
         runner = job.runner_for(request, progress)
         runner.run(request.until, work.given)
         done = delivery.deliver(
@@ -163,7 +164,7 @@ def _run_job(
         if not done.report.get("learned_weights", True):
             progress.say(f"[dim]  views drawn by: {done.report['generator']}, nothing learned[/]")
         for warning in done.report["warnings"]:
-            progress.say(f"[yellow]![/] {warning}")
+            progress.say(f"[yellow]![/] {escape(warning)}")
     return done
 
 

@@ -1,4 +1,4 @@
-"""What a finished job leaves in its output folder: files a person opens, each in place or not at all."""
+"""What a finished job leaves in its output folder: each file in place or not at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from img2mesh import formats, pipeline
 from img2mesh.errors import Img2MeshError
-from img2mesh.graph import Runner
+from img2mesh.graph import Outcome, Runner
 from img2mesh.job import Job, Request
 
 #: Deliverables that are written from the asset when asked for; mesh.glb always is.
@@ -92,21 +92,23 @@ def deliver(
 def _deliver(
     runner: Runner, job: Job, request: Request, wanted: Wanted, folder: Path, *, seconds: float
 ) -> Delivered:
-    outcomes = runner.outcomes
+    outcomes = made(runner)
     files: dict[str, Path] = {}
 
-    def copy(purpose: str, stage: str, source: str, target: str) -> None:
-        if stage in outcomes:
-            files[purpose] = place(
-                folder / target, lambda temporary: _copy(outcomes[stage].folder / source, temporary)
-            )
+    def copy(purpose: str, stage: str, name: str, target: str) -> None:
+        home = outcomes[stage].folder if stage in outcomes else None
+        if home is not None:
+            source = home / name
+            files[purpose] = place(folder / target, lambda path: _copy(source, path))
 
     copy("cutout", "cutout", "cutout.png", "cutout.png")
     copy("mesh", "asset", "asset.glb", "mesh.glb")
     copy("preview", "quality", "preview.png", "preview.png")
 
-    views = _load(runner, job, "views")
-    refined = _load(runner, job, "refined")
+    views, refined = (
+        runner.outcomes[name].load() if name in runner.outcomes else None
+        for name in ("views", "refined")
+    )
     if views is not None:
         files["views"] = place(folder / "views.png", lambda path: _write_sheet(views, path))
     if refined is not None and views is not None and "refined" in outcomes:
@@ -138,7 +140,7 @@ def _deliver(
     if "mesh" in files:
         from img2mesh.report import write_html
 
-        pictures = {
+        pictures: dict[str, bytes] = {
             name: files[name].read_bytes()
             for name in ("preview", "cutout", "views", "refined")
             if name in files
@@ -154,6 +156,11 @@ def _deliver(
     _place_json(folder / "run.json", _run_record(runner, job, request))
     files["run"] = folder / "run.json"
     return Delivered(folder, files, report)
+
+
+def made(runner: Runner) -> dict[str, Outcome]:
+    """What the stages made or reused, without the leaves they started from."""
+    return {name: outcome for name, outcome in runner.outcomes.items() if outcome.key}
 
 
 def place(target: Path, write: Callable[[Path], object]) -> Path:
@@ -173,12 +180,6 @@ def _place_json(target: Path, value: object) -> None:
     place(target, lambda path: formats.write_json(path, value))
 
 
-def _load(runner: Runner, job: Job, name: str) -> Any:
-    if name in runner.outcomes:
-        return runner.outcomes[name].load()
-    return job.given[name].load() if name in job.given else None
-
-
 def _write_sheet(views: Any, path: Path) -> None:
     from img2mesh.sheets import tile
 
@@ -187,7 +188,7 @@ def _write_sheet(views: Any, path: Path) -> None:
 
 def _report(runner: Runner, job: Job, views: Any, seconds: float) -> dict[str, Any]:
     """report.json: who made it, what it measures, what to be careful about, what it cost."""
-    outcomes = runner.outcomes
+    outcomes = made(runner)
     measures = outcomes["quality"].load().measures if "quality" in outcomes else {}
     notes = [note for outcome in outcomes.values() for note in outcome.notes]
     report: dict[str, Any] = {"input": job.source.name, "name": job.stem, **measures}
@@ -228,7 +229,7 @@ def _run_record(runner: Runner, job: Job, request: Request) -> dict[str, Any]:
         "seeds": {n: s["seed"] for n, s in settings.items() if "seed" in s},
         "stages": {
             name: {"version": stages[name].version, "key": outcome.key}
-            for name, outcome in runner.outcomes.items()
+            for name, outcome in made(runner).items()
         },
         "identities": {
             name: dict(stage.identity(**settings[name]))

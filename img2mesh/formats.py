@@ -113,7 +113,7 @@ def save_views(folder: Path, value: ViewSet) -> None:
         camera = value.photo.camera
         meta["photo_camera"] = None if camera is None else camera_record(camera)
     write_json(folder / "views.json", meta)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     if value.depth is not None:
         arrays["depth"] = value.depth
     if value.normals is not None:

@@ -52,7 +52,7 @@ class Job:
     source: Path
     stem: str
     digest: str
-    given: dict[str, Leaf]
+    given: dict[str, Leaf[Any]]
 
 
 def photo_job(path: Path, *, mask: Path | None = None) -> Job:
@@ -65,7 +65,7 @@ def photo_job(path: Path, *, mask: Path | None = None) -> Job:
 
     digest = digest_of(path)
     if mask is not None:
-        digest = hashlib.sha256(f"{digest} mask {digest_of(mask)}".encode()).hexdigest()
+        digest = _joined(digest, "mask", digest_of(mask))
 
     def load() -> Any:
         from img2mesh.images import open_photo
@@ -85,7 +85,9 @@ def views_job(
     """
     from img2mesh import viewfiles
 
-    digest = viewfiles.digest_of(path, rig=rig, group=group, normals=normals)
+    digest = viewfiles.digest_of(path, rig=rig, group=group)
+    if normals is not None:
+        digest = _joined(digest, "normals", viewfiles.digest_of(normals))
 
     def load() -> Any:
         return viewfiles.open_views(path, rig=rig, group=group, normals=normals)
@@ -94,6 +96,11 @@ def views_job(
     leaf = Leaf(digest, load)
     stem = path.resolve().name if path.is_dir() else path.stem
     return Job(path, stem, digest, {"views": leaf, "refined": leaf})
+
+
+def _joined(digest: str, role: str, other: str) -> str:
+    """The digest of an input made of two files."""
+    return hashlib.sha256(f"{digest} {role} {other}".encode()).hexdigest()
 
 
 def default_cache_dir() -> Path:

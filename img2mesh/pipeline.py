@@ -11,6 +11,8 @@ the cache. Bump a stage's ``version`` when its results change.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from img2mesh import multiview, segmentation
 from img2mesh.artifacts import (
     Cutout,
@@ -29,7 +31,7 @@ from img2mesh.graph import Graph, Run, stage
 def cutout(
     photo: Photo,
     *,
-    segmenter: str = "border",
+    segmenter: Literal["border", "sam", "onnx"] = "border",
     model: str | None = None,
     remove_background: bool = True,
     foreground_ratio: float = 0.85,
@@ -65,7 +67,7 @@ def views(
     cutout: Cutout,
     *,
     generator: str = "geometric",
-    body: str = "auto",
+    body: Literal["auto", "lathe", "box", "inflation"] = "auto",
     tile: int = 320,
     seed: int = 42,
     run: Run | None = None,
@@ -106,9 +108,7 @@ def depths(views: ViewSet, *, resolution: int = 96, run: Run | None = None) -> D
 
 
 @stage(version=1)
-def refined(
-    cutout: Cutout, views: ViewSet, depths: DepthSet, *, run: Run | None = None
-) -> ViewSet:
+def refined(cutout: Cutout, views: ViewSet, depths: DepthSet, *, run: Run | None = None) -> ViewSet:
     """The views after the depth-controlled second pass; handed on where there is no such control.
 
     Args:
@@ -126,7 +126,7 @@ def radiance(
     *,
     grid: int = 128,
     fine_grid: int = 0,
-    smoothness: str = "auto",
+    smoothness: Literal["auto", "exact", "generated"] = "auto",
     normal_weight: float = 1.0,
     depth_weight: float = 20.0,
     use_photo: bool = True,
@@ -201,8 +201,8 @@ def asset(
     refined: ViewSet,
     *,
     texture_resolution: int = 1024,
-    frame: str = "asset",
-    pivot: str = "base",
+    frame: Literal["asset", "world"] = "asset",
+    pivot: Literal["base", "centre"] = "base",
     scale: float = 1.0,
     run: Run | None = None,
 ) -> TexturedMesh:
@@ -221,9 +221,7 @@ def asset(
     from img2mesh.texture import texture_mesh
 
     run = run or Run()
-    textured = texture_mesh(
-        surface, refined, resolution=texture_resolution, progress=run.progress
-    )
+    textured = texture_mesh(surface, refined, resolution=texture_resolution, progress=run.progress)
     return to_asset_frame(textured, frame=frame, pivot=pivot, scale=scale)
 
 

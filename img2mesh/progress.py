@@ -59,7 +59,8 @@ class StageProgress:
     def say(self, text: str) -> None:
         """One line above the bars."""
         if not self._quiet:
-            self._console.print(text, highlight=False)
+            # Soft wrap: a path must come out in one piece to be copied.
+            self._console.print(text, highlight=False, soft_wrap=True)
 
     def __call__(self, event: Any) -> None:
         """Take one event of the runner."""

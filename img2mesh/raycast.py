@@ -58,7 +58,7 @@ class Scene:
     def __init__(self, vertices: NDArray[Any], faces: NDArray[Any]) -> None:
         import open3d as o3d
 
-        self._tensor = o3d.core.Tensor
+        self._tensor: Any = o3d.core.Tensor
         self._scene = o3d.t.geometry.RaycastingScene()
         self._scene.add_triangles(
             self._tensor(np.ascontiguousarray(vertices, np.float32)),

@@ -111,6 +111,8 @@ def _alternatives(annotation: Any) -> tuple[type, ...]:
 
 def _checked(stage: str, name: str, value: Any, annotation: Any) -> Any:
     """A value that already has a type (TOML, flags): ints pass for floats, nothing else bends."""
+    if typing.get_origin(annotation) is typing.Literal:
+        return _chosen(stage, name, value, annotation)
     for kind in _alternatives(annotation):
         if kind is float and type(value) is int:
             return float(value)
@@ -121,6 +123,8 @@ def _checked(stage: str, name: str, value: Any, annotation: Any) -> Any:
 
 def _parsed(stage: str, name: str, raw: str, annotation: Any) -> Any:
     """A value typed by the user as text."""
+    if typing.get_origin(annotation) is typing.Literal:
+        return _chosen(stage, name, raw, annotation)
     for kind in sorted(_alternatives(annotation), key=lambda kind: kind is not type(None)):
         if kind is type(None) and raw.lower() in ("none", ""):
             return None
@@ -134,6 +138,14 @@ def _parsed(stage: str, name: str, raw: str, annotation: Any) -> Any:
         if kind is str:
             return raw
     raise _wrong(stage, name, raw, annotation)
+
+
+def _chosen(stage: str, name: str, value: object, annotation: Any) -> object:
+    options = typing.get_args(annotation)
+    if value not in options:
+        hint = _suggest(str(value), list(options))
+        raise InputError(f"{stage}.{name} cannot be {value!r}{hint}")
+    return value
 
 
 def _wrong(stage: str, name: str, value: object, annotation: Any) -> InputError:

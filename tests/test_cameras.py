@@ -76,13 +76,17 @@ def test_the_published_rigs(
     for index, view in enumerate(cameras):
         x, y, z = view.origin
         assert np.isclose(np.rad2deg(np.arctan2(x, z)) % 360, 30 + 60 * index)
-        assert np.isclose(np.rad2deg(np.arcsin(y / np.linalg.norm(view.origin))), elevations[index % 2])
+        assert np.isclose(
+            np.rad2deg(np.arcsin(y / np.linalg.norm(view.origin))), elevations[index % 2]
+        )
         assert np.isclose(view.fov_deg, fov_deg) and np.isclose(
             np.linalg.norm(view.origin), distance, atol=1e-3
         )
     # Both rigs show the unit sphere at the same size: 0.964 of the half-width.
     half = np.deg2rad(fov_deg) / 2
-    assert np.isclose(np.tan(np.arcsin(1 / np.linalg.norm(cameras[0].origin))) / np.tan(half), 0.964, atol=0.02)
+    assert np.isclose(
+        np.tan(np.arcsin(1 / np.linalg.norm(cameras[0].origin))) / np.tan(half), 0.964, atol=0.02
+    )
 
 
 def test_unknown_rigs_are_named() -> None:

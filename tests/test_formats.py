@@ -1,4 +1,4 @@
-"""Every artifact comes back from its folder as it was stored, and storing it again changes nothing."""
+"""Every artifact comes back from its folder as it was stored, byte for byte."""
 
 from __future__ import annotations
 
@@ -58,7 +58,11 @@ ARTIFACTS = [
     view_set(),
     DepthSet(view_set().depth, view_set().cameras),  # type: ignore[arg-type]
     RadianceField(
-        RNG.normal(size=(3, 4, 5)).astype(np.float32), np.array([0.1, 0.2, 1 / 3]), 0.1, 1e-3, ("n",)
+        RNG.normal(size=(3, 4, 5)).astype(np.float32),
+        np.array([0.1, 0.2, 1 / 3]),
+        0.1,
+        1e-3,
+        ("n",),
     ),
     Mesh(RNG.random((4, 3)), np.array([[0, 1, 2], [0, 2, 3]]), ("n",)),
     Quality({"faces": 3, "psnr_views": {"input": 1 / 3}}, np.zeros((4, 6, 3), np.uint8)),
