@@ -9,7 +9,7 @@ Camera
     along its own -z. Depth is *z-depth*: the distance along the optical axis, positive in front of
     the camera, in world units; never the length of the ray.
 Pixels
-    Origin at the top left corner, u to the right, v down; the centre of the first pixel is (0.5, 0.5).
+    Origin at the top left corner, u to the right, v down; the first pixel's centre is (0.5, 0.5).
 Colour
     ``rgb`` is float32 in [0, 1], sRGB-encoded (as in the file), with straight alpha.
 """

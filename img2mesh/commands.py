@@ -199,18 +199,17 @@ def show_plan(
         works = [job.views_job(Path(source), rig=rig, group=group)]
     else:
         works = photo_jobs([source], mask)
-    rows: list[dict[str, Any]] = []
-    for work in works:
-        for step in job.runner_for(request).plan(request.until, work.given):
-            rows.append(
-                {
-                    "input": str(work.source),
-                    "stage": step.stage,
-                    "cached": step.cached,
-                    "reason": step.reason.sentence if step.reason else None,
-                    "key": step.key,
-                }
-            )
+    rows: list[dict[str, Any]] = [
+        {
+            "input": str(work.source),
+            "stage": step.stage,
+            "cached": step.cached,
+            "reason": step.reason.sentence if step.reason else None,
+            "key": step.key,
+        }
+        for work in works
+        for step in job.runner_for(request).plan(request.until, work.given)
+    ]
     if as_json:
         _print_json(rows)
         return

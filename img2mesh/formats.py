@@ -101,7 +101,7 @@ def load_cutout(folder: Path) -> Cutout:
 
 
 def save_views(folder: Path, value: ViewSet) -> None:
-    """view_0.png ..., photo.png, views.json (cameras, provenance), geometry.npz (depth, normals)."""
+    """view_0.png ..., photo.png, views.json (cameras, provenance), geometry.npz."""
     for index, view in enumerate(value.views):
         write_rgba(folder / f"view_{index}.png", view.rgb, view.alpha)
     meta: dict[str, Any] = {

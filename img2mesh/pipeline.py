@@ -1,4 +1,4 @@
-"""The whole story on one page: photo → cutout → views → depths → refined → radiance → surface → asset.
+"""The whole story: photo → cutout → views → depths → refined → radiance → surface → asset.
 
 A stage is a plain function. Its positional parameters are artifacts and *are* the wiring: a stage
 that takes ``views`` runs after the stage called ``views``. Its keyword-only parameters are settings

@@ -1,4 +1,4 @@
-"""What the engine does, told on stderr: a bar with an ETA a stage, plain lines where no one looks."""
+"""What the engine does, told on stderr: a bar with an ETA a stage, plain lines in a log."""
 
 from __future__ import annotations
 

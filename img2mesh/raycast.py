@@ -56,9 +56,10 @@ class Scene:
     """
 
     def __init__(self, vertices: NDArray[Any], faces: NDArray[Any]) -> None:
-        import open3d as o3d
+        import open3d
 
-        self._tensor: Any = o3d.core.Tensor
+        o3d: Any = open3d  # its stubs know no arrays
+        self._tensor = o3d.core.Tensor
         self._scene = o3d.t.geometry.RaycastingScene()
         self._scene.add_triangles(
             self._tensor(np.ascontiguousarray(vertices, np.float32)),
@@ -86,7 +87,7 @@ class Scene:
         )
 
     def cast(self, origins: NDArray[Any], directions: NDArray[Any]) -> tuple[F32, I32]:
-        """Any rays (..., 3): distance in units of the direction's length (inf = miss), face (-1)."""
+        """Any rays (..., 3): distance in lengths of the direction (inf = miss) and face (-1)."""
         answer = self._scene.cast_rays(self._rays(origins, directions))
         distance = answer["t_hit"].numpy()
         face = np.where(np.isfinite(distance), answer["primitive_ids"].numpy().astype(np.int64), -1)

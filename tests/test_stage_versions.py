@@ -72,7 +72,7 @@ def test_changed_code_has_a_changed_version(stage: str) -> None:
         return
     if then["version"] == now["version"]:
         pytest.fail(
-            f"the code behind {stage!r} changed but its version is still {now['version']}: bump it in "
+            f"the code behind {stage!r} changed, its version is still {now['version']}: bump it in "
             "pipeline.py if results change, then run python tests/test_stage_versions.py --accept"
         )
     pytest.fail(f"{stage!r} has a new version: run python tests/test_stage_versions.py --accept")
