@@ -1,7 +1,7 @@
 """How long does a photo take, and how good is what comes out?
 
 Runs the real command as a whole process with a cold cache on every picture given, then again with
-nothing changed, and times ``--help``; prints a table with the seconds of each stage and writes JSON.
+nothing changed, and times ``--help``; prints a table with seconds a stage and writes JSON.
 
     python benchmarks/end_to_end.py data/*.jpg --json end_to_end.json
 """
