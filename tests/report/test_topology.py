@@ -1,0 +1,63 @@
+"""Topology of shapes whose numbers are known, and of planted damage."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from img2mesh.report.topology import topology
+from tests.assets import box_asset
+
+TETRAHEDRON = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]])
+
+
+def torus(n: int = 6, m: int = 5) -> np.ndarray:
+    i, j = (x.reshape(-1) for x in np.meshgrid(np.arange(n), np.arange(m), indexing="ij"))
+    a, b = i * m + j, (i + 1) % n * m + j
+    c, d = i * m + (j + 1) % m, (i + 1) % n * m + (j + 1) % m
+    return np.concatenate([np.stack([a, b, c], 1), np.stack([b, d, c], 1)])
+
+
+def test_closed_shapes() -> None:
+    for faces, euler in ((box_asset().joined.faces, 2), (TETRAHEDRON, 2), (torus(), 0)):
+        found = topology(faces)
+        assert found.watertight and found.manifold and found.winding_consistent
+        assert (found.components, found.euler_number) == (1, euler)
+
+
+def test_a_hole_is_not_watertight_but_manifold() -> None:
+    found = topology(torus()[1:])
+    assert not found.watertight
+    assert found.manifold
+    assert found.euler_number == -1
+
+
+def test_two_bodies() -> None:
+    found = topology(np.concatenate([TETRAHEDRON, TETRAHEDRON + 4]))
+    assert (found.components, found.euler_number, found.manifold) == (2, 4, True)
+
+
+def test_bodies_that_touch_in_a_vertex_are_not_manifold() -> None:
+    """Every edge has two faces here: only the fan test sees it."""
+    other = np.where(TETRAHEDRON == 0, 0, TETRAHEDRON + 3)
+    found = topology(np.concatenate([TETRAHEDRON, other]))
+    assert found.watertight
+    assert not found.manifold
+    assert found.components == 2
+
+
+def test_bodies_that_share_an_edge_are_not_manifold() -> None:
+    other = np.where(TETRAHEDRON < 2, TETRAHEDRON, TETRAHEDRON + 2)
+    found = topology(np.concatenate([TETRAHEDRON, other]))
+    assert not found.watertight
+    assert not found.manifold
+
+
+def test_a_turned_face_breaks_the_winding() -> None:
+    faces = TETRAHEDRON.copy()
+    faces[0] = faces[0][::-1]
+    found = topology(faces)
+    assert found.watertight and not found.winding_consistent
+
+
+def test_unused_vertices_do_not_count() -> None:
+    assert topology(TETRAHEDRON * 3) == topology(TETRAHEDRON)
