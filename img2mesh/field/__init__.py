@@ -1,0 +1,83 @@
+"""The radiance field: posed views to a signed-distance field, by volume rendering.
+
+A dense grid of signed distances, no network and no learned colour: masks, photo-consistency between
+the views and, where there are, known depths and normals move the surface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from img2mesh.artifacts import RadianceField, ViewSet
+from img2mesh.errors import InputError
+
+__all__ = ["fit"]
+
+
+def fit(
+    views: ViewSet,
+    *,
+    grid: int = 128,
+    fine_grid: int = 0,
+    smoothness: str = "auto",
+    photometric_weight: float = 50.0,
+    eikonal_weight: float = 0.1,
+    normal_weight: float = 1.0,
+    depth_weight: float = 20.0,
+    relax_px: float = 0.0,
+    use_photo: bool = True,
+    seed: int = 42,
+    device: str = "auto",
+    scratch: Path | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> RadianceField:
+    """Fit a signed-distance radiance field to posed views.
+
+    Args:
+        views: six posed views; depth and normals supervise the fit where they are given.
+        grid: grid points along the longest side of the object's box.
+        fine_grid: the same for a last, finer stage; 0 leaves it out.
+        smoothness: ``exact`` for renders of one body, ``generated`` for a network's views, which
+            do not quite agree; ``auto`` asks the views' provenance.
+        photometric_weight: weight of colour agreement between the views.
+        eikonal_weight: weight of |gradient| = 1.
+        normal_weight, depth_weight: weights of known normals and depths.
+        relax_px: widen the outlines first; half the expected misalignment of the views in pixels.
+        use_photo: use the input picture as one more view where its camera is known.
+        seed: order of the rays. The same seed gives the same bytes.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:n``.
+        scratch: folder for checkpoints; a fit that was killed resumes from there.
+        progress: called with the fraction done.
+
+    Returns:
+        The field on a regular grid around the object, in the views' world.
+
+    Raises:
+        InputError: empty masks, cameras that do not belong together, or senseless settings.
+        Img2MeshError: the views contradict each other so much that no surface is left.
+    """
+    import torch
+
+    from img2mesh.field.loop import fit_field
+    from img2mesh.field.losses import Weights
+    from img2mesh.field.schedule import stages
+
+    if smoothness == "auto":
+        smoothness = "exact" if views.provenance.exact else "generated"
+    plan = stages(smoothness, grid=grid, fine_grid=fine_grid, photometric_weight=photometric_weight)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"device {device!r} was asked for, but torch sees no GPU: use auto or cpu")
+    return fit_field(
+        views,
+        plan=plan,
+        weights=Weights(photometric_weight, eikonal_weight, depth_weight, normal_weight),
+        use_photo=use_photo,
+        relax_px=relax_px,
+        seed=seed,
+        device=torch.device(device),
+        scratch=scratch,
+        progress=progress,
+    )

@@ -1,0 +1,148 @@
+"""A scalar field on a regular grid: trilinear look-up with its gradient, blur, resampling.
+
+The look-up is its own autograd function: eight index selects forward and one scatter-add backward
+are about twice as fast on CPUs as torch's three-dimensional grid sampler, and the same pass yields
+the spatial gradient, differentiable with respect to the grid values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from img2mesh.hull import Box
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Where points lie in a grid; positions never carry a gradient.
+
+    Attributes:
+        base: (n,) int64 flat index of the cell's lowest corner.
+        fraction: (3, n) float32 position inside the cell, in [0, 1].
+        shape: the grid's points along x, y, z.
+        voxel: edge length in world units.
+    """
+
+    base: Tensor
+    fraction: Tensor
+    shape: tuple[int, int, int]
+    voxel: float
+
+    @property
+    def corners(self) -> Tensor:
+        """(8, n) int64 flat indices; corner c has bits (x, y, z) = (c >> 2, c >> 1 & 1, c & 1)."""
+        _, ny, nz = self.shape
+        steps = [x * ny * nz + y * nz + z for x in (0, 1) for y in (0, 1) for z in (0, 1)]
+        return self.base + torch.tensor(steps, device=self.base.device)[:, None]
+
+
+def locate(box: Box, points: Tensor) -> Cells:
+    """Cells of world points (3, n); points outside the grid take the nearest border cell."""
+    local = torch.empty_like(points)
+    index = torch.empty(points.shape, dtype=torch.int64, device=points.device)
+    for axis in range(3):
+        p = (points[axis] - float(box.origin[axis])) / box.voxel
+        p.clamp_(0, box.shape[axis] - 1)
+        whole = p.floor().clamp_(max=box.shape[axis] - 2)
+        local[axis] = p - whole
+        index[axis] = whole
+    base = (index[0] * box.shape[1] + index[1]) * box.shape[2] + index[2]
+    return Cells(base, local, box.shape, box.voxel)
+
+
+def look_up(values: Tensor, cells: Cells) -> Tensor:
+    """(n,) trilinear values without autograd; for marching and depth maps."""
+    x, y, z = cells.fraction
+    v = values.reshape(-1).index_select(0, cells.corners.reshape(-1)).reshape(8, -1)
+    v = torch.lerp(v[:4], v[4:], x)
+    v = torch.lerp(v[:2], v[2:], y)
+    return torch.lerp(v[0], v[1], z)
+
+
+def look_up_with_gradient(values: Tensor, cells: Cells) -> tuple[Tensor, Tensor]:
+    """Trilinear values (n,) and spatial gradients (3, n), differentiable in the grid values."""
+    apply: Any = _Trilinear.apply
+    value, gradient = apply(values, cells)
+    return value, gradient
+
+
+class _Trilinear(torch.autograd.Function):
+    """value = sum_c w_c v_c and gradient = sum_c (dw_c / dx) v_c, both linear in the corners v."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, cells: Cells) -> tuple[Tensor, Tensor]:
+        ctx.cells = cells
+        x, y, z = cells.fraction
+        corners = cells.corners.reshape(-1)
+        ctx.corners = corners
+        v = values.reshape(-1).index_select(0, corners).reshape(8, -1)
+        along_x = v[4:] - v[:4]  # (4, n): corners (y, z)
+        v = torch.lerp(v[:4], v[4:], x)
+        dx = torch.lerp(along_x[:2], along_x[2:], y)
+        dy = v[2:] - v[:2]
+        v = torch.lerp(v[:2], v[2:], y)
+        gradient = torch.stack(
+            [torch.lerp(dx[0], dx[1], z), torch.lerp(dy[0], dy[1], z), v[1] - v[0]]
+        )
+        return torch.lerp(v[0], v[1], z), gradient.div_(cells.voxel)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        d_value, d_gradient = grads
+        cells: Cells = ctx.cells
+        x, y, z = cells.fraction
+        gx, gy, gz = d_gradient / cells.voxel
+        # The transpose of the interpolation, one axis at a time: z first, then y, then x.
+        out = torch.empty((8, x.numel()), device=x.device)
+        for zbit in (0, 1):
+            wz, sz = (z, 1.0) if zbit else (1 - z, -1.0)
+            a, ax, ay = d_value * wz + gz * sz, gx * wz, gy * wz
+            for ybit in (0, 1):
+                wy, sy = (y, 1.0) if ybit else (1 - y, -1.0)
+                b, bx = a * wy + ay * sy, ax * wy
+                for xbit in (0, 1):
+                    wx, sx = (x, 1.0) if xbit else (1 - x, -1.0)
+                    torch.mul(b, wx, out=out[4 * xbit + 2 * ybit + zbit])
+                    out[4 * xbit + 2 * ybit + zbit].add_(bx, alpha=sx)
+        total = torch.zeros(int(np.prod(cells.shape)), device=x.device)
+        total.scatter_add_(0, ctx.corners, out.reshape(-1))
+        return total.reshape(cells.shape), None
+
+
+@lru_cache(maxsize=64)
+def _blur_matrix(size: int, sigma: float) -> Tensor:
+    """(size, size) Gaussian along one axis, truncated at 3 sigma, rows sum to one."""
+    offset = torch.arange(size)[:, None] - torch.arange(size)[None, :]
+    weight = torch.exp(-0.5 * (offset / sigma) ** 2)
+    weight[offset.abs() > max(1, int(3 * sigma + 0.5))] = 0
+    return weight / weight.sum(1, keepdim=True)
+
+
+def blur(values: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur with ``sigma`` in voxels.
+
+    As three products with banded matrices: on CPUs about twice as fast as a separable convolution.
+    """
+    if sigma <= 0:
+        return values
+    kx, ky, kz = (_blur_matrix(n, sigma).to(values.device) for n in values.shape)
+    out = (kx @ values.reshape(values.shape[0], -1)).reshape(values.shape)
+    return torch.matmul(ky, out) @ kz.T
+
+
+def resample(values: Tensor, old: Box, new: Box) -> Tensor:
+    """Trilinear values of one grid at the points of another."""
+    out = torch.empty(new.shape, device=values.device)
+    layers = max(1, 250_000 // (new.shape[1] * new.shape[2]))
+    for start in range(0, new.shape[0], layers):
+        stop = min(start + layers, new.shape[0])
+        points = torch.as_tensor(new.slab(start, stop), dtype=torch.float32, device=values.device)
+        cells = locate(old, points.reshape(-1, 3).T.contiguous())
+        out[start:stop] = look_up(values, cells).reshape(out[start:stop].shape)
+    return out

@@ -1,0 +1,198 @@
+"""The fit: from a visual hull, coarse to fine, to the field whose renders match the views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from img2mesh.artifacts import RadianceField, ViewSet
+from img2mesh.errors import Img2MeshError
+from img2mesh.field import checkpoint
+from img2mesh.field.checkpoint import State
+from img2mesh.field.grid import blur, resample
+from img2mesh.field.initial import initial_field
+from img2mesh.field.losses import Shape, Weights, curvature_gradient, slice_loss
+from img2mesh.field.pictures import Supervised, gather
+from img2mesh.field.rays import Rays, stage_rays
+from img2mesh.field.sampling import Samples, place_samples
+from img2mesh.field.schedule import Stage
+from img2mesh.field.steps import StepRule
+from img2mesh.hull import Box, Outline, make_outlines, tight_box
+
+#: Empty space around the hull's box, part of its longest side (specification).
+_MARGIN = 0.05
+#: Blur after upsampling, voxels: takes the coarse grid's facets away (specification).
+_UPSAMPLING_BLUR = 0.8
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The samples of some steps: rays in shuffled order, and the depth maps of the shape then."""
+
+    rays: Rays
+    samples: Samples
+    depth_maps: Tensor
+
+
+def fit_field(
+    views: ViewSet,
+    *,
+    plan: Sequence[Stage],
+    weights: Weights,
+    use_photo: bool,
+    relax_px: float,
+    seed: int,
+    device: torch.device,
+    scratch: Path | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> RadianceField:
+    """Run the stages of a plan; see :func:`img2mesh.field.fit` for what the arguments mean."""
+    pictures = gather(views, use_photo=use_photo)
+    outlines = make_outlines([p.view for p in pictures], relax_px=relax_px)
+    settings = [repr(plan), repr(weights), use_photo, relax_px, seed]
+    key = checkpoint.fingerprint(views, {"settings": settings})
+    with _calm_torch(device):
+        state = checkpoint.load(scratch, key, device) if scratch else None
+        if state is None:
+            state = _first_state(pictures, outlines, plan[0], device)
+        total = sum(s.iterations for s in plan)
+        while True:
+            stage = plan[state.stage]
+            before = sum(s.iterations for s in plan[: state.stage])
+            rays = stage_rays(
+                pictures,
+                outlines,
+                stride=stage.stride,
+                blur_px=stage.image_blur_px,
+                device=device,
+            )
+            while state.iteration < stage.iterations:
+                if scratch:
+                    checkpoint.save(state, scratch, key)
+                placed = _place(state, stage, rays, seed)
+                for _ in _steps(state, stage, placed, weights):
+                    if progress:
+                        progress((before + state.iteration) / total)
+            if state.stage + 1 == len(plan):
+                break
+            state = _next_state(state, plan)
+    values = state.field.cpu().numpy()
+    if not (values < 0).any():
+        raise Img2MeshError(
+            "the fit ended without a surface: the views contradict each other; check that masks "
+            "and cameras belong together"
+        )
+    sharpness = plan[-1].scale_end * state.unit
+    return RadianceField(values, state.box.origin, state.box.voxel, sharpness)
+
+
+@contextmanager
+def _calm_torch(device: torch.device) -> Iterator[None]:
+    """One torch thread and no denormals while fitting.
+
+    The tensors are small: more threads mostly wait for each other, badly so on a busy machine, and
+    reductions split over threads would make the bytes depend on their number.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)
+
+
+def _first_state(
+    pictures: Sequence[Supervised], outlines: Sequence[Outline], stage: Stage, device: torch.device
+) -> State:
+    box = tight_box(outlines, grid=stage.grid, margin=_MARGIN)
+    field = torch.as_tensor(initial_field(pictures, outlines, box), device=device)
+    return State(0, 0, field, box, StepRule(torch.zeros_like(field)), _bounding_radius(field, box))
+
+
+def _next_state(state: State, plan: Sequence[Stage]) -> State:
+    box = state.box.refined(plan[state.stage + 1].grid)
+    field = blur(resample(state.field, state.box, box), _UPSAMPLING_BLUR)
+    return State(state.stage + 1, 0, field, box, StepRule(torch.zeros_like(field)), state.unit)
+
+
+def _bounding_radius(field: Tensor, box: Box) -> float:
+    """Radius of the sphere around the middle of the inside's box: the fit's unit of length."""
+    inside = torch.nonzero(field < 0).double() * box.voxel
+    if not len(inside):
+        return float(np.linalg.norm(np.array(box.shape)) * box.voxel / 2)
+    centre = (inside.amin(0) + inside.amax(0)) / 2
+    return max(float((inside - centre).norm(dim=1).max()), box.voxel)
+
+
+def _falling(start: float, end: float, state: State, stage: Stage) -> float:
+    """Geometric interpolation over the iterations of a stage."""
+    return float(start * (end / start) ** (state.iteration / max(1, stage.iterations - 1)))
+
+
+def _place(state: State, stage: Stage, rays: Rays, seed: int) -> Placed:
+    """Shuffle the rays, sample all of them, and render the shape's depth maps on the way."""
+    rng = np.random.default_rng([seed, state.stage, state.iteration])
+    device = state.field.device
+    voxel = state.box.voxel
+    scale = _falling(stage.scale_start, stage.scale_end, state, stage) * state.unit
+    shuffled = rays.take(torch.as_tensor(rng.permutation(len(rays)), device=device))
+    samples = place_samples(
+        state.field,
+        state.box,
+        shuffled,
+        near=max(5 * scale, 1.5 * voxel),
+        behind=max(2.5 * voxel, 2 * scale),
+        jitter=torch.as_tensor(rng.random(len(rays), dtype=np.float32), device=device),
+    )
+    maps = torch.full((len(rays.pictures.rgb),), float("inf"), device=device)
+    maps[shuffled.pixel] = samples.surface
+    # Rays that come nowhere near the surface have no gradient: they would only dilute the slices.
+    used, samples = samples.compact()
+    return Placed(shuffled.take(used), samples, maps)
+
+
+def _steps(state: State, stage: Stage, placed: Placed, weights: Weights) -> Iterator[None]:
+    """The steps until samples are placed again; yields after each."""
+    if not len(placed.rays):
+        raise Img2MeshError(
+            "the fit lost the surface: no ray of any view meets it; check masks and cameras"
+        )
+    weights = replace(weights, photometric=stage.photometric)
+    last = min(stage.iterations, state.iteration + stage.refresh)
+    cursor = 0
+    voxel = state.box.voxel
+    while state.iteration < last:
+        end = min(cursor + stage.rays, len(placed.rays))
+        shape = Shape(
+            state.field.requires_grad_(True),
+            state.box,
+            _falling(stage.scale_start, stage.scale_end, state, stage) * state.unit,
+            state.unit,
+            placed.depth_maps,
+            stage.stride,
+        )
+        loss = slice_loss(shape, placed.rays, placed.samples, cursor, end, weights)
+        (gradient,) = torch.autograd.grad(loss, state.field)
+        state.field = state.field.detach()
+        band = (state.field.abs() < 3 * voxel).float()
+        gradient += curvature_gradient(state.field, band, voxel).mul_(stage.curvature)
+        length = _falling(stage.step_start, stage.step_end, state, stage)
+        state.rule.step(
+            state.field,
+            gradient,
+            band,
+            voxel=voxel,
+            blur_voxels=stage.gradient_blur,
+            length=length,
+        )
+        cursor = end if end < len(placed.rays) else 0
+        state.iteration += 1
+        yield

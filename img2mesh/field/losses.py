@@ -1,0 +1,159 @@
+"""Losses of a slice of rays, and the smoothness of the grid itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from img2mesh.field.grid import look_up_with_gradient
+from img2mesh.field.photometric import photometric_loss
+from img2mesh.field.rays import Rays
+from img2mesh.field.rendering import FAR_OUTSIDE, crossing, opacity, render_weights
+from img2mesh.field.sampling import Samples, cells_of
+from img2mesh.hull import Box
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Loss weights; mask binary cross-entropy counts 1 (specification)."""
+
+    photometric: float
+    eikonal: float
+    depth: float
+    normal: float
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The field as the losses see it.
+
+    Attributes:
+        field: (nx, ny, nz) signed distances; requires a gradient.
+        box: its grid.
+        scale: logistic scale b in world units.
+        unit: world length of the object's bounding radius; depth errors are relative to it.
+        depth_maps: z-depths of the current shape at every pixel, inf = nothing.
+        stride: pixel spacing at which they are filled.
+    """
+
+    field: Tensor
+    box: Box
+    scale: float
+    unit: float
+    depth_maps: Tensor
+    stride: int
+
+
+def slice_loss(
+    shape: Shape, rays: Rays, samples: Samples, begin: int, end: int, weights: Weights
+) -> Tensor:
+    """The loss of rays ``begin`` to ``end``, a mean over them."""
+    first, last = int(samples.start[begin]), int(samples.start[end])
+    some = rays.take(torch.arange(begin, end, device=rays.view.device))
+    ray = samples.ray[first:last] - begin
+    depth = samples.depth[first:last]
+    value, gradient = look_up_with_gradient(shape.field, cells_of(ray, depth, some, shape.box))
+    column = torch.arange(first, last, device=ray.device) - samples.start[begin + ray]
+    dense_value, dense_depth = _dense(ray, column, end - begin, value, depth)
+
+    alpha = opacity(dense_value[:, :-1], dense_value[:, 1:], shape.scale)
+    weight = render_weights(alpha)
+    total = weight.sum(1)
+    loss = mask_loss(total, some.alpha)
+
+    part = crossing(dense_value[:, :-1], dense_value[:, 1:])
+    middle = dense_depth[:, :-1] + part * (dense_depth[:, 1:] - dense_depth[:, :-1])
+    expected = (weight * middle).sum(1) / total.clamp(min=1e-6)
+    flat_weight = weight.detach()[ray, column.clamp(max=weight.shape[1] - 1)]
+
+    length = gradient.square().sum(0)
+    if weights.eikonal:
+        loss = loss + weights.eikonal * (length.clamp(min=1e-12).sqrt() - 1).square().mean()
+    if weights.photometric:
+        with torch.no_grad():
+            direction = gradient.detach() * flat_weight
+            normal = torch.zeros((3, end - begin), device=value.device)
+            normal.index_add_(1, ray, direction)
+            normal /= normal.norm(dim=0).clamp(min=1e-9)
+            counts = total.detach() * (some.alpha > 0.5)
+        loss = loss + weights.photometric * photometric_loss(
+            some,
+            expected,
+            counts,
+            normal,
+            shape.depth_maps,
+            tolerance=3 * shape.box.voxel,
+            stride=shape.stride,
+        )
+    if some.depth is not None and weights.depth:
+        known = torch.isfinite(some.depth) & (total.detach() > 0.5)
+        error = torch.where(known, (expected - some.depth.nan_to_num()).abs(), 0.0)
+        loss = loss + weights.depth / shape.unit * error.mean()
+    if some.normal is not None and weights.normal:
+        target = some.normal[:, ray]
+        known = (target.square().sum(0) > 0.25) * flat_weight
+        error = (gradient - target).square().sum(0)
+        loss = loss + weights.normal * (error * known).sum() / (end - begin)
+    return loss
+
+
+def _dense(
+    ray: Tensor, column: Tensor, n_rays: int, value: Tensor, depth: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Packed values and depths as (rays, samples + 1); empty places are far outside."""
+    width = (int(column.max()) if len(column) else 0) + 2
+    at = ray * width + column
+    values = torch.full((n_rays * width,), FAR_OUTSIDE, device=value.device)
+    depths = torch.zeros(n_rays * width, device=value.device)
+    return (
+        values.index_put((at,), value).reshape(n_rays, width),
+        depths.index_put((at,), depth).reshape(n_rays, width),
+    )
+
+
+def mask_loss(opacity_of_ray: Tensor, alpha: Tensor) -> Tensor:
+    """Binary cross-entropy between rendered opacity and the views' alpha, mean over the rays."""
+    p = opacity_of_ray.clamp(1e-3, 1 - 1e-3)
+    return -(alpha * p.log() + (1 - alpha) * (1 - p).log()).mean()
+
+
+def curvature_gradient(field: Tensor, band: Tensor, voxel: float) -> Tensor:
+    """Gradient of the mean over the band of ((f[i-1] - 2 f[i] + f[i+1]) / h)^2, summed over axes.
+
+    Written out instead of differentiated: three stencils in place of autograd's dozen passes.
+
+    Args:
+        field: (nx, ny, nz) signed distances.
+        band: (nx, ny, nz) float32 weight of each point in the mean (0 or 1).
+        voxel: h.
+    """
+    out = torch.zeros_like(field)
+    factor = 2 / (voxel * voxel * float(band.sum().clamp(min=1)))
+    for axis in range(3):
+        n = field.shape[axis]
+        middle = second_difference(field, axis) * band.narrow(axis, 1, n - 2)
+        out.narrow(axis, 1, n - 2).sub_(middle, alpha=2 * factor)
+        out.narrow(axis, 0, n - 2).add_(middle, alpha=factor)
+        out.narrow(axis, 2, n - 2).add_(middle, alpha=factor)
+    return out
+
+
+def second_difference(field: Tensor, axis: int) -> Tensor:
+    """f[i-1] - 2 f[i] + f[i+1] at the inner points along one axis."""
+    n = field.shape[axis]
+    return (field.narrow(axis, 0, n - 2) + field.narrow(axis, 2, n - 2)).sub_(
+        field.narrow(axis, 1, n - 2), alpha=2
+    )
+
+
+def fourth_difference(field: Tensor) -> Tensor:
+    """Sum over axes of the fourth difference; zero in a border of two points."""
+    out = torch.zeros_like(field)
+    for axis in range(3):
+        n = field.shape[axis]
+        if n >= 5:
+            twice = second_difference(second_difference(field, axis), axis)
+            out.narrow(axis, 2, n - 4).add_(twice)
+    return out

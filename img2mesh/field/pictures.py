@@ -1,0 +1,104 @@
+"""Pictures ready for comparison: one pixel footprint, no background colour, blurred."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from img2mesh.artifacts import F32, View, ViewSet
+from img2mesh.cameras import Camera
+from img2mesh.hull import looked_at
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """A posed picture and what else is known about its pixels.
+
+    Attributes:
+        view: picture with camera.
+        depth: (h, w) float32 z-depth, NaN where there is none; or None.
+        normals: (h, w, 3) float32 world normals, 0 where there is none; or None.
+    """
+
+    view: View
+    depth: F32 | None = None
+    normals: F32 | None = None
+
+    @property
+    def camera(self) -> Camera:
+        """The view's camera, which is known here."""
+        assert self.view.camera is not None
+        return self.view.camera
+
+
+def gather(views: ViewSet, *, use_photo: bool) -> tuple[Supervised, ...]:
+    """The posed views and, if wanted and posed, the photo brought down to their pixel size."""
+    out = [
+        Supervised(
+            view,
+            None if views.depth is None else views.depth[k],
+            None if views.normals is None else views.normals[k],
+        )
+        for k, view in enumerate(views.views)
+    ]
+    if use_photo and views.photo is not None and views.photo.camera is not None:
+        out.append(Supervised(match_footprint(views.photo, views.cameras)))
+    return tuple(out)
+
+
+def match_footprint(photo: View, cameras: Sequence[Camera]) -> View:
+    """Scale a photo down until a pixel covers as much of the object as one of the views does.
+
+    A finer photo would take most of the rays without adding to what the grid can hold; a coarser
+    one stays as it is. A pixel's footprint is distance over focal length, the distance being that
+    of the place all cameras look at.
+    """
+    camera = photo.camera
+    assert camera is not None
+    centre, _ = looked_at([*cameras, camera])
+    here = float(np.linalg.norm(camera.origin - centre)) / camera.fy
+    there = float(np.median([np.linalg.norm(c.origin - centre) / c.fy for c in cameras]))
+    factor = here / max(there, 1e-12)
+    if not 0 < factor < 0.98:
+        return photo
+    width, height = (max(16, round(n * factor)) for n in (camera.width, camera.height))
+    premultiplied = np.concatenate([photo.rgb * photo.alpha[..., None], photo.alpha[..., None]], 2)
+    small = np.clip(_shrink(premultiplied, width, height), 0, 1)
+    alpha = np.asarray(small[..., 3], np.float32)
+    rgb = np.clip(small[..., :3] / np.maximum(alpha, 1e-6)[..., None], 0, 1).astype(np.float32)
+    return View(rgb, alpha, camera.resized(width, height))
+
+
+def _shrink(picture: F32, width: int, height: int) -> F32:
+    """Area-averaging resize of a float picture (h, w, c)."""
+    from PIL import Image
+
+    bands = [
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(picture[..., k], np.float32)).resize(
+                (width, height), Image.Resampling.BOX
+            )
+        )
+        for k in range(picture.shape[2])
+    ]
+    return np.stack(bands, axis=2)
+
+
+def comparable_colours(view: View, blur_px: float) -> F32:
+    """(h, w, 3) float32: background replaced by the nearest object colour, then blurred.
+
+    Otherwise background would bleed into every blurred or interpolated colour near the outline.
+    """
+    from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+    # Pixels the edge runs through are mixed with whatever was behind: not trusted either.
+    solid = view.alpha > 0.95
+    if not solid.any():
+        solid = view.alpha >= view.alpha.max()
+    nearest = distance_transform_edt(~solid, return_distances=False, return_indices=True)
+    rgb = view.rgb[nearest[0], nearest[1]]
+    if blur_px > 0:
+        rgb = gaussian_filter(rgb, (blur_px, blur_px, 0))
+    return np.ascontiguousarray(rgb, np.float32)
