@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from img2mesh.artifacts import Cutout
 from img2mesh.errors import InputError
-from img2mesh.multiview.geometric import inflation
+from img2mesh.multiview.geometric import carve, cuboid, inflation, lathe
 from img2mesh.multiview.geometric.appearance import balloon_paint
 from img2mesh.multiview.geometric.body import Body
 from img2mesh.multiview.geometric.colours import Palette, palette
 from img2mesh.multiview.geometric.outline import Outline, frame_camera, trace
+from img2mesh.multiview.geometric.profile import Profile, measure
 from img2mesh.multiview.geometric.solid import polygonise
 
 BODIES = ("auto", "lathe", "box", "inflation")
+_MISFIT = (
+    "body {body!r} was asked for, but the outline is not that of an object that is {what}; "
+    "choose body 'auto' or 'inflation'"
+)
+#: IoU of a box with the convex hull of an outline that is not solid itself (chairs, tables).
+_HULL_FIT = 0.95
 
 
 def make_body(cutout: Cutout, *, body: str = "auto") -> Body:
@@ -24,7 +31,44 @@ def make_body(cutout: Cutout, *, body: str = "auto") -> Body:
         raise InputError(f"unknown body {body!r}; expected one of {', '.join(BODIES)}")
     outline = trace(cutout)
     colours = palette(cutout, outline)
+    if body in ("auto", "lathe"):
+        profile = measure(outline, insist=body == "lathe")
+        if profile is not None:
+            return turned(cutout, outline, colours, profile)
+        if body == "lathe":
+            raise InputError(_MISFIT.format(body="lathe", what="upright and round"))
+    if body in ("auto", "box"):
+        found = boxed(cutout, outline, colours, insist=body == "box")
+        if found is not None:
+            return found
+        if body == "box":
+            raise InputError(_MISFIT.format(body="box", what="boxy and seen at an angle"))
     return inflated(cutout, outline, colours)
+
+
+def boxed(cutout: Cutout, outline: Outline, colours: Palette, *, insist: bool) -> Body | None:
+    """A box, carved by the outline and its mirror images; None where the outline is of no box."""
+    box = cuboid.fit(outline)
+    if not insist and not cuboid.shows_two_faces(box):
+        return None
+    camera = cuboid.camera(box, cutout.size)
+    plain = cuboid.fits(box, outline)
+    if not plain and not insist and box.iou < _HULL_FIT:
+        return None
+    carving = carve.carve(box, outline, camera, solid=plain or insist)
+    if carving is None:
+        return None
+    solid = polygonise(carving.implicit, *carving.bounds())
+    paint = carve.carved_paint(colours, carving, solid)
+    return Body("box", solid, paint, camera, outline.notes)
+
+
+def turned(cutout: Cutout, outline: Outline, colours: Palette, profile: Profile) -> Body:
+    """A surface of revolution with whatever stands beside it."""
+    camera = frame_camera(profile.elevation_deg, cutout.size)
+    made = lathe.turn(outline, profile, camera)
+    solid = polygonise(made.implicit, *made.bounds())
+    return Body("lathe", solid, lathe.lathe_paint(colours, made), camera, outline.notes)
 
 
 def inflated(cutout: Cutout, outline: Outline, colours: Palette) -> Body:

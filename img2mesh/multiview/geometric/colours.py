@@ -41,11 +41,21 @@ def palette(cutout: Cutout, outline: Outline) -> Palette:
     trusted = _trusted(alpha, outline)
     front = _extend(rgb, trusted)
     calm = _membrane(front, outline)
-    soft = np.stack([gaussian_filter(front[..., k], 5.0) for k in range(3)], axis=-1)
-    grain = np.clip(front - soft, -0.06, 0.06)
+    soft = np.stack([gaussian_filter(front[..., k], 3.0) for k in range(3)], axis=-1)
+    grain = front - soft
+    # Keep weave, fur and wood; drop whatever is strong enough to be a feature (Wiener-like gain).
+    strength = gaussian_filter(np.abs(grain).max(axis=-1), 4.0)[..., None]
+    grain = np.clip(grain, -0.05, 0.05) / (1 + (strength / 0.012) ** 4)
     return Palette(
         front, calm, grain.astype(np.float32), np.median(rgb[trusted], axis=0).astype(np.float32)
     )
+
+
+def without(colours: Palette, region: NDArray[np.bool_]) -> F32:
+    """(PIXELS, PIXELS, 3) the front with a region painted over by what surrounds it."""
+    if not region.any() or region.all():
+        return colours.front
+    return _extend(colours.front, ~region)
 
 
 def sample(picture: F32, x: NDArray[np.floating], y: NDArray[np.floating]) -> F32:

@@ -1,0 +1,216 @@
+"""Surface of revolution about a vertical axis, with handles and spouts inflated beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from img2mesh.artifacts import F32
+from img2mesh.cameras import Camera
+from img2mesh.multiview.geometric.appearance import facing, frame_xy, smoothstep
+from img2mesh.multiview.geometric.body import Paint
+from img2mesh.multiview.geometric.colours import Palette, sample, without
+from img2mesh.multiview.geometric.inflation import Balloon, inflate, look_up
+from img2mesh.multiview.geometric.outline import (
+    DISTANCE,
+    PIXELS,
+    Bools,
+    Outline,
+    signed_distance,
+)
+from img2mesh.multiview.geometric.profile import Profile
+
+#: Parts of the outline beside the core smaller than this share of it are left to the core.
+_SMALLEST_PART = 0.006
+_FOLD = np.deg2rad(60.0)
+
+
+@dataclass(frozen=True)
+class Lathe:
+    """A turned body in the prior's world; the camera looks from ``elevation_deg``.
+
+    Attributes:
+        axis: world x of the axis, which stands in the plane z = 0.
+        elevation_deg: of the camera.
+        y: (k,) ascending heights.
+        radius: (k,) radii there.
+        parts: thickness of what stands beside the core, or None.
+        camera: the camera for any picture size (it only projects here).
+        beside: (PIXELS, PIXELS) where the parts are in the frame, or None.
+    """
+
+    axis: float
+    elevation_deg: float
+    y: NDArray[np.float64]
+    radius: NDArray[np.float64]
+    parts: Balloon | None
+    camera: Camera
+    beside: Bools | None = None
+
+    def turned(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Implicit function of the turned core alone, about a distance, positive inside."""
+        out = np.hypot(points[..., 0] - self.axis, points[..., 2])
+        r = np.interp(points[..., 1], self.y, self.radius)
+        # Through sudden steps of the profile a distance to the wall means little: limit its slope.
+        slope = np.interp(points[..., 1], self.y, np.gradient(self.radius, self.y))
+        wall = (r - out) / np.sqrt(1 + np.clip(slope, -3, 3) ** 2)
+        ends = np.minimum(points[..., 1] - self.y[0], self.y[-1] - points[..., 1])
+        value: NDArray[np.floating] = np.minimum(wall, ends)
+        return value
+
+    def implicit(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Core and parts together."""
+        value = self.turned(points)
+        if self.parts is None:
+            return value
+        flat = points.reshape(-1, 3)
+        x, y = frame_xy(self.camera, flat)
+        side = look_up(self.parts.squared, x, y) - flat[:, 2] ** 2
+        return np.maximum(value, side.reshape(value.shape))
+
+    def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Corners of a box around it all."""
+        widest, thick = float(self.radius.max()), 0.0
+        low = np.array([self.axis - widest, self.y[0], -widest])
+        high = np.array([self.axis + widest, self.y[-1], widest])
+        if self.parts is not None:
+            rows, columns = np.nonzero(self.parts.squared > 0)
+            size = self.parts.squared.shape[0]
+            thick = self.parts.thickest
+            x = np.array([columns.min(), columns.max() + 1]) * 2 / size - 1
+            y = 1 - np.array([rows.max() + 1, rows.min()]) * 2 / size
+            # A frame point stands in the plane z = 0 at most this much farther out.
+            far = 1.25
+            tall = y * far / np.cos(np.deg2rad(self.elevation_deg))
+            low = np.minimum(low, [x.min() * far, tall.min(), -thick])
+            high = np.maximum(high, [x.max() * far, tall.max(), thick])
+        return low, high
+
+
+def turn(outline: Outline, profile: Profile, camera: Camera) -> Lathe:
+    """Carry a profile measured in the frame into the world.
+
+    A point of the axis at height Y appears at y = D Y cos(e) / (D - Y sin(e)), at the distance
+    D - Y sin(e); a circle is widest, to first order, where its centre appears.
+    """
+    from scipy.ndimage import binary_dilation
+
+    e = np.deg2rad(profile.elevation_deg)
+    y = profile.heights * DISTANCE / (DISTANCE * np.cos(e) + profile.heights * np.sin(e))
+    depth = DISTANCE - y * np.sin(e)
+    radius = profile.half_widths * depth / DISTANCE
+    beside = _beside(outline, profile)
+    parts = None
+    if beside is not None:
+        # Let them reach into the core, so that the pieces fuse.
+        root = max(4, round(0.04 * outline.longest * PIXELS / 2))
+        rooted = binary_dilation(beside, iterations=root) & outline.mask
+        distance = (signed_distance(rooted) * 2 / PIXELS).astype(np.float32)
+        parts = inflate(Outline(distance, outline.longest))
+        beside = binary_dilation(beside, iterations=root + 2)
+    return Lathe(profile.axis, profile.elevation_deg, y, _smooth(radius), parts, camera, beside)
+
+
+def _smooth(radius: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Remove the pixel steps of the outline; the ends stay."""
+    from scipy.ndimage import gaussian_filter1d
+
+    soft = gaussian_filter1d(radius, 3.0, mode="nearest")
+    ramp = np.minimum(np.arange(len(radius)), np.arange(len(radius))[::-1])
+    weight = np.clip(ramp / 4, 0, 1)
+    smooth: NDArray[np.float64] = weight * soft + (1 - weight) * radius
+    return smooth
+
+
+def _beside(outline: Outline, profile: Profile) -> Bools | None:
+    """Handles, spouts and leaves: outline parts the core does not cover."""
+    from scipy.ndimage import binary_dilation, label
+
+    mask = outline.mask
+    near = binary_dilation(profile.core, iterations=3)
+    rest, count = label(mask & ~near)
+    if count == 0:
+        return None
+    sizes = np.bincount(rest.ravel())
+    sizes[0] = 0
+    big = sizes >= _SMALLEST_PART * mask.sum()
+    if not big.any():
+        return None
+    found: Bools = big[rest]
+    return found
+
+
+def lathe_paint(palette: Palette, lathe: Lathe) -> Paint:
+    """Paint for a turned body: the photo up to 60 degrees of azimuth, mirrored beyond, calm behind.
+
+    Handles take the photo on both sides. The top takes the photo where the camera looks into it.
+    """
+    camera = lathe.camera
+    front = palette.front if lathe.beside is None else without(palette, lathe.beside)
+    row_y, row_colour = _row_colours(lathe, front)
+
+    def rows(y: NDArray[np.floating]) -> F32:
+        channels = [np.interp(y, row_y, row_colour[:, k]) for k in range(3)]
+        return np.stack(channels, axis=1).astype(np.float32)
+
+    def paint(points: NDArray[np.floating], normals: NDArray[np.floating]) -> F32:
+        out = np.hypot(points[:, 0] - lathe.axis, points[:, 2])
+        azimuth = np.arctan2(points[:, 0] - lathe.axis, points[:, 2])
+        away = np.abs(azimuth)
+        folded = np.sign(azimuth) * np.where(away > _FOLD, 2 * _FOLD - away, away)
+        twin = _turn_to(points, out, folded, lathe.axis)
+        x, y = frame_xy(camera, twin)
+        level = np.hypot(normals[:, 0], normals[:, 2])
+        twin_normals = np.stack(
+            [level * np.sin(folded), normals[:, 1], level * np.cos(folded)], axis=1
+        )
+        # Shelves seen at a grazing angle would smear what stands in front of or behind them.
+        seen = smoothstep(facing(camera, twin, twin_normals), 0.05, 0.25)
+        calm = rows(points[:, 1]) + sample(palette.grain, x, y)
+        t = smoothstep(away, np.deg2rad(58), np.deg2rad(95))
+        wall = _mix(calm, sample(front, x, y), (1 - t) * seen)
+        # Level ends: what the camera sees of them directly, else the colour of their rim.
+        x, y = frame_xy(camera, points)
+        direct = smoothstep(facing(camera, points, normals), 0.05, 0.15)
+        cap = _mix(rows(points[:, 1]), sample(front, x, y), direct)
+        result = _mix(wall, cap, smoothstep(np.abs(normals[:, 1]), 0.8, 0.95))
+        if lathe.parts is not None:
+            turned = np.interp(points[:, 1], lathe.y, lathe.radius)
+            part = smoothstep(out - turned, 0.01, 0.03)
+            part = np.where(look_up(lathe.parts.squared, x, y) > -0.01, part, 0.0)
+            result = _mix(result, sample(palette.front, x, y), part)
+        return np.clip(result, 0, 1).astype(np.float32)
+
+    return paint
+
+
+def _mix(a: F32, b: F32, t: NDArray[np.floating]) -> NDArray[np.floating]:
+    return (1 - t[:, None]) * a + t[:, None] * b
+
+
+def _turn_to(
+    points: NDArray[np.floating],
+    out: NDArray[np.floating],
+    azimuth: NDArray[np.floating],
+    axis: float,
+) -> NDArray[np.floating]:
+    """Points moved round the axis to another azimuth."""
+    return np.stack([axis + out * np.sin(azimuth), points[:, 1], out * np.cos(azimuth)], axis=1)
+
+
+def _row_colours(lathe: Lathe, front: F32) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Heights and the median colour of the visible half there: no label or logo colours the back.
+
+    Seen from 15 to 55 degrees on either side, where labels in the middle weigh less.
+    """
+    y = np.linspace(lathe.y[0], lathe.y[-1], 256)
+    radius = np.repeat(np.interp(y, lathe.y, lathe.radius), 2 * 17)
+    one_side = np.linspace(15, 55, 17)
+    azimuth = np.tile(np.deg2rad(np.concatenate([-one_side, one_side])), 256)
+    points = np.zeros((len(radius), 3))
+    points[:, 1] = np.repeat(y, 2 * 17)
+    points = _turn_to(points, radius, azimuth, lathe.axis)
+    ring = sample(front, *frame_xy(lathe.camera, points)).reshape(256, -1, 3)
+    return y, np.median(ring, axis=1).astype(np.float64)
