@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+#: When the command began; wall times count from here, libraries' loading included.
+STARTED = time.perf_counter()
 
 app = typer.Typer(
     name="img2mesh",
@@ -139,6 +143,7 @@ def run(
         as_json=as_json,
         quiet=quiet,
         verbose=verbose,
+        started=STARTED,
     )
 
 
@@ -209,6 +214,7 @@ def reconstruct(
         as_json=as_json,
         quiet=quiet,
         verbose=verbose,
+        started=STARTED,
     )
 
 

@@ -103,8 +103,11 @@ def run_jobs(
     as_json: bool = False,
     quiet: bool = False,
     verbose: bool = False,
+    started: float | None = None,
 ) -> None:
     """Run each job, write its folder, say where; a failed one does not stop the others.
+
+    ``started`` is when the command began, so that the first job's time holds its loading too.
 
     Raises:
         Img2MeshError: the only job failed.
@@ -115,7 +118,8 @@ def run_jobs(
     worst = 0
     for work in jobs:
         try:
-            done = _run_job(work, request, files, output_dir, console, quiet=quiet)
+            begun, started = started or time.perf_counter(), None
+            done = _run_job(work, request, files, output_dir, console, quiet=quiet, begun=begun)
         except Img2MeshError as error:
             if len(jobs) == 1:
                 raise
@@ -144,8 +148,8 @@ def _run_job(
     console: Console,
     *,
     quiet: bool,
+    begun: float,
 ) -> delivery.Delivered:
-    started = time.perf_counter()
     folder, renamed = delivery.output_folder(output_dir, work)
     with ExitStack() as stack:
         if request.cache_dir is None:
@@ -159,7 +163,7 @@ def _run_job(
         runner = job.runner_for(request, progress)
         runner.run(request.until, work.given)
         done = delivery.deliver(
-            runner, work, request, files, folder, seconds=time.perf_counter() - started
+            runner, work, request, files, folder, seconds=time.perf_counter() - begun
         )
         if not done.report.get("learned_weights", True):
             progress.say(f"[dim]  views drawn by: {done.report['generator']}, nothing learned[/]")
