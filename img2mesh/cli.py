@@ -7,6 +7,7 @@ said on the way to stderr.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -314,6 +315,11 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stdout.write(f"img2mesh {importlib.metadata.version('img2mesh')}\n")
         return
     from img2mesh.errors import Img2MeshError
+
+    # Idle OpenMP threads that spin slow a busy machine down by up to 13 times (measured with two
+    # torch threads on two loaded cores); must be set before torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
     verbose = "-v" in given or "--verbose" in given
     try:
