@@ -24,9 +24,21 @@ def write_usdz(asset: TexturedMesh, path: Path) -> None:
         Img2MeshError: OpenUSD could not write the package.
     """
     try:
-        from pxr import Gf, Sdf, Usd, UsdGeom, UsdShade, Vt
+        from pxr import Tf
     except ImportError as cause:
         raise missing_extra("usd-core", extra="usd", purpose="a .usdz file") from cause
+
+    try:
+        _write(asset, path)
+    except Tf.ErrorException as cause:  # OpenUSD's own, also for a full disk
+        reason = str(cause).strip().splitlines()
+        raise Img2MeshError(
+            f"{path} cannot be written as USDZ: {reason[-1] if reason else 'unknown cause'}"
+        ) from cause
+
+
+def _write(asset: TexturedMesh, path: Path) -> None:
+    from pxr import Gf, Sdf, Usd, UsdGeom, UsdShade, Vt
 
     with tempfile.TemporaryDirectory(prefix="img2mesh-usd-") as folder:
         layer, texture = Path(folder) / "mesh.usdc", Path(folder) / "texture.png"
@@ -97,5 +109,3 @@ def write_usdz(asset: TexturedMesh, path: Path) -> None:
         with writer:  # the layer must come first, uncompressed and aligned: the writer does both
             writer.AddFile(str(layer), "mesh.usdc")
             writer.AddFile(str(texture), "texture.png")
-    if not path.exists():
-        raise Img2MeshError(f"{path} could not be written as USDZ: check the folder and disk space")

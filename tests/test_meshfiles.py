@@ -31,6 +31,7 @@ from img2mesh.meshfiles import (
     texture_at,
     vertex_colours,
 )
+from img2mesh.usdz import write_usdz
 from tests.assets import COLOURS, NAMES, box_asset, grid_asset
 
 ROOT = Path(__file__).parent.parent
@@ -155,6 +156,12 @@ def test_usdz_agrees_in_frame_scale_and_texture(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(picture), asset.texture)
     save_mesh(asset, tmp_path / "again.usdz")
     assert (tmp_path / "again.usdz").read_bytes() == path.read_bytes()
+
+
+def test_usdz_reports_what_openusd_cannot_write(tmp_path: Path) -> None:
+    pytest.importorskip("pxr")
+    with pytest.raises(Img2MeshError, match=r"absent.*mesh\.usdz cannot be written"):
+        write_usdz(box_asset(), tmp_path / "absent" / "mesh.usdz")
 
 
 def test_unknown_suffix_lists_the_known_ones(tmp_path: Path) -> None:

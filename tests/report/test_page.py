@@ -177,6 +177,7 @@ def test_the_bundled_viewer_is_the_published_one() -> None:
     assert "Apache" in (assets / "model-viewer.LICENSE.txt").read_text(encoding="utf-8")
     (version,) = re.findall(r"npm package `@google/model-viewer`\n(\d+\.\d+\.\d+)", about)
     assert f"{version}, Google LLC" in page()
+    assert "sourceMappingURL" not in page()  # browsers' tools would look for the map file
 
 
 def test_the_file_is_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
