@@ -5,12 +5,9 @@ It knows nothing of pictures or meshes: copy this folder elsewhere and it works.
 
 from img2mesh.graph.events import Event, Finished, Planned, Progressed, Reused, Started, Waiting
 from img2mesh.graph.graph import Graph
-from img2mesh.graph.reasons import Reason
-from img2mesh.graph.run import Run
 from img2mesh.graph.runner import Codec, Leaf, Outcome, Runner
-from img2mesh.graph.stage import Setting, Stage, stage
+from img2mesh.graph.stage import Run, Stage, stage
 from img2mesh.graph.store import Item, Store
 
-__all__ = ["Codec", "Event", "Finished", "Graph", "Item", "Leaf", "Outcome", "Planned"]
-__all__ += ["Progressed", "Reason", "Reused", "Run", "Runner", "Setting", "Stage", "Started"]
-__all__ += ["Store", "Waiting", "stage"]
+__all__ = ["Codec", "Event", "Finished", "Graph", "Item", "Leaf", "Outcome", "Planned", "Reused"]
+__all__ += ["Progressed", "Run", "Runner", "Stage", "Started", "Store", "Waiting", "stage"]

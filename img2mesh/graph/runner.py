@@ -6,38 +6,35 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache, partial
-from importlib import metadata
+from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from img2mesh.errors import CacheError, Img2MeshError, InputError
-from img2mesh.graph.events import Event, Finished, Planned, Progressed, Reused, Started, Waiting
+from img2mesh.errors import Img2MeshError, InputError
+from img2mesh.graph import events
+from img2mesh.graph.events import Event, Planned, Progressed, Reason, explain_miss
 from img2mesh.graph.graph import Graph
-from img2mesh.graph.keys import fingerprint, stage_key
-from img2mesh.graph.locks import Desk, explained
-from img2mesh.graph.manifest import Manifest, Unusable, seal
-from img2mesh.graph.reasons import Reason, explain_miss
-from img2mesh.graph.run import Run
-from img2mesh.graph.stage import Stage, unknown
-from img2mesh.graph.store import RESERVED, Store
+from img2mesh.graph.manifest import ENGINE, Manifest, Unusable, fingerprint, scan
+from img2mesh.graph.stage import Run, Stage, unknown
+from img2mesh.graph.store import RESERVED, Store, explained, locked
 
 T = TypeVar("T")
+_PAST = 200  # most recent results of a stage to look for one of the same leaf; 20 ms to read
 
 
 @dataclass(frozen=True)
 class Codec(Generic[T]):
-    """How a type lies in a folder; ``version`` changes with the format of the files.
+    """How a type lies in a folder.
 
-    ``exact``: whether ``load`` gives back what ``save`` was given, bit for bit. If not (8-bit
-    pictures of float arrays), later stages get the stored form even in the run that made it, so
-    that a resumed run ends in the same bytes as one in one go.
+    Where ``load`` does not give back bit for bit what ``save`` was given, it is not ``exact``:
+    later stages get the stored form even in the run that made it, so that a resumed run ends in
+    the same bytes as one in one go.
     """
 
-    version: int
+    version: int  # of the files' format
     save: Callable[[Path, T], None]
     load: Callable[[Path], T]
     exact: bool = True
@@ -51,23 +48,20 @@ class Leaf(Generic[T]):
     load: Callable[[], T]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Outcome:
     """What became of a stage (or a given leaf, whose key is empty)."""
 
     stage: str
     key: str
     cached: bool
-    seconds: float  # that making it took, whenever that was
-    folder: Path | None  # in the store; None without one
-    notes: tuple[str, ...]  # what the stage wanted the user to know, also on reuse
+    load: Callable[[], Any]  # the result; read from disk when first asked for
     digest: str  # of the content
-    load: Callable[[], Any] = field(repr=False)  # the result; read from disk when first asked
+    folder: Path | None = None  # in the store; None without one
+    seconds: float = 0.0  # that making it took, whenever that was
+    notes: tuple[str, ...] = ()  # what the stage wanted the user to know, also on reuse
 
-    @property
-    def value(self) -> Any:
-        """The result, as from ``load()``."""
-        return self.load()
+    value = property(lambda self: self.load())
 
 
 @dataclass
@@ -75,278 +69,160 @@ class _Step:
     """A stage with its recipe, and what a look into the store said."""
 
     stage: Stage
-    key: str
-    settings: Mapping[str, Any]
-    identity: Mapping[str, str]
-    refs: Mapping[str, str]
-    leaves: Mapping[str, str]
-    entry: Manifest | None = None
-    reason: Reason | None = None
-
-    def planned(self) -> Planned:
-        return Planned(self.stage.name, self.key, self.reason is None, self.reason)
+    recipe: dict[str, Any]
+    leaves: dict[str, str]
+    found: Manifest | Unusable | None
+    plan: Planned
 
 
+@dataclass
 class Runner:
-    """A graph with its settings, its cache and its listener.
+    """A graph with its settings, its cache and its listener; InputError if they do not fit."""
 
-    Args:
-        graph: the stages.
-        store: the cache; None to keep everything in memory.
-        codecs: type → codec, for the output of every stage.
-        settings: stage → setting → value, where it is not the default.
-        device: handed to the stages; never in a key.
-        on_event: called with every event.
-        force: stages to run again though their results are cached.
-        packages: distributions whose versions the manifests record.
+    graph: Graph
+    store: Store | None  # None for a temporary one, gone with the runner
+    codecs: Mapping[type, Codec[Any]]  # for the output of every stage
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # all, once made
+    device: str = "auto"  # handed to the stages; never in a key
+    on_event: Callable[[Event], None] | None = None
+    force: Collection[str] = frozenset()  # stages to run again though their results are cached
+    versions: Mapping[str, str] = field(default_factory=dict)  # of packages, for the record
+    outcomes: dict[str, Outcome] = field(default_factory=dict, init=False)  # by stage, last run
 
-    Raises:
-        InputError: a stage or setting that does not exist, or a value that does not fit.
-        Img2MeshError: a stage which cannot be stored.
-    """
-
-    def __init__(
-        self,
-        graph: Graph,
-        store: Store | None,
-        codecs: Mapping[type, Codec[Any]],
-        settings: Mapping[str, Mapping[str, Any]] | None = None,
-        device: str = "auto",
-        on_event: Callable[[Event], None] | None = None,
-        force: Collection[str] = frozenset(),
-        packages: Collection[str] = ("img2mesh", "numpy"),
-    ) -> None:
-        settings = settings or {}
-        for name in [*settings, *force]:
-            if name not in graph.stages:
-                raise InputError(unknown("stage", name, graph.stages))
-        for name, one in graph.stages.items():
-            if one.output not in codecs or name in RESERVED:
+    def __post_init__(self) -> None:
+        given = self.settings or {}
+        for name in [*given, *self.force]:
+            if name not in self.graph.stages:
+                raise InputError(unknown("stage", name, self.graph.stages))
+        for name, one in self.graph.stages.items():
+            if one.output not in self.codecs or name in RESERVED:
                 raise Img2MeshError(f"{one.where} needs a codec, and no name of {RESERVED}")
-        self.graph, self.codecs, self.device = graph, codecs, device
-        self.room = None if store else tempfile.TemporaryDirectory(prefix="img2mesh-")
-        self.store = store or Store(self.room.name if self.room else "")
-        self.settings = {
-            name: one.resolve(settings.get(name, {})) for name, one in graph.stages.items()
-        }
-        self.emit: Callable[[Event], None] = on_event or (lambda event: None)
-        self.force, self.packages = frozenset(force), packages
-        self.outcomes: dict[str, Outcome] = {}
+        self.settings = {n: s.resolve(given.get(n, {})) for n, s in self.graph.stages.items()}
+        self._room = None if self.store else tempfile.TemporaryDirectory(prefix="img2mesh-")
+        self._store = self.store or Store(self._room.name if self._room else "")
+        self._emit = self.on_event or (lambda event: None)
 
     def plan(self, target: str, given: Mapping[str, Leaf[Any]]) -> list[Planned]:
-        """Say per stage whether it is cached, or the one reason why it will run. Runs nothing.
-
-        Args:
-            target: the artifact wanted.
-            given: leaves, by name; a stage's name enters in the middle of the graph.
-        """
-        return [step.planned() for step in self._judged(self._steps(target, given))]
+        """Say per stage whether it is cached, or the one reason why it will run. Runs nothing."""
+        return [step.plan for step in self._survey(target, given)]
 
     def run(self, target: str, given: Mapping[str, Leaf[Any]]) -> Outcome:
-        """Make the target, and everything on the way to it that is not there.
+        """Make the target, and everything on the way from what is given that is not there.
 
-        Raises:
-            CacheError: the cache cannot be read or written.
-            Img2MeshError: a stage failed.
+        ``given`` are leaves; one with a stage's name enters in the middle of the graph.
+        Img2MeshError if a stage fails; CacheError if the cache cannot be read or written.
         """
-        steps = self._steps(target, given)
-        with self.store.desk([step.key for step in steps]) as desk:
-            work = _Work(self, given, desk)
-            self.outcomes = work.outcomes
-            for step in self._judged(steps):
-                self.emit(step.planned())
+        self.outcomes = {}
+        done = {n: Outcome(n, "", True, cache(leaf.load), leaf.digest) for n, leaf in given.items()}
+        with self._store.desk() as room:
+            steps = self._survey(target, given)
             for step in steps:
-                work.ensure(step)
-        return work.known[target]
+                self._store.touch(step.stage.name, step.plan.key)  # and trim keeps its hands off
+                self._emit(step.plan)
+            for step in steps:
+                inputs = {name: done[name] for name in step.stage.inputs}
+                made = self._reused(step, inputs) or self._made(step, inputs, room)
+                done[step.stage.name] = self.outcomes[step.stage.name] = made
+        return done[target]
 
-    def _steps(self, target: str, given: Mapping[str, Leaf[Any]]) -> list[_Step]:
+    def _survey(self, target: str, given: Mapping[str, Leaf[Any]]) -> list[_Step]:
+        """Every step's recipe, entry, and reason to run if there is one."""
         refs = {name: f"leaf:{leaf.digest}" for name, leaf in given.items()}
         leaves = {name: {name: leaf.digest} for name, leaf in given.items()}
-        steps = []
+        done: dict[str, _Step] = {}
         for name in self.graph.needed(target, given):
             one, settings = self.graph.stages[name], self.settings[name]
-            identity = dict(one.identity(**settings)) if one.identity else {}
-            inputs = {i: refs[i] for i in one.inputs}
-            refs[name] = stage_key(name, one.version, settings, identity, inputs)
+            recipe = {"engine": ENGINE, "stage": name, "version": one.version}
+            recipe |= {"settings": settings, "inputs": {i: refs[i] for i in one.inputs}}
+            recipe |= {"identity": dict(one.identity(**settings)) if one.identity else {}}
+            key = refs[name] = fingerprint(recipe)
             leaves[name] = {k: v for i in one.inputs for k, v in leaves[i].items()}
-            steps.append(_Step(one, refs[name], settings, identity, inputs, leaves[name]))
-        return steps
+            found = self._store.look(name, key, self.codecs[one.output].version)
+            reason = self._reason(one, recipe, leaves[name], found, done)
+            plan = Planned(name, key, reason is None, reason)
+            done[name] = _Step(one, recipe, leaves[name], found, plan)
+        return list(done.values())
 
-    def _judged(self, steps: list[_Step]) -> list[_Step]:
-        """Find each step's healthy entry, and the reason to run it if there is one."""
-        done: dict[str, _Step] = {}
-        for step in steps:
-            found = self.look(step)
-            step.entry = found if isinstance(found, Manifest) else None
-            step.reason = self._reason(step, found, done)
-            done[step.stage.name] = step
-        return steps
-
-    def _reason(
-        self, step: _Step, found: Manifest | Unusable | None, done: Mapping[str, _Step]
-    ) -> Reason | None:
-        running = [i for i in step.refs if i in done and done[i].reason]
-        if step.stage.name in self.force:
+    def _reason(self, one: Stage, recipe: Any, leaves: Any, found: Any, up: Any) -> Reason | None:
+        name, upstream = one.name, {i: up[i] for i in one.inputs if i in up}
+        running = next((i for i, step in upstream.items() if not step.plan.cached), "")
+        if name in self.force:
             return Reason("forced")
         if isinstance(found, Unusable):
             return Reason(found.kind, old=found.detail)
-        if found is None and self.room:
+        if found is None and self._room:
             return Reason("no_cache")
         if found is None:
-            recipe = (step.stage.version, step.settings, step.identity, step.refs, step.leaves)
-            return explain_miss(self.store.recent(step.stage.name), *recipe, running)
-        known = {i: one.entry.digest for i, one in done.items() if one.entry and not one.reason}
-        stale = _stale_input(found, known)
-        if stale:
-            return Reason("input", stale)
-        return Reason("upstream", running[0]) if running else None
+            past = (item.manifest for item in self._store.items(name)[:-_PAST:-1])
+            return explain_miss(past, recipe, leaves, running)
+        for i, step in upstream.items():
+            if step.plan.cached and step.found.digest != found.used[i]:
+                return Reason("inputs", i)
+        return Reason("upstream", running) if running else None
 
-    def look(self, step: _Step) -> Manifest | Unusable | None:
-        codec = self.codecs[step.stage.output]
-        return self.store.look(step.stage.name, step.key, codec.version)
+    def _reused(self, step: _Step, inputs: Mapping[str, Outcome]) -> Outcome | None:
+        """The cached result, if it is healthy and was made from these very inputs."""
+        found, name = step.found, step.stage.name
+        if not isinstance(found, Manifest) or name in self.force:
+            return None
+        if found.used != {i: one.digest for i, one in inputs.items()}:
+            return None
+        self._emit(events.Reused(name, step.plan.key))
+        return self._outcome(step, found, cached=True)
 
-
-class _Work:
-    """One run: what it was given, what has been made so far, and the desk it writes at."""
-
-    def __init__(self, runner: Runner, given: Mapping[str, Leaf[Any]], desk: Desk) -> None:
-        self.runner, self.store, self.desk = runner, runner.store, desk
-        self.steps: dict[str, _Step] = {}
-        self.outcomes: dict[str, Outcome] = {}
-        self.known = {
-            name: Outcome(name, "", True, 0.0, None, (), leaf.digest, cache(leaf.load))
-            for name, leaf in given.items()
-        }
-
-    def ensure(self, step: _Step) -> None:
-        """Reuse the step's result, or make it."""
-        self.steps[step.stage.name] = step
-        if self._reuse(step, step.entry):
-            return
-        waiting = Waiting(step.stage.name, step.key)
-        with self.store.lock(step.key, partial(self.runner.emit, waiting)):
-            found = self.runner.look(step)  # another process may have made it meanwhile
-            if isinstance(found, Unusable):
-                self.store.quarantine(step.stage.name, step.key)
-            if not isinstance(found, Manifest) or not self._reuse(step, found):
-                self._make(step)
-
-    def _reuse(self, step: _Step, entry: Manifest | None) -> bool:
-        name = step.stage.name
-        if entry is None or name in self.runner.force:
-            return False
-        if _stale_input(entry, {i: self.known[i].digest for i in step.refs}):
-            return False
-        self._done(step, entry, cached=True)
-        self.store.touch(name, step.key)
-        self.runner.emit(Reused(name, step.key, self.store.folder(name, step.key)))
-        return True
-
-    def _make(self, step: _Step) -> None:
-        """Call the stage's function and commit what it made. Hold the key's lock."""
-        one, runner, key = step.stage, self.runner, step.key
-        codec = runner.codecs[one.output]
-        folder = self.desk.new_folder()  # before the work: a read-only cache says so at once
-        values = [self._value(name) for name in one.inputs]
-        inputs = {i: {"ref": r, "digest": self.known[i].digest} for i, r in step.refs.items()}
-        scratch = self.store.scratch(key, fingerprint(inputs))
-        if one.name in runner.force:
+    def _made(self, step: _Step, inputs: Mapping[str, Outcome], room: Path) -> Outcome:
+        """Make and commit the result, unless another process does so first."""
+        one, key, store, emit = step.stage, step.plan.key, self._store, self._emit
+        name, codec = one.name, self.codecs[one.output]
+        with locked(store.root / "locks" / key, lambda: emit(events.Waiting(name, key))):
+            step.found = store.look(name, key, codec.version)
+            if isinstance(step.found, Unusable):
+                store.quarantine(name, key)
+            elif done := self._reused(step, inputs):
+                return done
+            used = {i: outcome.digest for i, outcome in inputs.items()}
+            scratch = store.folder("scratch", key, f"-{fingerprint(used)[:8]}")
+            if name in self.force:
+                shutil.rmtree(scratch, ignore_errors=True)
+            folder = room / key
+            with explained(room):  # before the work: a read-only cache says so at once
+                folder.mkdir(parents=True)
+            with _blamed(name):
+                values = [outcome.load() for outcome in inputs.values()]
+                run = Run(self.device, scratch, lambda f, m: emit(Progressed(name, key, f, m)))
+                emit(events.Started(name, key))
+                start = time.perf_counter()
+                where = {"run": run} if one.takes_run else {}
+                value = one.function(*values, **self.settings[name], **where)
+                if isinstance(one.output, type) and not isinstance(value, one.output):
+                    raise TypeError(f"made {type(value).__name__}, not {one.output.__name__}")
+                seconds = round(time.perf_counter() - start, 3)
+                with explained(folder):
+                    codec.save(folder, value)
+                    files = scan(folder)
+            made = Manifest(
+                step.recipe, used, step.leaves, codec.version, files, fingerprint(files), seconds,
+                self.device, dict(self.versions), run.notes, datetime.now(UTC).isoformat(),
+            )  # fmt: skip
+            store.commit(folder, made)
             shutil.rmtree(scratch, ignore_errors=True)
-        run = Run(
-            runner.device,
-            scratch=scratch,
-            on_progress=lambda done, message: runner.emit(Progressed(one.name, done, message)),
-        )
-        runner.emit(Started(one.name, key))
-        start = time.perf_counter()
-        with _blamed(one):
-            where = {"run": run} if one.takes_run else {}
-            value = one.function(*values, **step.settings, **where)
-            if isinstance(one.output, type) and not isinstance(value, one.output):
-                raise TypeError(f"made {type(value).__name__}, not {one.output.__name__}")
-        seconds = round(time.perf_counter() - start, 3)
-        with _blamed(one), explained(folder):
-            codec.save(folder, value)
-            files, digest = seal(folder)
-        made = Manifest(
-            stage=one.name,
-            version=one.version,
-            key=key,
-            settings=dict(step.settings),
-            identity=dict(step.identity),
-            inputs=inputs,
-            leaves=dict(step.leaves),
-            codec=codec.version,
-            files=files,
-            digest=digest,
-            seconds=seconds,
-            device=runner.device,
-            packages=_versions(runner.packages),
-            notes=list(run.notes),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        entry = self.store.commit(self.desk, folder, made)
-        same = codec.exact and entry.digest == digest
-        self._done(step, entry, cached=False, load=(lambda: value) if same else None)
-        shutil.rmtree(scratch, ignore_errors=True)
-        done = self.outcomes[one.name]
-        runner.emit(Finished(one.name, key, seconds, done.folder, done.notes))
+        emit(events.Finished(name, key, seconds, tuple(run.notes)))
+        return self._outcome(step, made, cached=False, value=value if codec.exact else None)
 
-    def _done(
-        self, step: _Step, entry: Manifest, *, cached: bool, load: Callable[[], Any] | None = None
-    ) -> None:
-        name = step.stage.name
-        folder = self.store.folder(name, step.key)
-        read = cache(partial(_read, self.runner.codecs[step.stage.output], folder))
-        shown = None if self.runner.room else folder
-        notes = tuple(entry.notes)
-        self.known[name] = self.outcomes[name] = Outcome(
-            name, step.key, cached, entry.seconds, shown, notes, entry.digest, load or read
-        )
-
-    def _value(self, name: str) -> Any:
-        """An input. What turns out to be unreadable, or was trimmed meanwhile, is made anew."""
-        try:
-            return self.known[name].load()
-        except CacheError:
-            if name not in self.steps:
-                raise
-            self.store.quarantine(name, self.steps[name].key)
-            self._make(self.steps[name])
-            return self.known[name].load()
-
-
-def _read(codec: Codec[Any], folder: Path) -> Any:
-    try:
-        return codec.load(folder)
-    except Exception as error:
-        cause = f"{type(error).__name__}: {error}"
-        raise CacheError(f"the cached result at {folder} cannot be read: {cause}") from error
-
-
-def _stale_input(entry: Manifest, digests: Mapping[str, str]) -> str | None:
-    """The input whose present content is not the one the entry was made from."""
-    for name, used in entry.inputs.items():
-        if digests.get(name, used["digest"]) != used["digest"]:
-            return name
-    return None
+    def _outcome(self, step: _Step, made: Manifest, *, cached: bool, value: Any = None) -> Outcome:
+        name, key, codec = step.plan.stage, step.plan.key, self.codecs[step.stage.output]
+        folder = self._store.folder(name, key)
+        load = cache(lambda: codec.load(folder) if value is None else value)
+        shown, notes = None if self._room else folder, tuple(made.notes)
+        return Outcome(name, key, cached, load, made.digest, shown, made.seconds, notes)
 
 
 @contextmanager
-def _blamed(stage: Stage) -> Iterator[None]:
+def _blamed(stage: str) -> Iterator[None]:
     """Errors of ours pass; any other becomes one sentence that names the stage."""
     try:
         yield
     except Img2MeshError:
         raise
     except Exception as error:
-        cause = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise Img2MeshError(f"stage {stage.name} failed: {cause}") from error
-
-
-def _versions(packages: Collection[str]) -> dict[str, str]:
-    found = {}
-    for name in packages:
-        with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+        raise Img2MeshError(f"stage {stage} failed: {type(error).__name__}: {error}") from error
