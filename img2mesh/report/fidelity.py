@@ -11,7 +11,7 @@ from img2mesh.artifacts import F32, F64, View
 from img2mesh.cameras import Camera
 from img2mesh.report.rendering import UNLIT, Stage, composite
 
-_LARGEST = 512  # pixels: larger pictures are compared at this size, for speed
+_LARGEST = 1024  # pixels: larger pictures are averaged down to this size, for speed
 #: A pixel half covered is object; 8-bit files round a half to 127 or 128.
 _HALF = 126.5 / 255
 _BEST_PSNR = 100.0  # dB; identical pictures would be infinite, which JSON cannot say
@@ -26,7 +26,7 @@ def in_asset_frame(camera: Camera, asset_from_world: F64) -> Camera:
 def agreement(stage: Stage, view: View, camera: Camera) -> tuple[float, float | None]:
     """Silhouette IoU and PSNR of the rendered asset against one given picture.
 
-    The asset is drawn unlit at the picture's own size (at most 512 pixels along the longer side,
+    The asset is drawn unlit at the picture's own size (at most 1024 pixels along the longer side,
     larger pictures are averaged down first), four rays a pixel, textures mip-filtered.
 
     A pixel is object where its alpha is at least one half (127 of 255 counts as one half).

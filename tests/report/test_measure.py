@@ -12,6 +12,7 @@ from img2mesh.artifacts import Provenance, TexturedMesh, View, ViewSet
 from img2mesh.cameras import RIGS, Camera
 from img2mesh.export import to_asset_frame
 from img2mesh.report import measure, render
+from img2mesh.report.fidelity import shrunk
 from tests.assets import box_asset
 
 
@@ -22,10 +23,10 @@ def box() -> TexturedMesh:
 
 @pytest.fixture(scope="module")
 def views(box: TexturedMesh) -> ViewSet:
-    """What the rig's cameras see of the box, and a photo larger than measures are taken at."""
+    """What the rig's cameras see of the box, and a larger photo."""
     cameras = RIGS["zero123plus-v1.2"].cameras(96)
     pictures = [render(box, camera) for camera in cameras]
-    front = Camera.orbit(0, 10, distance=4, fov_deg=30, width=600, height=600)
+    front = Camera.orbit(0, 10, distance=4, fov_deg=30, width=240, height=240)
     return ViewSet(
         np.stack([rgb for rgb, _ in pictures]),
         np.stack([alpha for _, alpha in pictures]),
@@ -39,9 +40,28 @@ def test_a_perfect_asset_scores_perfectly(box: TexturedMesh, views: ViewSet) -> 
     m = measure(box, views).measures
     assert m["silhouette_iou"]["views"] == [1.0] * 6
     assert m["psnr_views"]["views"] == [100.0] * 6
-    # Shrinking the photo moves its edge pixels a little.
-    assert m["silhouette_iou"]["input"] > 0.99
-    assert m["psnr_views"]["input"] > 30
+    assert m["silhouette_iou"]["input"] == 1.0
+    assert m["psnr_views"]["input"] == 100.0
+
+
+def test_a_huge_photo_is_averaged_down(box: TexturedMesh, views: ViewSet) -> None:
+    large = Camera.orbit(0, 10, distance=4, fov_deg=30, width=1200, height=1200)
+    m = measure(box, replace(views, photo=View(*render(box, large, supersample=1), large))).measures
+    assert m["silhouette_iou"]["input"] > 0.995
+    assert m["psnr_views"]["input"] > 33
+
+
+def test_averaging_keeps_what_lies_behind_the_object_out() -> None:
+    rgb = np.zeros((40, 40, 3), np.float32)
+    rgb[:, :19] = (0.8, 0.4, 0.2)
+    alpha = np.zeros((40, 40), np.float32)
+    alpha[:, :19] = 1
+    small, cover = shrunk(rgb, alpha, 10)
+    assert small.shape == (10, 10, 3)
+    np.testing.assert_allclose(
+        small[:, :5], np.broadcast_to([0.8, 0.4, 0.2], (10, 5, 3)), atol=1e-6
+    )
+    np.testing.assert_allclose(cover[:, 3:6], np.broadcast_to([1, 0.75, 0], (10, 3)), atol=1e-6)
 
 
 def test_the_delivery_frame_changes_no_score(box: TexturedMesh, views: ViewSet) -> None:
@@ -82,7 +102,7 @@ def test_the_input_camera_repeats_the_measurement(box: TexturedMesh, views: View
     assert told["fov_deg"] == pytest.approx(30, abs=1e-6)
     assert told["distance"] == pytest.approx(4 / 1.1, rel=1e-5)
     camera = Camera.from_fov(
-        told["world_from_camera"], fov_deg=told["fov_deg"], width=600, height=600
+        told["world_from_camera"], fov_deg=told["fov_deg"], width=240, height=240
     )
     _, alpha = render(placed, camera)
     assert views.photo is not None
