@@ -20,13 +20,17 @@ from img2mesh.artifacts import (
 )
 from img2mesh.raycast import Scene
 from img2mesh.texture.atlas import Atlas, vertex_normals
-from img2mesh.texture.levelling import level
+from img2mesh.texture.levelling import EXACT_HOLD, GENERATED_HOLD, exposure_gains, level
 from img2mesh.texture.projection import SHARPEN, weigh
 from img2mesh.texture.raster import Texels, rasterise
-from img2mesh.texture.sources import Source, blurred, look_up, prepare
+from img2mesh.texture.sources import Source, blurred, doubled, look_up, prepare
 
 #: Rays start this share of the diagonal off the surface, so that a face does not hide itself.
 _OFFSET = 1e-3
+
+#: Pictures whose pixels are larger than 1 / this texels are interpolated smoothly (held-out PSNR
+#: of exact views +0.15 dB, in the photo +0.6 dB).
+_MAGNIFIED = 0.8
 
 #: Summed weight at which a seen texel trusts its pixels and the smooth fill equally.
 _HALF_TRUST = 0.002
@@ -64,7 +68,9 @@ def bake(
     directions = texels.interpolate(mesh.faces, normals)
     directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
     texel = _texel_size(mesh, texels)
-    smooth, correction = _level(mesh, normals, scene, sources, diagonal)
+    smooth, correction, gains = _level(
+        mesh, normals, scene, sources, diagonal, exact=views.provenance.exact
+    )
     progress(0.4)
 
     painted = np.zeros((len(points), 3), np.float32)
@@ -73,9 +79,8 @@ def bake(
     coverage = np.full(len(points), UNSEEN, np.uint8)
     for k, source in enumerate(sources):
         seen, uv, weight = weigh(source, scene, points, directions, offset=_OFFSET * diagonal)
-        picture = blurred(source.rgb, _prefilter(source, texel, points))
         share = weight**SHARPEN
-        painted[seen] += share[:, None] * look_up(picture, uv)
+        painted[seen] += share[:, None] * gains[k] * _sampled(source, uv, texel, points)
         sharp[seen] += share
         plain[seen] += weight
         coverage[seen] = np.maximum(
@@ -103,31 +108,37 @@ def bake(
 
 
 def _level(
-    mesh: Mesh, normals: F32, scene: Scene, sources: list[Source], diagonal: float
-) -> tuple[F32, F32]:
-    """Levelled colour and correction of every vertex; see :mod:`img2mesh.texture.levelling`."""
+    mesh: Mesh, normals: F32, scene: Scene, sources: list[Source], diagonal: float, *, exact: bool
+) -> tuple[F32, F32, F32]:
+    """Levelled colour and correction of every vertex, and the gain of every source."""
     count = len(mesh.vertices)
     colours = np.zeros((len(sources), count, 3))
-    shares = np.zeros((len(sources), count))
+    weights = np.zeros((len(sources), count))
     spacing = float(np.sqrt(_area(mesh) / count))
     for k, source in enumerate(sources):
         seen, uv, weight = weigh(source, scene, mesh.vertices, normals, offset=_OFFSET * diagonal)
         low = blurred(source.rgb, 0.5 * spacing / _pixel_size(source, mesh.vertices))
         colours[k][seen] = look_up(low, uv)
-        shares[k][seen] = weight.astype(np.float64) ** SHARPEN
-    shares /= np.maximum(shares.sum(axis=0), 1e-30)
+        weights[k][seen] = weight
     photo = np.array([source.is_photo for source in sources])
-    return level(mesh.faces, colours, shares, photo)
+    gains = np.ones((len(sources), 3)) if exact else exposure_gains(colours, weights, photo)
+    hold = EXACT_HOLD if exact else GENERATED_HOLD
+    shares = weights**SHARPEN
+    shares /= np.maximum(shares.sum(axis=0), 1e-30)
+    smooth, correction = level(mesh.faces, colours * gains[:, None], shares, photo, view_hold=hold)
+    return smooth, correction, gains.astype(np.float32)
 
 
-def _prefilter(source: Source, texel: float, points: F32) -> float:
-    """Sigma in pixels of the low-pass a picture needs before texels of this size sample it.
+def _sampled(source: Source, uv: NDArray[np.float64], texel: float, points: F32) -> F32:
+    """A picture's colours at pixel coordinates, filtered for texels of this world size.
 
     A box of r pixels (the texel's footprint) has standard deviation r / sqrt(12); bilinear
-    interpolation already smooths like r = 1.
+    interpolation already smooths like r = 1. Magnified pictures are doubled instead.
     """
     footprint = texel / _pixel_size(source, points)
-    return float(np.sqrt(max(footprint**2 - 1, 0) / 12))
+    if footprint < _MAGNIFIED:
+        return look_up(doubled(source.rgb), 2 * uv)
+    return look_up(blurred(source.rgb, float(np.sqrt(max(footprint**2 - 1, 0) / 12))), uv)
 
 
 def _pixel_size(source: Source, points: NDArray[np.floating]) -> float:
