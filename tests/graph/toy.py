@@ -1,4 +1,4 @@
-"""A toy graph of numbers and texts in files, and what the tests of the engine do with it."""
+"""A toy graph of numbers and texts in files: the engine's tests need no pictures."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from img2mesh.graph import Codec, Graph, Leaf, Run, Runner, Store, stage
 
 CALLS: list[str] = []  # names of the stages whose functions were called, in order
+LOADS: list[str] = []  # what was read: "seed" for the leaf, "number" or "text" from the cache
 
 
 @dataclass(frozen=True)
@@ -22,15 +23,15 @@ class Text:
     words: tuple[str, ...]
 
 
+def speller(*, language: str, **_: Any) -> dict[str, str]:
+    return {"speller": f"{language}-1"}
+
+
 @stage(version=1)
 def doubled(seed: Number, *, factor: int = 2) -> Number:
     """Multiply."""
     CALLS.append("doubled")
     return Number(seed.value * factor)
-
-
-def speller(*, language: str, **_: Any) -> dict[str, str]:
-    return {"speller": f"{language}-1"}
 
 
 @stage(version=3, identity=speller)
@@ -65,6 +66,7 @@ def save_number(folder: Path, number: Number) -> None:
 
 
 def load_number(folder: Path) -> Number:
+    LOADS.append("number")
     return Number(int((folder / "number.txt").read_text()))
 
 
@@ -75,6 +77,7 @@ def save_text(folder: Path, text: Text) -> None:
 
 
 def load_text(folder: Path) -> Text:
+    LOADS.append("text")
     return Text(tuple(path.read_text() for path in sorted((folder / "words").glob("*.txt"))))
 
 
@@ -85,7 +88,11 @@ CODECS: dict[type, Codec[Any]] = {
 
 
 def leaf(value: int) -> Leaf[Number]:
-    return Leaf(hashlib.sha256(str(value).encode()).hexdigest(), lambda: Number(value))
+    def load() -> Number:
+        LOADS.append("seed")
+        return Number(value)
+
+    return Leaf(hashlib.sha256(str(value).encode()).hexdigest(), load)
 
 
 def runner(store: Store | None, settings: Any = None, **more: Any) -> Runner:
@@ -95,6 +102,7 @@ def runner(store: Store | None, settings: Any = None, **more: Any) -> Runner:
 def run(store: Store | None, settings: Any = None, value: int = 21, **more: Any) -> list[str]:
     """Run to the end; the stages whose functions were called."""
     CALLS.clear()
+    LOADS.clear()
     runner(store, settings, **more).run("signed", {"seed": leaf(value)})
     return list(CALLS)
 
@@ -103,3 +111,22 @@ def reasons(store: Store, settings: Any = None, value: int = 21, **more: Any) ->
     """Plan to the end; stage → kind of reason, None where cached."""
     plan = runner(store, settings, **more).plan("signed", {"seed": leaf(value)})
     return {one.stage: one.reason.kind if one.reason else None for one in plan}
+
+
+def sentence(store: Store, stage: str, settings: Any = None, **more: Any) -> str:
+    """The sentence in which a plan tells why a stage runs."""
+    plan = runner(store, settings, **more).plan("signed", {"seed": leaf(21)})
+    reason = next(one.reason for one in plan if one.stage == stage)
+    assert reason is not None
+    return reason.sentence
+
+
+def folder_of(store: Store, stage: str) -> Path:
+    """The entry of a stage, of which there is just one."""
+    (item,) = (item for item in store.entries() if item.stage == stage)
+    return item.folder
+
+
+def leftovers(store: Store) -> list[Path]:
+    """What lies on the desks of runs."""
+    return list((store.root / "tmp").glob("*"))
