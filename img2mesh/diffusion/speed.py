@@ -37,7 +37,8 @@ class Speed:
         vae_slicing: decode one picture at a time; bit-exact for one picture.
         channels_last: memory layout of convolutions; helps tensor cores.
         compile: ``torch.compile`` mode of the U-Net and ControlNet; ``reduce-overhead`` uses
-            CUDA graphs. Turns off ``early_exit`` and ``share_prefix``, which leave the graph.
+            CUDA graphs. Turns off ``early_exit``, ``share_prefix`` and ``keep_context``, which
+            leave the graph or make it look different in every run.
 
     Changes the result:
 

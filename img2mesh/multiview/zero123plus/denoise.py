@@ -107,6 +107,8 @@ class Denoiser:
         Returns:
             (n, c, h, w) float32.
         """
+        if self.speed.compile:  # values of the last step may be overwritten by CUDA graphs now
+            torch.compiler.cudagraph_mark_step_begin()
         rows = guidance.double(latents, self.guided)
         self.observe("step.read_input", rows)
         self.observe("step.write_input", reference)
@@ -117,7 +119,7 @@ class Denoiser:
                 rows.chunk(parts), reference.chunk(parts), self.contexts, strict=True
             )
         ]
-        output = torch.cat(outputs).float()
+        output = torch.cat(outputs).float()  # cat copies: CUDA graphs reuse their outputs
         self.observe("step.unet_output", output)
         return guidance.guide(output, self.guidance_scale)
 

@@ -86,7 +86,7 @@ class Zero123Plus:
         self.bank = reference_attention.install(
             components.unet,
             keep_projected=self.speed.keep_reference_projected,
-            keep_context=self.speed.keep_context,
+            keep_context=self.speed.keep_context and not self.speed.compile,
             fused_kernel=self.speed.fused_kernel,
         )
         self._place()
@@ -328,7 +328,8 @@ class Zero123Plus:
         if self.controlnet is not None:
             processors = {
                 name: reference_attention.CrossAttention(
-                    keep_projected=speed.keep_context, fused_kernel=speed.fused_kernel
+                    keep_projected=speed.keep_context and not speed.compile,
+                    fused_kernel=speed.fused_kernel,
                 )
                 for name in self.controlnet.attn_processors
             }
