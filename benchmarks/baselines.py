@@ -104,7 +104,7 @@ def density_grid(
     nerfacc's dense ``render_weight_from_density``. Every ray gets a random background, on which
     both the picture and the rendering are put, or else fog of the background's colour would be a
     solution. View-independent colour, Adam, no hull and no depth. The mesh is the level at which
-    one voxel absorbs half of the light.
+    one voxel has an optical depth of 0.2, the best of six levels tried on two objects.
     """
     import torch
     from nerfacc import render_weight_from_density
@@ -143,7 +143,7 @@ def density_grid(
         loss.backward()
         optimiser.step()
     absorbed = softplus(raw.detach())[0, 0].permute(2, 1, 0).numpy()
-    sdf = (np.log(2.0) - absorbed).clip(-2, 2) * box.voxel
+    sdf = (0.2 - absorbed).clip(-2, 2) * box.voxel
     return RadianceField(sdf.astype(np.float32), box.origin, box.voxel, box.voxel)
 
 

@@ -74,7 +74,7 @@ METHODS = {
         Method(
             "density grid",
             "baseline: 96 grid of density and colour, 300 steps of 4096 rays rendered by nerfacc, "
-            "level where a voxel absorbs half",
+            "level at an optical depth of 0.2 a voxel",
             lambda v, s: baselines.density_grid(v),
         ),
         Method(
