@@ -9,9 +9,13 @@ from img2mesh.errors import Img2MeshError
 from img2mesh.meshing.isosurface import marching_cubes
 from img2mesh.meshing.topology import compact, components
 
-#: A part this near (share of the grid's diagonal) to the body is taken for a piece of it that
+#: A part this near (share of the diagonal of all parts) to the body is taken for a piece of it that
 #: lost its thin connection, and joined by a rod; farther away it is dropped.
 _NEAR = 0.05
+
+#: A loose part longer than this share of that diagonal is no noise, however thin: a rail or
+#: strap that the grid resolved only in places.
+_LONG = 0.15
 
 #: Radius of such a rod, in voxels: the thinnest that survives smoothing.
 _ROD = 1.2
@@ -38,17 +42,16 @@ def single_surface(sdf: F32, *, min_component: float) -> tuple[F32, I32, tuple[s
     while True:
         vertices, faces = marching_cubes(sdf)
         number = components(faces)
+        reach = _NEAR * float(np.linalg.norm(np.ptp(vertices, axis=0)))
         volumes = _volumes(vertices, faces, number)
         body = int(np.argmax(volumes))
         if volumes[body] <= 0:
             raise Img2MeshError("the radiance field holds no closed surface: it is inside out")
-        large = [
-            k
-            for k in np.argsort(-volumes, kind="stable")
-            if k != body and volumes[k] >= min_component * volumes[body]
-        ]
+        counts = volumes >= min_component * volumes[body]
+        counts |= (volumes > 0) & (_lengths(vertices, faces, number) >= _LONG * reach / _NEAR)
+        counts[body] = False
+        large = [int(k) for k in np.argsort(-volumes, kind="stable") if counts[k]]
         rod = _rod_to_nearest(vertices, faces, number, body, large)
-        reach = _NEAR * float(np.linalg.norm(sdf.shape))
         if rod is None or rod[2] > reach or joined == _MOST_RODS:
             break
         sdf = _with_rod(sdf, rod[0], rod[1])
@@ -64,7 +67,7 @@ def single_surface(sdf: F32, *, min_component: float) -> tuple[F32, I32, tuple[s
             f"{len(large)} separate larger part{'s' if len(large) > 1 else ''} "
             "dropped: one connected body is made, and the largest was kept"
         )
-    small = int(((volumes > 0) & (volumes < min_component * volumes[body])).sum())
+    small = int((volumes > 0).sum()) - 1 - len(large)
     if small:
         notes.append(f"{small} small loose part{'s' if small > 1 else ''} dropped")
     vertices, faces = compact(vertices, faces[number == body])
@@ -75,6 +78,16 @@ def _volumes(vertices: F32, faces: I32, number: np.ndarray) -> np.ndarray:
     """Signed volume of every component; a cavity's is negative."""
     a, b, c = (vertices[faces[:, k]].astype(np.float64) for k in range(3))
     return np.bincount(number, weights=np.einsum("ij,ij->i", a, np.cross(b, c)) / 6)
+
+
+def _lengths(vertices: F32, faces: I32, number: np.ndarray) -> np.ndarray:
+    """Diagonal of every component's bounding box."""
+    count = int(number.max()) + 1
+    low, high = np.full((count, 3), np.inf), np.full((count, 3), -np.inf)
+    for k in range(3):
+        np.minimum.at(low, number, vertices[faces[:, k]])
+        np.maximum.at(high, number, vertices[faces[:, k]])
+    return np.linalg.norm(high - low, axis=1)
 
 
 def _rod_to_nearest(
