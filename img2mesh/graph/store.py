@@ -109,7 +109,8 @@ class Store:
                 yield mine
             finally:
                 shutil.rmtree(mine, ignore_errors=True)
-                lock.unlink(missing_ok=True)
+                with suppress(OSError):
+                    lock.unlink()
 
     def look(self, stage: str, key: str, codec: int) -> Manifest | Unusable | None:
         """The entry of a key, verified to the last byte, if its files have the codec's version."""

@@ -83,7 +83,7 @@ def test_wrong_types_name_both_functions_and_both_types() -> None:
 
 
 def test_a_source_of_the_wrong_type_is_an_error_too() -> None:
-    with pytest.raises(Img2MeshError, match="the source 'seed' makes .*Text"):
+    with pytest.raises(Img2MeshError, match=r"the source 'seed' makes .*Text"):
         Graph(source={"seed": Text}, stages=[doubled])
 
 
@@ -94,7 +94,7 @@ def test_a_union_takes_its_members() -> None:
 def test_one_name_twice_names_both() -> None:
     with pytest.raises(Img2MeshError, match=r"'doubled': .*toy\.doubled and .*toy\.doubled"):
         Graph(source={"seed": Number}, stages=[doubled, doubled])
-    with pytest.raises(Img2MeshError, match="the source 'seed' and .*seed"):
+    with pytest.raises(Img2MeshError, match=r"the source 'seed' and .*seed"):
         Graph(source={"seed": Number}, stages=[doubled, seed])
 
 
