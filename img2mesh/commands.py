@@ -280,8 +280,8 @@ def cache_list(cache_dir: Path | None, *, as_json: bool) -> None:
 
 def cache_show(cache_dir: Path | None, key: str) -> None:
     """Print the manifest of the entry whose key begins so."""
-    entry = _store(cache_dir).show(key)
-    _print_json({"folder": str(entry.folder), **asdict(entry.manifest)})
+    item = _store(cache_dir).show(key)
+    _print_json({"folder": str(item.folder), **asdict(item.manifest)})
 
 
 def cache_verify(cache_dir: Path | None, *, as_json: bool) -> None:

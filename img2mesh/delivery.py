@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import platform
 import resource
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from img2mesh import formats, pipeline
 from img2mesh.errors import Img2MeshError
-from img2mesh.graph import Outcome, Runner
-from img2mesh.job import Job, Request
+from img2mesh.graph import Runner
+from img2mesh.job import Job, Request, versions
 
 #: Deliverables that are written from the asset when asked for; mesh.glb always is.
 MESH_FORMATS = ("glb", "obj", "ply", "stl", "usdz")
-
-#: Libraries whose version can change a result; recorded in run.json.
-_RECORDED = (
-    "img2mesh", "numpy", "pillow", "scipy", "torch", "nerfacc", "open3d", "scikit-image",
-    "opencv-python-headless", "fast-simplification", "xatlas", "trimesh", "diffusers",
-    "transformers",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Wanted:
@@ -92,7 +83,7 @@ def deliver(
 def _deliver(
     runner: Runner, job: Job, request: Request, wanted: Wanted, folder: Path, *, seconds: float
 ) -> Delivered:
-    outcomes = made(runner)
+    outcomes = runner.outcomes
     files: dict[str, Path] = {}
 
     def copy(purpose: str, stage: str, name: str, target: str) -> None:
@@ -105,10 +96,7 @@ def _deliver(
     copy("mesh", "asset", "asset.glb", "mesh.glb")
     copy("preview", "quality", "preview.png", "preview.png")
 
-    views, refined = (
-        runner.outcomes[name].load() if name in runner.outcomes else None
-        for name in ("views", "refined")
-    )
+    views, refined = (_artifact(runner, job, name) for name in ("views", "refined"))
     if views is not None:
         files["views"] = place(folder / "views.png", lambda path: _write_sheet(views, path))
     if refined is not None and views is not None and "refined" in outcomes:
@@ -158,9 +146,10 @@ def _deliver(
     return Delivered(folder, files, report)
 
 
-def made(runner: Runner) -> dict[str, Outcome]:
-    """What the stages made or reused, without the leaves they started from."""
-    return {name: outcome for name, outcome in runner.outcomes.items() if outcome.key}
+def _artifact(runner: Runner, job: Job, name: str) -> Any:
+    """What a stage made, or what was given in its place, or None."""
+    source = runner.outcomes.get(name) or job.given.get(name)
+    return source.load() if source else None
 
 
 def place(target: Path, write: Callable[[Path], object]) -> Path:
@@ -188,7 +177,7 @@ def _write_sheet(views: Any, path: Path) -> None:
 
 def _report(runner: Runner, job: Job, views: Any, seconds: float) -> dict[str, Any]:
     """report.json: who made it, what it measures, what to be careful about, what it cost."""
-    outcomes = made(runner)
+    outcomes = runner.outcomes
     measures = outcomes["quality"].load().measures if "quality" in outcomes else {}
     notes = [note for outcome in outcomes.values() for note in outcome.notes]
     report: dict[str, Any] = {"input": job.source.name, "name": job.stem, **measures}
@@ -229,7 +218,7 @@ def _run_record(runner: Runner, job: Job, request: Request) -> dict[str, Any]:
         "seeds": {n: s["seed"] for n, s in settings.items() if "seed" in s},
         "stages": {
             name: {"version": stages[name].version, "key": outcome.key}
-            for name, outcome in made(runner).items()
+            for name, outcome in runner.outcomes.items()
         },
         "identities": {
             name: dict(stage.identity(**settings[name]))
@@ -237,18 +226,7 @@ def _run_record(runner: Runner, job: Job, request: Request) -> dict[str, Any]:
             if stage.identity
         },
         "device": request.device,
-        "versions": versions(_RECORDED),
+        "versions": versions(),
         "python": platform.python_version(),
         "platform": platform.platform(),
     }
-
-
-def versions(names: Sequence[str]) -> dict[str, str]:
-    """Installed versions; what is not installed is left out."""
-    found = {}
-    for name in names:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,14 @@ from img2mesh.graph import Leaf, Runner, Store
 LAST_STAGE = "quality"
 
 
+#: Libraries whose version can change a result; recorded in run.json.
+_RECORDED = (
+    "img2mesh", "numpy", "pillow", "scipy", "torch", "nerfacc", "open3d", "scikit-image",
+    "opencv-python-headless", "fast-simplification", "xatlas", "trimesh", "diffusers",
+    "transformers",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Request:
     """What the user asked for, apart from the inputs themselves.
@@ -25,6 +34,7 @@ class Request:
         settings: every resolved setting that differs from the signatures, by stage.
         preset: the preset's name, for the record.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:0``, ``mps``: where, never what.
+        low_memory: trade speed for memory where a stage can.
         until: last stage to run.
         force: stages to run again although they are cached.
         cache_dir: the stage cache; None runs without one.
@@ -33,6 +43,7 @@ class Request:
     settings: settings.Settings = field(default_factory=dict)
     preset: str = "default"
     device: str = "auto"
+    low_memory: bool = False
     until: str = LAST_STAGE
     force: frozenset[str] = frozenset()
     cache_dir: Path | None = None
@@ -140,6 +151,8 @@ def runner_for(request: Request, on_event: Callable[[Any], None] | None = None) 
         CODECS,
         request.settings,
         device=request.device,
+        low_memory=request.low_memory,
+        versions=versions(),
         on_event=on_event,
         force=request.force,
     )
@@ -154,3 +167,14 @@ def photo_paths(inputs: Sequence[str]) -> list[Path]:
     from img2mesh.images import list_photos
 
     return list_photos(list(inputs))
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of what can change a result; what is not installed is left out."""
+    found = {}
+    for name in _RECORDED:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -69,6 +69,9 @@ def views(
     generator: str = "geometric",
     body: Literal["auto", "lathe", "box", "inflation"] = "auto",
     tile: int = 320,
+    steps: int = 28,
+    guidance_scale: float = 4.0,
+    normals: bool = False,
     seed: int = 42,
     run: Run | None = None,
 ) -> ViewSet:
@@ -76,9 +79,12 @@ def views(
 
     Args:
         cutout: the object alone.
-        generator: ``geometric`` is the weight-free prior; the others are learned models.
+        generator: ``geometric`` is the weight-free prior; any other is a learned checkpoint.
         body: the geometric prior's body: ``auto``, ``lathe``, ``box`` or ``inflation``.
-        tile: side of one view in pixels.
+        tile: side of one view in pixels, where the generator leaves it free.
+        steps: denoising steps of a learned generator.
+        guidance_scale: classifier-free guidance of a learned generator.
+        normals: let a learned generator draw normal maps too, if it can.
         seed: seed of everything random.
         run: where and how.
     """
@@ -88,7 +94,12 @@ def views(
         generator=generator,
         body=body,
         tile=tile,
+        steps=steps,
+        guidance_scale=guidance_scale,
+        normals=normals,
         seed=seed,
+        device=run.device,
+        low_vram=run.low_memory,
         progress=run.progress,
     )
 
@@ -107,17 +118,49 @@ def depths(views: ViewSet, *, resolution: int = 96, run: Run | None = None) -> D
     return coarse_depths(views, resolution=resolution)
 
 
-@stage(version=1)
-def refined(cutout: Cutout, views: ViewSet, depths: DepthSet, *, run: Run | None = None) -> ViewSet:
+@stage(version=1, identity=multiview.identity)
+def refined(
+    cutout: Cutout,
+    views: ViewSet,
+    depths: DepthSet,
+    *,
+    generator: str = "geometric",
+    controlnet: str | None = None,
+    strength: float = 0.75,
+    steps: int = 28,
+    guidance_scale: float = 4.0,
+    seed: int = 42,
+    run: Run | None = None,
+) -> ViewSet:
     """The views after the depth-controlled second pass; handed on where there is no such control.
 
     Args:
         cutout: the object alone.
         views: the first pass.
         depths: depth of the coarse shape at the six poses.
+        generator: what drew the views and draws them again.
+        controlnet: name or folder of the depth ControlNet; none takes the checkpoint's own.
+        strength: how much the depth counts; 0 draws the first pass again.
+        steps: denoising steps.
+        guidance_scale: classifier-free guidance.
+        seed: seed of everything random.
         run: where and how.
     """
-    return multiview.refine(cutout, views, depths)
+    run = run or Run()
+    return multiview.refine(
+        cutout,
+        views,
+        depths,
+        generator=generator,
+        controlnet=controlnet,
+        strength=strength,
+        steps=steps,
+        guidance_scale=guidance_scale,
+        seed=seed,
+        device=run.device,
+        low_vram=run.low_memory,
+        progress=run.progress,
+    )
 
 
 @stage(version=1)

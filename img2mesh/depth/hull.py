@@ -28,4 +28,4 @@ def hull_scene(views: Sequence[View], *, resolution: int) -> Scene:
     # Its code insists on a buffer it could write to.
     march: Any = marching_cubes
     vertices, faces, _, _ = march(hull.sdf.copy(), 0.0, gradient_direction="descent")
-    return Scene(vertices * np.float32(hull.voxel) + hull.origin, faces)
+    return Scene(hull.origin + hull.voxel * vertices, faces)

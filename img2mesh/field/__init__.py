@@ -23,6 +23,7 @@ def fit(
     smoothness: str = "auto",
     photometric_weight: float = 50.0,
     eikonal_weight: float = 0.1,
+    match_weight: float = 20.0,
     normal_weight: float = 1.0,
     depth_weight: float = 20.0,
     relax_px: float = 0.0,
@@ -42,6 +43,7 @@ def fit(
             do not quite agree; ``auto`` asks the views' provenance.
         photometric_weight: weight of colour agreement between the views.
         eikonal_weight: weight of |gradient| = 1.
+        match_weight: weight of depths found by matching windows between the views.
         normal_weight, depth_weight: weights of known normals and depths.
         relax_px: widen the outlines first; half the expected misalignment of the views in pixels.
         use_photo: use the input picture as one more view where its camera is known.
@@ -73,7 +75,7 @@ def fit(
     return fit_field(
         views,
         plan=plan,
-        weights=Weights(photometric_weight, eikonal_weight, depth_weight, normal_weight),
+        weights=Weights(photometric_weight, eikonal_weight, depth_weight, normal_weight, match_weight),
         use_photo=use_photo,
         relax_px=relax_px,
         seed=seed,

@@ -17,7 +17,8 @@ from img2mesh.field import checkpoint
 from img2mesh.field.checkpoint import State
 from img2mesh.field.grid import blur, resample
 from img2mesh.field.initial import initial_field
-from img2mesh.field.losses import Shape, Weights, curvature_gradient, slice_loss
+from img2mesh.field.losses import Shape, Target, Weights, curvature_gradient, slice_loss
+from img2mesh.field.matching import count_agreements, propose_depths
 from img2mesh.field.pictures import Supervised, gather
 from img2mesh.field.rays import Rays, stage_rays
 from img2mesh.field.sampling import Samples, place_samples
@@ -38,6 +39,7 @@ class Placed:
     rays: Rays
     samples: Samples
     depth_maps: Tensor
+    target: Target | None
 
 
 def fit_field(
@@ -75,7 +77,7 @@ def fit_field(
             while state.iteration < stage.iterations:
                 if scratch:
                     checkpoint.save(state, scratch, key)
-                placed = _place(state, stage, rays, seed)
+                placed = _place(state, stage, rays, seed, weights)
                 for _ in _steps(state, stage, placed, weights):
                     if progress:
                         progress((before + state.iteration) / total)
@@ -137,7 +139,7 @@ def _falling(start: float, end: float, state: State, stage: Stage) -> float:
     return float(start * (end / start) ** (state.iteration / max(1, stage.iterations - 1)))
 
 
-def _place(state: State, stage: Stage, rays: Rays, seed: int) -> Placed:
+def _place(state: State, stage: Stage, rays: Rays, seed: int, weights: Weights) -> Placed:
     """Shuffle the rays, sample all of them, and render the shape's depth maps on the way."""
     rng = np.random.default_rng([seed, state.stage, state.iteration])
     device = state.field.device
@@ -154,9 +156,33 @@ def _place(state: State, stage: Stage, rays: Rays, seed: int) -> Placed:
     )
     maps = torch.full((len(rays.pictures.rgb),), float("inf"), device=device)
     maps[shuffled.pixel] = samples.surface
+    target = _target(state, stage, shuffled, samples.surface, maps, weights)
     # Rays that come nowhere near the surface have no gradient: they would only dilute the slices.
     used, samples = samples.compact()
-    return Placed(shuffled.take(used), samples, maps)
+    if target is not None:
+        target = Target(target.depth[used], target.trust[used])
+    return Placed(shuffled.take(used), samples, maps, target)
+
+
+def _target(
+    state: State, stage: Stage, rays: Rays, surface: Tensor, maps: Tensor, weights: Weights
+) -> Target | None:
+    """Known depths, and where there are none those that photo-consistency proposes."""
+    voxel = state.box.voxel
+    depth = torch.full_like(surface, float("nan")) if rays.depth is None else rays.depth
+    trust = torch.full_like(surface, weights.depth)
+    search = stage.search[min(state.iteration // stage.refresh, len(stage.search) - 1)]
+    if rays.depth is None and weights.match and search:
+        first = state.stage == 0 and state.iteration == 0
+        inward = 4 * search if first else search
+        offsets = torch.arange(-search, inward + 0.25, 0.5, device=surface.device) * voxel
+        stride = max(2, stage.stride)
+        depth, score = propose_depths(
+            rays, surface, maps, stride=stride, offsets=offsets, minimum=0.5
+        )
+        agree = count_agreements(rays, depth, stride=stride, tolerance=voxel)
+        trust = weights.match * score * (agree > 0)
+    return Target(depth, trust)
 
 
 def _steps(state: State, stage: Stage, placed: Placed, weights: Weights) -> Iterator[None]:
@@ -179,7 +205,7 @@ def _steps(state: State, stage: Stage, placed: Placed, weights: Weights) -> Iter
             placed.depth_maps,
             stage.stride,
         )
-        loss = slice_loss(shape, placed.rays, placed.samples, cursor, end, weights)
+        loss = slice_loss(shape, placed.rays, placed.samples, placed.target, cursor, end, weights)
         (gradient,) = torch.autograd.grad(loss, state.field)
         state.field = state.field.detach()
         band = (state.field.abs() < 3 * voxel).float()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from img2mesh.field.grid import look_up_with_gradient
+from img2mesh.field.grid import length, look_up_with_gradient
 from img2mesh.field.photometric import photometric_loss
 from img2mesh.field.rays import Rays
 from img2mesh.field.rendering import FAR_OUTSIDE, crossing, opacity, render_weights
@@ -23,6 +23,20 @@ class Weights:
     eikonal: float
     depth: float
     normal: float
+    match: float
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the surface should be along each ray.
+
+    Attributes:
+        depth: (r,) z-depth, NaN where nothing is known.
+        trust: (r,) weight of the ray in the depth loss.
+    """
+
+    depth: Tensor
+    trust: Tensor
 
 
 @dataclass(frozen=True)
@@ -47,7 +61,13 @@ class Shape:
 
 
 def slice_loss(
-    shape: Shape, rays: Rays, samples: Samples, begin: int, end: int, weights: Weights
+    shape: Shape,
+    rays: Rays,
+    samples: Samples,
+    target: Target | None,
+    begin: int,
+    end: int,
+    weights: Weights,
 ) -> Tensor:
     """The loss of rays ``begin`` to ``end``, a mean over them."""
     first, last = int(samples.start[begin]), int(samples.start[end])
@@ -68,15 +88,15 @@ def slice_loss(
     expected = (weight * middle).sum(1) / total.clamp(min=1e-6)
     flat_weight = weight.detach()[ray, column.clamp(max=weight.shape[1] - 1)]
 
-    length = gradient.square().sum(0)
+    squared = gradient.square().sum(0)
     if weights.eikonal:
-        loss = loss + weights.eikonal * (length.clamp(min=1e-12).sqrt() - 1).square().mean()
+        loss = loss + weights.eikonal * (squared.clamp(min=1e-12).sqrt() - 1).square().mean()
     if weights.photometric:
         with torch.no_grad():
             direction = gradient.detach() * flat_weight
             normal = torch.zeros((3, end - begin), device=value.device)
             normal.index_add_(1, ray, direction)
-            normal /= normal.norm(dim=0).clamp(min=1e-9)
+            normal /= length(normal).clamp(min=1e-9)
             counts = total.detach() * (some.alpha > 0.5)
         loss = loss + weights.photometric * photometric_loss(
             some,
@@ -87,14 +107,15 @@ def slice_loss(
             tolerance=3 * shape.box.voxel,
             stride=shape.stride,
         )
-    if some.depth is not None and weights.depth:
-        known = torch.isfinite(some.depth) & (total.detach() > 0.5)
-        error = torch.where(known, (expected - some.depth.nan_to_num()).abs(), 0.0)
-        loss = loss + weights.depth / shape.unit * error.mean()
+    if target is not None:
+        wanted, trust = target.depth[begin:end], target.trust[begin:end]
+        known = torch.isfinite(wanted) & (total.detach() > 0.5)
+        error = torch.where(known, (expected - wanted.nan_to_num()).abs(), 0.0)
+        loss = loss + (trust * error).mean() / shape.unit
     if some.normal is not None and weights.normal:
-        target = some.normal[:, ray]
-        known = (target.square().sum(0) > 0.25) * flat_weight
-        error = (gradient - target).square().sum(0)
+        given = some.normal[:, ray]
+        known = (given.square().sum(0) > 0.25) * flat_weight
+        error = (gradient - given).square().sum(0)
         loss = loss + weights.normal * (error * known).sum() / (end - begin)
     return loss
 

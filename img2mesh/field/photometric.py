@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from img2mesh.field.grid import length
 from img2mesh.field.rays import Pictures, Rays
 
 #: Views steeper than these cosines are not compared: their footprints differ too much (own, other).
@@ -45,7 +46,7 @@ def photometric_loss(
     origin = pictures.origin.T[:, rays.view]
     point = origin + depth * rays.direction  # (3, r)
     with torch.no_grad():
-        toward_own = -rays.direction / rays.direction.norm(dim=0)
+        toward_own = -rays.direction / length(rays.direction)
         own = (toward_own * normal).sum(0)
         ray, other, cosine = _visible_pairs(
             pictures, rays, point, normal, depth_maps, own, weight, tolerance, stride
@@ -77,7 +78,7 @@ def _visible_pairs(
     for k in range(len(pictures)):
         ray = usable[rays.view[usable] != k]
         to_camera = pictures.origin[k][:, None] - point[:, ray]
-        cosine = (to_camera * normal[:, ray]).sum(0) / to_camera.norm(dim=0)
+        cosine = (to_camera * normal[:, ray]).sum(0) / length(to_camera)
         facing = cosine > _OTHER_COSINE
         ray, cosine = ray[facing], cosine[facing]
         other = torch.full_like(ray, k)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from img2mesh.field.grid import Cells, locate, look_up
+from img2mesh.field.grid import Cells, length, locate, look_up
 from img2mesh.field.rays import Rays
 from img2mesh.hull import Box
 
@@ -84,7 +84,7 @@ def _place(
     """One chunk: sample depths (packed), samples a ray, depth of the first crossing."""
     origin = rays.pictures.origin.T[:, rays.view]  # (3, r)
     enter, leave = _slab(box, origin, rays.direction)
-    step = box.voxel / rays.direction.norm(dim=0)  # lattice spacing in z-depth
+    step = box.voxel / length(rays.direction)  # lattice spacing in z-depth
     first = enter + (jitter - 1) * step
     leaps = int(((leave - first) / (step * _LEAP)).clamp(min=0).max().ceil()) + 1
     probe = torch.arange(leaps, device=field.device) * _LEAP + (_LEAP - 1) / 2

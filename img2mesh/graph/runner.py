@@ -84,6 +84,7 @@ class Runner:
     codecs: Mapping[type, Codec[Any]]  # for the output of every stage
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # all, once made
     device: str = "auto"  # handed to the stages; never in a key
+    low_memory: bool = False  # handed to the stages; never in a key
     on_event: Callable[[Event], None] | None = None
     force: Collection[str] = frozenset()  # stages to run again though their results are cached
     versions: Mapping[str, str] = field(default_factory=dict)  # of packages, for the record
@@ -189,7 +190,8 @@ class Runner:
                 folder.mkdir(parents=True)
             with _blamed(name):
                 values = [outcome.load() for outcome in inputs.values()]
-                run = Run(self.device, scratch, lambda f, m: emit(Progressed(name, key, f, m)))
+                tell = lambda f, m: emit(Progressed(name, key, f, m))  # noqa: E731
+                run = Run(self.device, scratch, tell, self.low_memory)
                 emit(events.Started(name, key))
                 start = time.perf_counter()
                 where = {"run": run} if one.takes_run else {}

@@ -30,8 +30,9 @@ class Run:
         device: str = "auto",
         scratch: Path | None = None,
         on_progress: Callable[[float, str], None] = lambda fraction, message: None,
+        low_memory: bool = False,
     ) -> None:
-        self.device = device
+        self.device, self.low_memory = device, low_memory
         self.notes: list[str] = []
         self._scratch = scratch
         self._on_progress = on_progress

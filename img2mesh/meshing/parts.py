@@ -87,7 +87,8 @@ def _lengths(vertices: F32, faces: I32, number: np.ndarray) -> np.ndarray:
     for k in range(3):
         np.minimum.at(low, number, vertices[faces[:, k]])
         np.maximum.at(high, number, vertices[faces[:, k]])
-    return np.linalg.norm(high - low, axis=1)
+    diagonals: np.ndarray = np.linalg.norm(high - low, axis=1)
+    return diagonals
 
 
 def _rod_to_nearest(

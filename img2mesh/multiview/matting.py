@@ -37,7 +37,10 @@ _BAND = 2
 #: and at least this share of the tile; smaller ones are dark or bright spots of the object.
 _HOLE_FLAT, _HOLE_AREA = 1.5, 5e-4
 #: Islands smaller than this share of the largest one are specks of the background.
-_SPECK = 2e-3
+_SPECK = 5e-3
+#: Side of the window in which background must be calm, and how calm against the border's noise:
+#: shading that passes through the background's colour is steeper than that.
+_CALM_SIDE, _CALM = 5, 2.0
 
 
 @dataclass(frozen=True)
@@ -146,17 +149,21 @@ def _body(tile: F64, nominal: float) -> Mask:
     background, noise = _plane(tile, nominal)
     difference = np.abs(tile - background).max(axis=-1)
     flat = difference < max(_LOW * noise, _FLOOR)
-    # A grey patch of the object that touches its outline must not let the background in through a
-    # gap one or two pixels wide: background has to fit a 3x3 element.
-    open_flat = ndimage.binary_opening(np.pad(flat, 1, constant_values=True), np.ones((3, 3)))
-    labels, count = ndimage.label(open_flat)
+    # Shading that passes through the background's colour must not let the background in, nor a
+    # gap one or two pixels wide: background is calm around, and fits a 3x3 element.
+    core = flat & (_local_deviation(tile - background) < _CALM * noise + 0.5 / 255)
+    core = ndimage.binary_opening(np.pad(core, 1, constant_values=True), np.ones((3, 3)))
+    labels, count = ndimage.label(core)
     outside = labels == labels[0, 0]
     for hole in range(1, count + 1):
         patch = (labels == hole)[1:-1, 1:-1]
         large = patch.mean() > _HOLE_AREA
         if large and np.median(difference[patch]) < _HOLE_FLAT * noise + 1 / 255:
             outside |= labels == hole
-    outside = ndimage.binary_dilation(outside, np.ones((3, 3)))[1:-1, 1:-1] & flat
+    # Beside an outline nothing is calm: grow back to it.
+    outside = ndimage.binary_dilation(
+        outside[1:-1, 1:-1], np.ones((3, 3)), iterations=_CALM_SIDE // 2 + 2, mask=flat
+    )
     body = ~outside
     labels, count = ndimage.label(body)
     if count > 1:
@@ -164,6 +171,14 @@ def _body(tile: F64, nominal: float) -> Mask:
         areas[0] = 0
         body = (areas >= _SPECK * areas.max())[labels]
     return body
+
+
+def _local_deviation(values: F64) -> F64:
+    """Standard deviation in a small window, the largest of the channels; (h, w)."""
+    window = (_CALM_SIDE, _CALM_SIDE, 1)
+    mean = ndimage.uniform_filter(values, window)
+    square = ndimage.uniform_filter(values**2, window)
+    return np.sqrt(np.maximum(square - mean**2, 0)).max(axis=-1)
 
 
 def _matte(tile: F64, inside: Mask, outside: Mask, background: F64) -> tuple[F64, F64]:

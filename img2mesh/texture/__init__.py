@@ -58,7 +58,7 @@ def texture_mesh(
     report = progress or (lambda fraction: None)
     atlas = unwrap(mesh, resolution)
     report(0.3)
-    return bake(
+    asset = bake(
         mesh,
         atlas,
         views,
@@ -66,3 +66,5 @@ def texture_mesh(
         name=name,
         progress=lambda fraction: report(0.3 + 0.7 * fraction),
     )
+    report(1.0)
+    return asset

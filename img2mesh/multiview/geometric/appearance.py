@@ -58,7 +58,7 @@ def balloon_paint(palette: Palette, balloon: Balloon, camera: Camera) -> Paint:
         across = across / np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-6)
         front = sample(palette.front, x - shift * across[:, 0], y - shift * across[:, 1])
         calm = sample(palette.calm, x, y) + sample(palette.grain, x, y)
-        t = smoothstep(cosine, 0.45, 0.0)[:, None]
+        t = smoothstep(cosine, 0.5, 0.05)[:, None]
         return np.clip((1 - t) * front + t * calm, 0, 1).astype(np.float32)
 
     return paint

@@ -37,7 +37,7 @@ SYMMETRIES: tuple[tuple[Mirror, ...], ...] = (
 #: Mirrored outlines carve this much less (frame units): half the misfit a fitted box leaves.
 _RELAX = 0.008
 #: Share of the object's pixels that must survive carving.
-_SURVIVE = 0.965
+SURVIVE = 0.965
 _TEST_PIXELS = 112
 
 
@@ -53,21 +53,30 @@ class Carving:
     def implicit(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
         """About a distance, positive inside."""
         shape = points.shape[:-1]
-        local = self.box.local(points.reshape(-1, 3))
-        half = self.box.size / 2
-        rounding = 0.02 * float(self.box.size.min())
+        local = self.box.local(points.reshape(-1, 3)).astype(np.float32)
+        half = (self.box.size / 2).astype(np.float32)
+        rounding = np.float32(0.02 * self.box.size.min())
         beyond = np.abs(local) - (half - rounding)
-        value = rounding - (
-            np.linalg.norm(np.maximum(beyond, 0), axis=1) + np.minimum(beyond.max(1), 0)
-        )
+        outside = np.sqrt((np.maximum(beyond, 0) ** 2).sum(1))
+        value = rounding - (outside + np.minimum(beyond.max(1), 0))
         for mirror in self.mirrors:
-            twin = self.box.world(local * np.array(mirror))
-            x, y = frame_xy(self.camera, twin)
+            x, y = self._see(local, mirror)
             carved = look_up(self.distance, x, y)
             if mirror != NONE:
                 carved = carved + _RELAX
             value = np.minimum(value, carved)
         return value.reshape(shape)
+
+    def _see(
+        self, local: NDArray[np.floating], mirror: Mirror
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Frame coordinates of mirrored box points: one product with a (3, 3) matrix."""
+        look = self.camera.camera_from_world[:3]
+        matrix = look[:, :3] @ (self.box.axes.T * np.array(mirror))
+        shift = look[:, :3] @ self.box.centre + look[:, 3]
+        seen = local @ matrix.T.astype(np.float32) + shift.astype(np.float32)
+        scale = DISTANCE / -seen[:, 2]
+        return seen[:, 0] * scale, seen[:, 1] * scale
 
     def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Corners of a box around it."""
@@ -88,13 +97,20 @@ class Carving:
         return float(left.mean())
 
 
-def carve(box: Cuboid, outline: Outline, camera: Camera, *, solid: bool) -> Carving | None:
-    """The richest symmetry the photograph bears; for solid boxes none is needed."""
+def carve(
+    box: Cuboid, outline: Outline, camera: Camera, *, survive: float = SURVIVE
+) -> Carving | None:
+    """The richest symmetry that leaves the share ``survive`` of the photographed object."""
     for mirrors in SYMMETRIES:
         carving = Carving(box, mirrors, outline.distance, camera)
-        if carving.kept(outline) >= _SURVIVE:
+        if carving.kept(outline) >= survive:
             return carving
-    return Carving(box, (NONE,), outline.distance, camera) if solid else None
+    return None
+
+
+def uncarved(box: Cuboid, outline: Outline, camera: Camera) -> Carving:
+    """A box cut by the photographed outline alone."""
+    return Carving(box, (NONE,), outline.distance, camera)
 
 
 def carved_paint(palette: Palette, carving: Carving, solid: Solid) -> Paint:
@@ -111,27 +127,30 @@ def carved_paint(palette: Palette, carving: Carving, solid: Solid) -> Paint:
     offset = 0.004
 
     def paint(points: NDArray[np.floating], normals: NDArray[np.floating]) -> F32:
-        local, turned = box.local(points), normals @ box.axes.T
         x, y = frame_xy(camera, points)
+        direct, weight = sample(palette.front, x, y), _sight(points, normals)
         colour = 0.7 * sample(palette.calm, x, y) + 0.3 * palette.median
-        best = np.zeros(len(points))
-        chosen = colour
+        rest = np.nonzero(weight < 1)[0]
+        local, turned = box.local(points[rest]), normals[rest] @ box.axes.T
+        best, chosen = np.zeros(len(rest)), colour[rest].copy()
         for mirror in mirrors:
-            sign = np.array(mirror)
-            twin, twin_normals = box.world(local * sign), (turned * sign) @ box.axes
-            cosine = facing(camera, twin, twin_normals)
-            seen = scene.sees(camera, twin, twin_normals, offset=offset)
-            weight = np.where(seen, smoothstep(cosine, 0.05, 0.25), 0.0)
-            x, y = frame_xy(camera, twin)
-            found = sample(palette.front, x, y)
             if mirror == NONE:
-                direct, direct_weight = found, weight
                 continue
-            better = weight > best
-            chosen = np.where(better[:, None], found, chosen)
-            best = np.where(better, weight, best)
-        mirrored = best[:, None] * chosen + (1 - best[:, None]) * colour
-        result = direct_weight[:, None] * direct + (1 - direct_weight[:, None]) * mirrored
+            twin = box.world(local * np.array(mirror))
+            clear = _sight(twin, (turned * np.array(mirror)) @ box.axes)
+            better = clear > best
+            chosen[better] = sample(palette.front, *frame_xy(camera, twin[better]))
+            best[better] = clear[better]
+        colour[rest] = best[:, None] * chosen + (1 - best[:, None]) * colour[rest]
+        result = weight[:, None] * direct + (1 - weight[:, None]) * colour
         return np.clip(result, 0, 1).astype(np.float32)
+
+    def _sight(points: NDArray[np.floating], normals: NDArray[np.floating]) -> NDArray[np.floating]:
+        """How well the photo sees surface points: 0 hidden or grazing, 1 well."""
+        weight = smoothstep(facing(camera, points, normals), 0.05, 0.25)
+        turned = np.nonzero(weight > 0)[0]
+        seen = scene.sees(camera, points[turned], normals[turned], offset=offset)
+        weight[turned[~seen]] = 0
+        return weight
 
     return paint

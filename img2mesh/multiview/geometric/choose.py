@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from img2mesh.artifacts import Cutout
 from img2mesh.errors import InputError
-from img2mesh.multiview.geometric import carve, cuboid, inflation, lathe
+from img2mesh.multiview.geometric import carve, cuboid, footing, inflation, lathe
 from img2mesh.multiview.geometric.appearance import balloon_paint
 from img2mesh.multiview.geometric.body import Body
 from img2mesh.multiview.geometric.colours import Palette, palette
@@ -19,6 +19,10 @@ _MISFIT = (
 )
 #: IoU of a box with the convex hull of an outline that is not solid itself (chairs, tables).
 _HULL_FIT = 0.95
+#: A box around an object that leaves its corners empty (a car) must touch it in most directions,
+#: and its symmetry must hold better.
+_TOUCHING = 0.6
+_SURVIVE_AROUND = 0.97
 
 
 def make_body(cutout: Cutout, *, body: str = "auto") -> Body:
@@ -49,13 +53,17 @@ def make_body(cutout: Cutout, *, body: str = "auto") -> Body:
 def boxed(cutout: Cutout, outline: Outline, colours: Palette, *, insist: bool) -> Body | None:
     """A box, carved by the outline and its mirror images; None where the outline is of no box."""
     box = cuboid.fit(outline)
-    if not insist and not cuboid.shows_two_faces(box):
-        return None
     camera = cuboid.camera(box, cutout.size)
-    plain = cuboid.fits(box, outline)
-    if not plain and not insist and box.iou < _HULL_FIT:
-        return None
-    carving = carve.carve(box, outline, camera, solid=plain or insist)
+    carving = None
+    if insist or (cuboid.fits(box, outline)):
+        carving = carve.carve(box, outline, camera) or carve.uncarved(box, outline, camera)
+    elif cuboid.shows_two_faces(box) and box.iou >= _HULL_FIT:
+        carving = carve.carve(box, outline, camera)
+    if carving is None:
+        box = cuboid.fit(outline, around=True)
+        camera = cuboid.camera(box, cutout.size)
+        if cuboid.shows_two_faces(box) and box.touching >= _TOUCHING:
+            carving = carve.carve(box, outline, camera, survive=_SURVIVE_AROUND)
     if carving is None:
         return None
     solid = polygonise(carving.implicit, *carving.bounds())
@@ -73,7 +81,7 @@ def turned(cutout: Cutout, outline: Outline, colours: Palette, profile: Profile)
 
 def inflated(cutout: Cutout, outline: Outline, colours: Palette) -> Body:
     """The body that always exists."""
-    balloon = inflation.inflate(outline)
+    balloon = inflation.inflate(outline, footing.find(outline))
     solid = polygonise(balloon.implicit, *inflation.bounds(outline, balloon))
     camera = frame_camera(0.0, cutout.size)
     paint = balloon_paint(colours, balloon, camera)

@@ -13,6 +13,8 @@ from img2mesh.multiview.geometric.poisson import solve
 
 #: Side the low-detail colours are worked out on.
 _COARSE = 128
+#: Share of the featureless front in the calm colours; the rest is the membrane from the rim.
+_PLAIN = 0.5
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,19 @@ def _membrane(front: F32, outline: Outline) -> F32:
         blurred = gaussian_filter(np.where(band, colours[..., k], 0).astype(np.float32), 2.0)
         known[..., k] = np.where(band, blurred / np.maximum(weight, 1e-6), np.nan)
     spread = solve(inside & ~band, source=0.0, known=known)
-    return resize_rgb(_extend(spread, inside), PIXELS)
+    plain = _without_features(colours, longest=outline.longest)
+    return resize_rgb(_extend((1 - _PLAIN) * spread + _PLAIN * plain, inside), PIXELS)
+
+
+def _without_features(colours: F32, *, longest: float) -> F32:
+    """A wide median: keeps legs, collars and tails apart, drops eyes, buttons and letters."""
+    import cv2
+    from scipy.ndimage import gaussian_filter
+
+    width = int(0.055 * longest * colours.shape[0]) | 1
+    levels = np.round(np.clip(colours, 0, 1) * 255).astype(np.uint8)
+    median = cv2.medianBlur(levels, max(width, 3)).astype(np.float32) / 255
+    return np.stack([gaussian_filter(median[..., k], 1.5) for k in range(3)], axis=-1)
 
 
 def resize_rgb(picture: F32, size: int) -> F32:

@@ -19,6 +19,8 @@ _ELEVATION_DEG = (-3.0, 45.0)
 #: Directions in which outlines are compared.
 _DIRECTIONS = 72
 _IOU_PIXELS = 256
+#: Misfit (frame units) beyond which empty corners cost little.
+_LOOSE = 0.02
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Cuboid:
         size: (3,) width, height, depth along the box's own axes.
         centre: (3,) in the world.
         iou: of its outline with the (convex hull of the) object's.
+        touching: share of directions in which both reach equally far, to 1 %.
     """
 
     azimuth_deg: float
@@ -38,6 +41,7 @@ class Cuboid:
     size: NDArray[np.float64]
     centre: NDArray[np.float64]
     iou: float
+    touching: float
 
     @property
     def axes(self) -> NDArray[np.float64]:
@@ -73,8 +77,11 @@ def _corners(p: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([points @ right, points @ up], axis=1) * (DISTANCE / depth)[:, None]
 
 
-def fit(outline: Outline) -> Cuboid:
+def fit(outline: Outline, *, around: bool = False) -> Cuboid:
     """The box whose outline is nearest to the object's convex hull.
+
+    ``around`` looks for a box *around* an object that does not fill its corners (a car, an
+    armchair): where the box reaches farther than the object, the misfit counts logarithmically.
 
     Outlines are compared by their support functions (how far they reach in each direction), which
     are smooth in the parameters; 27 starts, Levenberg-Marquardt.
@@ -91,6 +98,8 @@ def fit(outline: Outline) -> Cuboid:
 
     def residual(p: NDArray[np.float64]) -> NDArray[np.float64]:
         reach = (_corners(p) @ directions).max(0) - target
+        if around:
+            reach = np.where(reach > 0, _LOOSE * np.log1p(np.maximum(reach, 0) / _LOOSE), reach)
         # Weak preferences (1e-3 of the frame at 20 degrees, or at a ratio of e): they decide only
         # where the outline does not.
         prior = 1e-3 * np.array([(p[1] - np.deg2rad(10)) / np.deg2rad(20), p[2] - p[4]])
@@ -109,6 +118,7 @@ def fit(outline: Outline) -> Cuboid:
                     best = (float(found.cost), found.x)
     assert best is not None
     p = best[1]
+    touching = np.abs((_corners(p) @ directions).max(0) - target) < 0.01 * max(wide, tall)
     scale = _IOU_PIXELS / 2
     canvases = []
     for polygon in (hull, _corners(p)):
@@ -119,10 +129,10 @@ def fit(outline: Outline) -> Cuboid:
         canvases.append(canvas.astype(bool))
     union = int((canvases[0] | canvases[1]).sum())
     iou = float((canvases[0] & canvases[1]).sum() / max(union, 1))
-    return _tidy(p, iou)
+    return _tidy(p, iou, float(touching.mean()))
 
 
-def _tidy(p: NDArray[np.float64], iou: float) -> Cuboid:
+def _tidy(p: NDArray[np.float64], iou: float, touching: float) -> Cuboid:
     """Turn into [0, 90), swapping width and depth each quarter turn."""
     size = np.exp(p[2:5])
     quarter = int(np.floor(p[0] / (np.pi / 2)))
@@ -131,7 +141,7 @@ def _tidy(p: NDArray[np.float64], iou: float) -> Cuboid:
     azimuth = float(np.rad2deg(p[0] - quarter * np.pi / 2))
     e = float(p[1])
     centre = np.array([p[5], p[6] * np.cos(e), -p[6] * np.sin(e)])
-    return Cuboid(azimuth, float(np.rad2deg(e)), size, centre, iou)
+    return Cuboid(azimuth, float(np.rad2deg(e)), size, centre, iou, touching)
 
 
 def shows_two_faces(box: Cuboid) -> bool:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2mesh.artifacts import F32
-from img2mesh.multiview.geometric.outline import DISTANCE, Outline
+from img2mesh.multiview.geometric.footing import Footing
+from img2mesh.multiview.geometric.outline import DISTANCE, PIXELS, Outline
 from img2mesh.multiview.geometric.poisson import solve
 
 #: Pixels across the frame the thickness is solved on.
@@ -28,10 +29,12 @@ class Balloon:
     Attributes:
         squared: (GRID, GRID) float32 squared half-thickness, negative outside, frame units^2.
         rim_radius: (GRID, GRID) float32 radius of curvature of the rim nearby, frame units.
+        sole: (k,) height of the ground under k columns across the frame, NaN = none; or None.
     """
 
     squared: F32
     rim_radius: F32
+    sole: NDArray[np.float64] | None = None
 
     @property
     def thickest(self) -> float:
@@ -45,8 +48,14 @@ class Balloon:
         Thickness is laid off along viewing rays: the outline is kept in perspective.
         """
         scale = DISTANCE / (DISTANCE - points[..., 2])
-        found = look_up(self.squared, points[..., 0] * scale, points[..., 1] * scale)
-        return found - points[..., 2] ** 2
+        x, y = points[..., 0] * scale, points[..., 1] * scale
+        value = look_up(self.squared, x, y) - points[..., 2] ** 2
+        if self.sole is None:
+            return value
+        column = np.clip(((x + 1) * len(self.sole) / 2).astype(int), 0, len(self.sole) - 1)
+        with np.errstate(invalid="ignore"):
+            above = points[..., 1] - self.sole[column]
+        return np.minimum(value, np.where(np.isnan(above), np.inf, above))
 
 
 def look_up(picture: F32, x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -61,14 +70,27 @@ def look_up(picture: F32, x: NDArray[np.floating], y: NDArray[np.floating]) -> N
     return values
 
 
-def inflate(outline: Outline) -> Balloon:
-    """Half-thickness h = sqrt(u) with laplacian u = SOURCE inside and u = 0 on the outline."""
-    from scipy.ndimage import gaussian_filter, maximum_filter
+def inflate(outline: Outline, footing: Footing | None = None) -> Balloon:
+    """Half-thickness h = sqrt(u) with laplacian u = SOURCE inside and u = 0 on the outline.
+
+    Through the soles of ``footing`` nothing flows: the body goes on at full thickness down to the
+    ground and is cut there, level.
+    """
+    from scipy.ndimage import distance_transform_edt, gaussian_filter, maximum_filter
 
     pitch = 2 / GRID
     distance = outline.at(GRID)
     inside = distance > 0
-    u = solve(inside, source=SOURCE * pitch**2)[..., 0]
+    if footing is None:
+        u = solve(inside, source=SOURCE * pitch**2)[..., 0]
+    else:
+        distance = footing.open_at(GRID)
+        under = footing.below(GRID) & ~inside
+        known = np.where(under | inside, np.nan, 0.0)[..., None]
+        u = solve(inside, source=SOURCE * pitch**2, known=known)[..., 0]
+        nearest = distance_transform_edt(~inside, return_distances=False, return_indices=True)
+        u = np.where(under, u[nearest[0], nearest[1]], u)
+        inside = distance > 0
     # The solver's zero lies half a pixel outside the border pixels.
     slope = np.where(inside, u / (np.maximum(distance, 0) + pitch / 2), 0)
     weight = gaussian_filter(inside.astype(np.float32), RIM_BLUR)
@@ -82,7 +104,16 @@ def inflate(outline: Outline) -> Balloon:
     reach = int(np.ceil(thinnest / pitch)) + 1
     ridge = np.sqrt(maximum_filter(np.maximum(squared, 0), size=2 * reach + 1))
     squared = squared * np.maximum(1, thinnest / np.maximum(ridge, 1e-3)) ** 2
-    return Balloon(squared.astype(np.float32), (slope / 2).astype(np.float32))
+    sole = None
+    if footing is not None:
+        # The ground is level where the front of the foot, not its middle, meets the outline.
+        x = (np.arange(PIXELS) + 0.5) * 2 / PIXELS - 1
+        ground = np.nan_to_num(footing.sole)
+        thick = np.sqrt(np.maximum(look_up(squared.astype(np.float32), x, ground), 0))
+        sole = footing.sole * (1 - thick / DISTANCE)
+    return Balloon(
+        squared.astype(np.float32), (slope / 2).astype(np.float32), sole
+    )
 
 
 def bounds(outline: Outline, balloon: Balloon) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

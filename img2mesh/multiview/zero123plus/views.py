@@ -97,12 +97,10 @@ def generate(
 ) -> ViewSet:
     """See :func:`img2mesh.multiview.zero123plus.generate`."""
     how = settings(**wishes)
+    net = None
+    if normals:
+        net = choices.find_controlnet("normals", checkpoint, commercial_only=commercial_only)
     found = checkpoints.locate(checkpoint, commercial_only=commercial_only)
-    net = (
-        choices.find_controlnet("normals", checkpoint, commercial_only=commercial_only)
-        if normals
-        else None
-    )
     model = _load(found, net, how)
     first, second = _shares(progress, normals)
     sheet = _sample(model, cutout, found.record.tile, how, None, 0.0, first)
