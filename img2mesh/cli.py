@@ -15,6 +15,42 @@ from typing import Annotated, Any
 
 import typer
 
+from img2mesh.flags import (
+    AsJson,
+    Assignments,
+    CacheDir,
+    CommercialOnly,
+    Config,
+    Device,
+    Force,
+    ForegroundRatio,
+    Formats,
+    Frame,
+    From,
+    Generator,
+    GuidanceScale,
+    Inputs,
+    LowVram,
+    Mask,
+    McResolution,
+    NoCache,
+    NoRemoveBg,
+    Offline,
+    OutputDir,
+    Pivot,
+    Preset,
+    Quiet,
+    Scale,
+    Seed,
+    Steps,
+    TargetFaces,
+    TextureResolution,
+    Turntable,
+    Until,
+    Verbose,
+)
+from img2mesh.housekeeping import cache_app, models_app
+
 #: When the command began; wall times count from here, libraries' loading included.
 STARTED = time.perf_counter()
 
@@ -26,57 +62,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-cache_app = typer.Typer(help="Look into, check and trim the stage cache.", no_args_is_help=True)
 app.add_typer(cache_app, name="cache")
-
-INPUT, OUTPUT, RECIPE, RUNNING = "Input", "Output", "Recipe", "Running"
-
-OutputDir = Annotated[
-    Path, typer.Option("--output-dir", "-o", help="Where each input gets its own folder.")
-]
-Preset = Annotated[str, typer.Option(help="A file in configs/: draft, default, high, game.")]
-Config = Annotated[Path | None, typer.Option(help="A TOML file with one table a stage.")]
-Assignments = Annotated[
-    list[str] | None, typer.Option("--set", metavar="STAGE.SETTING=VALUE", help="Any setting.")
-]
-Seed = Annotated[int | None, typer.Option(help="Seed of everything random.  [default: 42]")]
-McResolution = Annotated[
-    int | None, typer.Option(help="Marching-cubes grid along the longest side; 0: the field's.")
-]
-TargetFaces = Annotated[int | None, typer.Option(help="Triangles of the final mesh.")]
-TextureResolution = Annotated[int | None, typer.Option(help="Side of the texture in pixels.")]
-Formats = Annotated[
-    str, typer.Option("--format", help="Comma-separated: glb, obj, ply, stl, usdz (glb always).")
-]
-Turntable = Annotated[bool, typer.Option(help="Also write turntable.webp.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps: where, never what.")]
-Frame = Annotated[
-    str | None, typer.Option(help="asset (+y up, sized and placed) or world (the cameras' own).")
-]
-Pivot = Annotated[str | None, typer.Option(help="base or centre.")]
-Scale = Annotated[float | None, typer.Option(help="Largest extent in metres.")]
-Until = Annotated[str, typer.Option(help="Stop after this stage.")]
-From = Annotated[str | None, typer.Option("--from", help="Run this stage and all after it again.")]
-Force = Annotated[
-    str | None, typer.Option(metavar="[STAGE]", help="Run a stage again; without a name, all.")
-]
-CacheDir = Annotated[Path | None, typer.Option(help="Stage cache.  [default: $IMG2MESH_CACHE]")]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Keep nothing between runs.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Tracebacks and details.")]
-Inputs = Annotated[list[str], typer.Argument(metavar="INPUT...", help="Files, folders, globs.")]
-Mask = Annotated[Path | None, typer.Option(help="A picture of the object's mask.")]
-Generator = Annotated[
-    str | None,
-    typer.Option(help="geometric (the default: a weight-free prior) or a learned model's name."),
-]
-NoRemoveBg = Annotated[
-    bool, typer.Option("--no-remove-bg", "--no-rembg", help="Take the picture as it is.")
-]
-ForegroundRatio = Annotated[
-    float | None, typer.Option(help="Object's longest side as a share of the frame, 0.85.")
-]
+app.add_typer(models_app, name="models")
 
 
 @app.command()
@@ -90,6 +77,8 @@ def run(
     mask: Mask = None,
     no_remove_bg: NoRemoveBg = False,
     foreground_ratio: ForegroundRatio = None,
+    steps: Steps = None,
+    guidance_scale: GuidanceScale = None,
     seed: Seed = None,
     mc_resolution: McResolution = None,
     target_faces: TargetFaces = None,
@@ -100,6 +89,9 @@ def run(
     pivot: Pivot = None,
     scale: Scale = None,
     device: Device = "auto",
+    low_vram: LowVram = False,
+    offline: Offline = False,
+    commercial_only: CommercialOnly = False,
     until: Until = "quality",
     first: From = None,
     force: Force = None,
@@ -120,7 +112,13 @@ def run(
             "cutout.foreground_ratio": foreground_ratio,
             "cutout.remove_background": False if no_remove_bg else None,
             "views.generator": generator,
+            "refined.generator": generator,
+            "views.steps": steps,
+            "refined.steps": steps,
+            "views.guidance_scale": guidance_scale,
+            "refined.guidance_scale": guidance_scale,
             "views.seed": seed,
+            "refined.seed": seed,
             "radiance.seed": seed,
             "surface.resolution": mc_resolution,
             "surface.target_faces": target_faces,
@@ -130,6 +128,9 @@ def run(
             "asset.scale": scale,
         },
         device=device,
+        low_vram=low_vram,
+        offline=offline,
+        commercial_only=commercial_only,
         until=until,
         first=first,
         force=force,
@@ -242,7 +243,7 @@ def plan(
         preset=preset,
         config=config,
         assignments=assignments,
-        overrides={"views.generator": generator},
+        overrides={"views.generator": generator, "refined.generator": generator},
         until=until,
         first=first,
         force=force,
@@ -269,41 +270,6 @@ def doctor(as_json: AsJson = False) -> None:
 
     if not door.show(door.examine(), as_json=as_json):
         raise typer.Exit(1)
-
-
-@cache_app.command("list")
-def cache_list(cache_dir: CacheDir = None, as_json: AsJson = False) -> None:
-    """Every entry: stage, key, size, last use."""
-    from img2mesh import commands
-
-    commands.cache_list(cache_dir, as_json=as_json)
-
-
-@cache_app.command("show")
-def cache_show(key: str, cache_dir: CacheDir = None) -> None:
-    """One entry's manifest, by the beginning of its key."""
-    from img2mesh import commands
-
-    commands.cache_show(cache_dir, key)
-
-
-@cache_app.command("verify")
-def cache_verify(cache_dir: CacheDir = None, as_json: AsJson = False) -> None:
-    """Check every byte; damaged entries go to quarantine and are made again when needed."""
-    from img2mesh import commands
-
-    commands.cache_verify(cache_dir, as_json=as_json)
-
-
-@cache_app.command("trim")
-def cache_trim(
-    keep: Annotated[str, typer.Option(help="How much to keep: 500MB, 20GB; 0 empties it.")],
-    cache_dir: CacheDir = None,
-) -> None:
-    """Delete the entries used longest ago until the rest fits."""
-    from img2mesh import commands
-
-    commands.cache_trim(cache_dir, keep)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -366,7 +332,3 @@ def _normalised(given: list[str]) -> list[str]:
 _STAGE_NAMES = (
     "cutout", "views", "depths", "refined", "radiance", "surface", "asset", "quality",
 )  # fmt: skip
-
-
-if __name__ == "__main__":
-    main()

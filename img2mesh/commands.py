@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import time
@@ -18,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from img2mesh import delivery, job, settings
+from img2mesh.diffusion import checkpoints
 from img2mesh.errors import Img2MeshError, InputError
 from img2mesh.graph import Store
 from img2mesh.pipeline import PIPELINE
@@ -31,6 +33,9 @@ def request_from(
     assignments: Sequence[str] | None = None,
     overrides: Mapping[str, Any] | None = None,
     device: str = "auto",
+    low_vram: bool = False,
+    offline: bool = False,
+    commercial_only: bool = False,
     until: str = job.LAST_STAGE,
     first: str | None = None,
     force: str | None = None,
@@ -57,10 +62,19 @@ def request_from(
         forced |= job.stages_from(first)
     if device.split(":")[0] not in ("auto", "cpu", "cuda", "mps"):
         raise InputError(f"unknown device {device!r}; use auto, cpu, cuda, cuda:N or mps")
+    resolved = settings.resolve(PIPELINE, *layers, flags, assignments=assignments or ())
+    generator = resolved.get("views", {}).get("generator", "geometric")
+    if commercial_only and generator != "geometric":
+        record = checkpoints.find(generator)
+        checkpoints.require_commercial(record or checkpoints.locate(generator).record)
+    if offline:
+        # A run downloads nothing anyway; this holds third-party libraries to it too.
+        os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
     return job.Request(
-        settings=settings.resolve(PIPELINE, *layers, flags, assignments=assignments or ()),
+        settings=resolved,
         preset=preset,
         device=device,
+        low_memory=low_vram,
         until=job.known_stage(until),
         force=forced,
         cache_dir=None if no_cache else (cache_dir or job.default_cache_dir()),

@@ -21,6 +21,7 @@ from img2mesh.job import Job, Request, versions
 #: Deliverables that are written from the asset when asked for; mesh.glb always is.
 MESH_FORMATS = ("glb", "obj", "ply", "stl", "usdz")
 
+
 @dataclass(frozen=True)
 class Wanted:
     """Which files the user wants besides the ones that are always written."""

@@ -41,7 +41,18 @@ ROOMS = [
     "report",
     "evaluation",
 ]
-DOORS = ["cli", "commands", "api", "job", "delivery", "progress", "doctor"]
+DOORS = [
+    "cli",
+    "commands",
+    "api",
+    "job",
+    "delivery",
+    "progress",
+    "doctor",
+    "models",
+    "flags",
+    "housekeeping",
+]
 SENTENCES = {
     "graph": "the engine knows nothing of pictures or meshes",
     "foundation": "the foundation knows no one",

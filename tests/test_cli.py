@@ -223,7 +223,7 @@ def test_cache_commands(toy: Path, tmp_path: Path, img2mesh: Command) -> None:
     entries = json.loads(img2mesh("cache", "list", *here, "--json").stdout)
     assert [entry["stage"] for entry in entries] == ["cutout"]
     shown = json.loads(img2mesh("cache", "show", entries[0]["key"][:8], *here).stdout)
-    assert shown["stage"] == "cutout"
+    assert shown["recipe"]["stage"] == "cutout"
     assert img2mesh("cache", "verify", *here).returncode == 0
 
     picture = next(cache.glob("v1/cutout/*/*/cutout.png"))

@@ -227,4 +227,5 @@ def _blamed(stage: str) -> Iterator[None]:
     except Img2MeshError:
         raise
     except Exception as error:
-        raise Img2MeshError(f"stage {stage} failed: {type(error).__name__}: {error}") from error
+        cause = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")
+        raise Img2MeshError(f"stage {stage} failed: {cause}") from error

@@ -1,7 +1,7 @@
 """Cutout -> posed views of the object, and their second pass. No generator is chosen silently.
 
-``geometric`` is the embedded weight-free prior; every other name is a learned checkpoint: one of the
-table, or a folder in the official layout.
+``geometric`` is the embedded weight-free prior; every other name is a learned checkpoint: one of
+the table, or a folder in the official layout.
 """
 
 from __future__ import annotations

@@ -1,0 +1,64 @@
+"""The flags several commands share: spelling, type and help, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+OutputDir = Annotated[
+    Path, typer.Option("--output-dir", "-o", help="Where each input gets its own folder.")
+]
+Preset = Annotated[str, typer.Option(help="A file in configs/: draft, default, high, game.")]
+Config = Annotated[Path | None, typer.Option(help="A TOML file with one table a stage.")]
+Assignments = Annotated[
+    list[str] | None, typer.Option("--set", metavar="STAGE.SETTING=VALUE", help="Any setting.")
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything random.  [default: 42]")]
+McResolution = Annotated[
+    int | None, typer.Option(help="Marching-cubes grid along the longest side; 0: the field's.")
+]
+TargetFaces = Annotated[int | None, typer.Option(help="Triangles of the final mesh.")]
+TextureResolution = Annotated[int | None, typer.Option(help="Side of the texture in pixels.")]
+Formats = Annotated[
+    str, typer.Option("--format", help="Comma-separated: glb, obj, ply, stl, usdz (glb always).")
+]
+Turntable = Annotated[bool, typer.Option(help="Also write turntable.webp.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps: where, never what.")]
+Frame = Annotated[
+    str | None, typer.Option(help="asset (+y up, sized and placed) or world (the cameras' own).")
+]
+Pivot = Annotated[str | None, typer.Option(help="base or centre.")]
+Scale = Annotated[float | None, typer.Option(help="Largest extent in metres.")]
+Until = Annotated[str, typer.Option(help="Stop after this stage.")]
+From = Annotated[str | None, typer.Option("--from", help="Run this stage and all after it again.")]
+Force = Annotated[
+    str | None, typer.Option(metavar="[STAGE]", help="Run a stage again; without a name, all.")
+]
+CacheDir = Annotated[Path | None, typer.Option(help="Stage cache.  [default: $IMG2MESH_CACHE]")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Keep nothing between runs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Tracebacks and details.")]
+Inputs = Annotated[list[str], typer.Argument(metavar="INPUT...", help="Files, folders, globs.")]
+Mask = Annotated[Path | None, typer.Option(help="A picture of the object's mask.")]
+Generator = Annotated[
+    str | None,
+    typer.Option(help="geometric (the default: a weight-free prior) or a learned model's name."),
+]
+NoRemoveBg = Annotated[
+    bool, typer.Option("--no-remove-bg", "--no-rembg", help="Take the picture as it is.")
+]
+ForegroundRatio = Annotated[
+    float | None, typer.Option(help="Object's longest side as a share of the frame, 0.85.")
+]
+Steps = Annotated[int | None, typer.Option(help="Denoising steps of a learned generator, 28.")]
+GuidanceScale = Annotated[
+    float | None, typer.Option(help="Classifier-free guidance of a learned generator, 4.")
+]
+LowVram = Annotated[bool, typer.Option("--low-vram", help="Trade speed for GPU memory.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
+CommercialOnly = Annotated[
+    bool, typer.Option("--commercial-only", help="Refuse weights not for commercial use.")
+]
