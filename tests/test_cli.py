@@ -22,6 +22,10 @@ COMMANDS = (
     ["plan"],
     ["stages"],
     ["doctor"],
+    ["models"],
+    ["models", "list"],
+    ["models", "fetch"],
+    ["models", "verify"],
     ["cache"],
     ["cache", "list"],
     ["cache", "show"],
@@ -47,7 +51,8 @@ def test_the_contract_s_flags_are_there(capsys: pytest.CaptureFixture[str]) -> N
         "--no-remove-bg", "--no-rembg", "--foreground-ratio", "--seed", "--mc-resolution",
         "--target-faces", "--texture-resolution", "--format", "--turntable", "--device",
         "--frame", "--until", "--from", "--force", "--cache-dir", "--no-cache", "--json", "-q",
-        "-v", "--pivot", "--scale",
+        "-v", "--pivot", "--scale", "--steps", "--guidance-scale", "--low-vram", "--offline",
+        "--commercial-only",
     ):  # fmt: skip
         assert flag in text, flag
 
@@ -105,6 +110,18 @@ def test_bad_usage_is_one_sentence_and_exit_2(
     assert code == 2
     assert words in text
     assert len(text.strip().splitlines()) <= 3, text
+
+
+def test_learned_generators_are_never_fetched_or_faked_silently(
+    toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMG2MESH_MODELS", str(tmp_path / "models"))
+    here = ["--cache-dir", str(tmp_path / "cache"), "-o", str(tmp_path / "out")]
+    named = ["run", str(toy), *here, "--generator", "zero123plus-v1.1"]
+    code, text = ended(named, capsys)
+    assert code == 2 and "img2mesh models fetch zero123plus-v1.1" in text and "GB" in text
+    code, text = ended([*named, "--commercial-only"], capsys)
+    assert code == 2 and "does not allow commercial use" in text
 
 
 def test_missing_input_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
