@@ -88,7 +88,7 @@ def make_checkpoint(
         for net in nets.values():  # zero convolutions would make control invisible
             for name, weight in net.named_parameters():
                 if "controlnet" in name and not weight.any():
-                    torch.nn.init.normal_(weight, std=2.0 if "embedding" in name else 0.05)
+                    torch.nn.init.normal_(weight, std=4.0 if "embedding" in name else 0.05)
         ramping = (torch.arange(_LENGTH) / _LENGTH + 0.05 * torch.randn(_LENGTH)).tolist()
     unet.save_pretrained(folder / "unet", safe_serialization=not torch_files)
     for name, net in {"vae": vae, **nets}.items():

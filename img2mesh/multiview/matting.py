@@ -36,11 +36,11 @@ _BAND = 2
 #: An enclosed patch of background colour is a hole when it is this flat against the border's noise
 #: and at least this share of the tile; smaller ones are dark or bright spots of the object.
 _HOLE_FLAT, _HOLE_AREA = 1.5, 5e-4
-#: Islands smaller than this share of the largest one are specks of the background.
-_SPECK = 5e-3
+#: Islands smaller than this share of the largest one, or of the tile, are specks of the background.
+_SPECK, _LEAST = 5e-3, 1e-3
 #: Side of the window in which background must be calm, and how calm against the border's noise:
 #: shading that passes through the background's colour is steeper than that.
-_CALM_SIDE, _CALM = 5, 2.0
+_CALM_SIDE, _CALM = 5, 1.6
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,9 @@ def _plane(tile: F64, nominal: float) -> tuple[F64, float]:
         basis = np.stack([np.ones(near.sum()), u[near] / w - 0.5, v[near] / h - 0.5], axis=-1)
         fit = np.linalg.lstsq(basis, values[near], rcond=None)[0]
         fitted = np.stack([np.ones(len(u)), u / w - 0.5, v / h - 0.5], axis=-1) @ fit
-        error = np.abs(values - fitted).max(axis=-1)
+        error = np.abs(values - fitted)
         noise = float(np.clip(1.4826 * np.median(error[near]), 0.5 / 255, _NOISE_CAP))
-        near = error < max(_LOW * noise, _FLOOR)
+        near = error.max(axis=-1) < max(_LOW * noise, _FLOOR)
         if near.sum() < 0.1 * len(values):
             return np.full_like(tile, nominal), 1 / 255
     vv, uu = np.mgrid[0:h, 0:w]
@@ -151,25 +151,30 @@ def _body(tile: F64, nominal: float) -> Mask:
     flat = difference < max(_LOW * noise, _FLOOR)
     # Shading that passes through the background's colour must not let the background in, nor a
     # gap one or two pixels wide: background is calm around, and fits a 3x3 element.
-    core = flat & (_local_deviation(tile - background) < _CALM * noise + 0.5 / 255)
-    core = ndimage.binary_opening(np.pad(core, 1, constant_values=True), np.ones((3, 3)))
+    calm = _local_deviation(tile - background) < _CALM * max(noise, 1 / 255) + 0.3 / 255
+    frame = 3  # wide enough to survive the opening: background surrounds the tile
+    core = np.pad(flat & calm, frame, constant_values=True)
+    core = ndimage.binary_opening(core, np.ones((3, 3)))
     labels, count = ndimage.label(core)
     outside = labels == labels[0, 0]
     for hole in range(1, count + 1):
-        patch = (labels == hole)[1:-1, 1:-1]
+        patch = (labels == hole)[frame:-frame, frame:-frame]
         large = patch.mean() > _HOLE_AREA
         if large and np.median(difference[patch]) < _HOLE_FLAT * noise + 1 / 255:
             outside |= labels == hole
     # Beside an outline nothing is calm: grow back to it.
     outside = ndimage.binary_dilation(
-        outside[1:-1, 1:-1], np.ones((3, 3)), iterations=_CALM_SIDE // 2 + 2, mask=flat
+        outside[frame:-frame, frame:-frame],
+        np.ones((3, 3)),
+        iterations=_CALM_SIDE // 2 + 2,
+        mask=flat,
     )
     body = ~outside
     labels, count = ndimage.label(body)
-    if count > 1:
+    if count:
         areas = np.bincount(labels.ravel())
         areas[0] = 0
-        body = (areas >= _SPECK * areas.max())[labels]
+        body = (areas >= max(_SPECK * areas.max(), _LEAST * body.size))[labels]
     return body
 
 

@@ -1,0 +1,249 @@
+"""The pipeline's three functions on tiny checkpoints: generate, refine, identity."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from img2mesh.artifacts import Cutout, DepthSet, ViewSet
+from img2mesh.cameras import rig
+from img2mesh.diffusion.tiny import TinyShape, make_checkpoint
+from img2mesh.errors import InputError
+from img2mesh.multiview import zero123plus
+from img2mesh.multiview.zero123plus.views import picture
+
+STEPS = {"steps": 3, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    nets = ("controlnet", "controlnet_normals")
+    return str(make_checkpoint(tmp_path_factory.mktemp("z") / "tiny", controlnets=nets))
+
+
+@pytest.fixture(scope="module")
+def cutout() -> Cutout:
+    v, u = np.mgrid[0:64, 0:64] / 64
+    alpha = ((u - 0.5) ** 2 + (v - 0.5) ** 2 < 0.14).astype(np.float32)
+    return Cutout(np.stack([u, v, 0.5 + 0 * u], axis=-1).astype(np.float32), alpha)
+
+
+@pytest.fixture(scope="module")
+def views(folder: str, cutout: Cutout) -> ViewSet:
+    return zero123plus.generate(cutout, checkpoint=folder, **STEPS)
+
+
+@pytest.fixture(scope="module")
+def depths(views: ViewSet) -> DepthSet:
+    depth = np.full((6, 32, 32), np.nan, np.float32)
+    depth[:, 6:26, 8:24] = np.linspace(2, 3, 16)
+    return DepthSet(depth, views.cameras)
+
+
+def test_views_lie_on_the_checkpoints_rig(views: ViewSet) -> None:
+    assert views.rgb.shape == (6, 32, 32, 3)
+    expected = rig("zero123plus-v1.1").cameras(32)
+    for ours, theirs in zip(views.cameras, expected, strict=True):
+        np.testing.assert_array_equal(ours.world_from_camera, theirs.world_from_camera)
+        assert ours.fx == theirs.fx
+
+
+def test_provenance(views: ViewSet, cutout: Cutout) -> None:
+    p = views.provenance
+    assert (p.generator, p.learned_weights, p.exact) == ("tiny", True, False)
+    assert p.licences == ("none: random",)
+    assert views.photo is not None and np.array_equal(views.photo.rgb, cutout.rgb)
+
+
+def test_tiles_are_the_models_sheet_row_by_row(folder: str, cutout: Cutout, views: ViewSet) -> None:
+    model = zero123plus.Zero123Plus.load(folder)
+    sheet = model.sample(picture(cutout), steps=3, width=64, height=96, seed=42).images[0]
+    inside = views.alpha == 1
+    for k in range(6):
+        row, column = divmod(k, 2)
+        tile = sheet[32 * row : 32 * row + 32, 32 * column : 32 * column + 32]
+        assert np.abs(views.rgb[k] - tile)[inside[k]].max(initial=0) < 1e-5
+    assert inside.any()
+
+
+def test_zero_strength_is_the_first_pass_exactly(
+    folder: str, cutout: Cutout, views: ViewSet, depths: DepthSet
+) -> None:
+    again = zero123plus.refine(cutout, views, depths, checkpoint=folder, strength=0.0, **STEPS)
+    assert np.array_equal(again.rgb, views.rgb) and np.array_equal(again.alpha, views.alpha)
+
+
+def test_refining_depends_on_depth_and_strength(
+    folder: str, cutout: Cutout, views: ViewSet, depths: DepthSet
+) -> None:
+    def refine(d: DepthSet, strength: float) -> np.ndarray:
+        return zero123plus.refine(
+            cutout, views, d, checkpoint=folder, strength=strength, **STEPS
+        ).rgb
+
+    other = DepthSet(
+        np.where(np.isfinite(depths.depth), depths.depth[..., ::-1], np.nan), depths.cameras
+    )
+    base = refine(depths, 0.75)
+    assert np.abs(base - views.rgb).max() > 0.01
+    assert np.abs(base - refine(depths, 0.5)).max() > 0.01
+    assert np.abs(base - refine(other, 0.75)).max() > 1e-3
+    assert np.array_equal(base, refine(depths, 0.75))
+
+
+def test_same_seed_same_views_other_seed_others(
+    folder: str, cutout: Cutout, views: ViewSet
+) -> None:
+    assert np.array_equal(zero123plus.generate(cutout, checkpoint=folder, **STEPS).rgb, views.rgb)
+    other = zero123plus.generate(cutout, checkpoint=folder, seed=43, **STEPS)
+    assert np.abs(other.rgb - views.rgb).max() > 0.01
+
+
+def test_low_vram_draws_the_same(folder: str, cutout: Cutout, views: ViewSet) -> None:
+    low = zero123plus.generate(cutout, checkpoint=folder, low_vram=True, **STEPS)
+    assert np.abs(low.rgb - views.rgb)[views.alpha == 1].max() < 1e-3
+
+
+def test_normals_come_from_a_second_run_over_the_first_sheet(
+    folder: str, cutout: Cutout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from img2mesh.multiview.zero123plus import model
+
+    controls: list[Any] = []
+    sample = model.Zero123Plus.sample
+
+    def spy(self: Any, image: Any, control: Any, scale: float, **rest: Any) -> Any:
+        controls.append((control, scale))
+        return sample(self, image, control, scale, **rest)
+
+    monkeypatch.setattr(model.Zero123Plus, "sample", spy)
+    fractions: list[float] = []
+    views = zero123plus.generate(
+        cutout, checkpoint=folder, normals=True, progress=fractions.append, **STEPS
+    )
+    first, second = controls
+    assert first[0] is None and second[1] == 1.0
+    assert isinstance(second[0], Image.Image) and second[0].size == (64, 96)
+    assert views.normals is not None
+    lengths = np.linalg.norm(views.normals, axis=-1)
+    assert set(np.unique(lengths.round(3))) <= {0.0, 1.0}
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+
+
+def test_capabilities_and_impossible_wishes(
+    folder: str, cutout: Cutout, views: ViewSet, depths: DepthSet, tmp_path: Path
+) -> None:
+    assert zero123plus.capabilities(checkpoint=folder) == {"depth", "normals"}
+    assert zero123plus.capabilities(checkpoint="zero123plus-v1.1") == {"depth"}
+    assert zero123plus.capabilities(checkpoint="zero123plus-v1.2") == {"normals"}
+    with pytest.raises(InputError, match=r"v1\.2 has no depth ControlNet; zero123plus-v1\.1"):
+        zero123plus.refine(cutout, views, depths, checkpoint="zero123plus-v1.2", **STEPS)
+    with pytest.raises(InputError, match=r"v1\.1 has no normals ControlNet; zero123plus-v1\.2"):
+        zero123plus.generate(cutout, checkpoint="zero123plus-v1.1", normals=True, **STEPS)
+    with pytest.raises(InputError, match=r"trained for the cameras of zero123plus-v1\.1"):
+        zero123plus.refine(
+            cutout,
+            views,
+            depths,
+            checkpoint="zero123plus-v1.2",
+            controlnet="zero123plus-v1.1-depth",
+            **STEPS,
+        )
+    bare = make_checkpoint(tmp_path / "bare", controlnets=())
+    with pytest.raises(InputError, match="bare has no depth ControlNet"):
+        zero123plus.refine(cutout, views, depths, checkpoint=str(bare), **STEPS)
+    net = str(Path(folder) / "controlnet")
+    refined = zero123plus.refine(
+        cutout, views, depths, checkpoint=str(bare), controlnet=net, **STEPS
+    )
+    assert len(refined) == 6
+
+
+def test_missing_weights_are_one_sentence(
+    cutout: Cutout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMG2MESH_MODELS", str(tmp_path))
+    with pytest.raises(InputError, match=r"models fetch zero123plus-v1\.2.*5\.6 GB.*CC-BY-NC"):
+        zero123plus.generate(cutout, checkpoint="zero123plus-v1.2", **STEPS)
+    with pytest.raises(InputError, match="neither a folder nor a known checkpoint"):
+        zero123plus.generate(cutout, checkpoint="no-such-thing", **STEPS)
+
+
+@pytest.mark.parametrize("wrong", [{"device": "cuda:99x"}, {"device": "abacus"}, {"steps": 0}])
+def test_unusable_settings_are_refused(folder: str, cutout: Cutout, wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        zero123plus.generate(cutout, checkpoint=folder, **{**STEPS, **wrong})
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("_class_name", "OtherPipeline", "expected Zero123PlusPipeline"),
+        ("unet", ["evil", "Anything"], "names 'Anything' as unet"),
+        ("ramping_coefficients", [0.1] * 76, "76 ramping_coefficients"),
+        ("ramping_coefficients", [float("nan")] * 77, "finite"),
+    ],
+)
+def test_index_is_read_as_data(part: str, value: Any, message: str, tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "z", controlnets=())
+    path = folder / "model_index.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), part: value}))
+    with pytest.raises(InputError, match=message):
+        zero123plus.Zero123Plus.load(folder)
+
+
+def test_code_in_a_checkpoint_is_never_run(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "z", controlnets=(), torch_files=True)
+    for path in ("inference.py", "pipeline.py", "unet/modeling.py"):
+        (folder / path).write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    assert (folder / "unet/diffusion_pytorch_model.bin").is_file()
+    zero123plus.Zero123Plus.load(folder)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_drawing_touches_no_network(
+    folder: str, cutout: Cutout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("the network was used")
+
+    for name in ("socket", "create_connection", "getaddrinfo"):
+        monkeypatch.setattr(socket, name, forbidden)
+    zero123plus.generate(cutout, checkpoint=folder, steps=1, device="cpu", offline=True)
+
+
+def test_other_unet_weights(folder: str, tmp_path: Path) -> None:
+    """As InstantMesh's: a bare U-Net file over a folder's configuration."""
+    from img2mesh.diffusion import checkpoints
+
+    other = make_checkpoint(tmp_path / "other", seed=9, controlnets=(), torch_files=True)
+    record = checkpoints.locate(folder).record
+    found = checkpoints.Located(
+        record, Path(folder), other / "unet" / "diffusion_pytorch_model.bin"
+    )
+    unet = zero123plus.Zero123Plus.from_located(found).parts.unet
+    theirs = zero123plus.Zero123Plus.load(other).parts.unet
+    assert torch.equal(unet.conv_in.weight, theirs.conv_in.weight)
+
+
+def test_identity_is_cheap_and_tells_weights_apart(folder: str, tmp_path: Path) -> None:
+    other = make_checkpoint(tmp_path / "tiny", TinyShape(), seed=1, controlnets=())
+    a, b = (zero123plus.identity(checkpoint=str(f), steps=3) for f in (folder, other))
+    assert a["checkpoint"] != b["checkpoint"]
+    with_net = zero123plus.identity(checkpoint=str(other), controlnet=f"{folder}/controlnet")
+    assert with_net.keys() == {"checkpoint", "depth"}
+    code = (
+        "import sys; from img2mesh.multiview import zero123plus as z; "
+        f"z.identity(checkpoint={folder!r}); z.capabilities(checkpoint='zero123plus-v1.2'); "
+        "assert not {'torch', 'diffusers', 'transformers'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
