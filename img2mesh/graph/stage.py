@@ -164,5 +164,4 @@ def normalise(value: Any, kind: Any, what: str) -> Any:
         return args[args.index(value)]
     elif kind in (bool, types.NoneType) and type(value) is kind:
         return value
-    expected = inspect.formatannotation(kind)
-    raise InputError(f"{what} must be {expected} (and finite), got {value!r}")
+    raise InputError(f"{what} must be {inspect.formatannotation(kind)}, got {value!r}")

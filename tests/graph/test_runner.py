@@ -240,6 +240,9 @@ def test_errors_of_ours_pass_and_others_name_the_stage(store: Store) -> None:
     ) as e:
         toy.run(store, graph=chain(toy.doubled, failing(ZeroDivisionError("by 0")), toy.signed))
     assert isinstance(e.value.__cause__, ZeroDivisionError)
+    for error, told in ((MemoryError(), "MemoryError"), (OSError("a\n  b"), "OSError: a b")):
+        with pytest.raises(Img2MeshError, match=f"^stage spelled failed: {told}$"):
+            toy.run(store, graph=chain(toy.doubled, failing(error), toy.signed))
     assert [item.stage for item in store.items()] == ["doubled"]  # no half entry, no quarantine
     assert toy.leftovers(store) == []
     assert toy.run(store) == ["spelled", "signed"]
