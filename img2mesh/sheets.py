@@ -14,9 +14,13 @@ ROWS, COLUMNS = 3, 2
 
 #: Colour distances below are in 8-bit levels, the largest of the three channels' differences.
 _EXACT_TOLERANCE = 0.5  # a rendered backdrop is one single value
-_NOISY_TOLERANCE = (8.0, 28.0)  # networks' and JPEG's backdrops: bounds on 4 + 5 sigma
+_NOISY_TOLERANCE = (6.0, 20.0)  # networks' and JPEG's backdrops: bounds on 4 + 4 sigma
+_SMOOTHING = (
+    1.0  # pixels: averages a noisy backdrop's grain away, or tolerance would eat the object
+)
 _BORDER_SHARE = 0.6  # of the border pixels must show the backdrop; the object may touch the rest
 _RIM = (1.5, 2.5)  # pixels inside the outline that may be mixed: antialiased, or also blurred
+_CLIPPED_HOLE = 0.003  # of the picture: holes below this on white may as well be highlights
 _TELLING = 12.0  # the object's colour must differ this much from the backdrop to measure alpha
 
 
@@ -52,8 +56,9 @@ def matte(rgb: F32, *, lossy: bool = False) -> tuple[F32, F32]:
     The backdrop's colour is the median of the picture's border. Whatever has that colour *and*
     is connected to the border is backdrop, so that parts of the object which happen to share the
     colour stay. Holes seen through the object (a mug's handle) are backdrop too if they have the
-    backdrop's colour all over, with no shading: a surface is hardly ever so flat. This is not done
-    on a clipped (white or black) backdrop, where highlights and shadows are just as flat.
+    backdrop's colour all over, with no shading, and a clear edge: a surface is hardly ever so flat.
+    On a clipped (white or black) backdrop, where small highlights and pupils are just as flat, only
+    large holes count.
 
     In the rim, alpha solves the compositing equation ``I = a F + (1 - a) B`` in the least-squares
     sense, F being the colour just inside, and the colour becomes F.
@@ -71,24 +76,33 @@ def matte(rgb: F32, *, lossy: bool = False) -> tuple[F32, F32]:
     from scipy import ndimage
 
     levels = rgb.astype(np.float64) * 255
-    border = np.concatenate([levels[0], levels[-1], levels[1:-1, 0], levels[1:-1, -1]])
-    backdrop = np.median(border, axis=0)
-    spread = np.abs(border - backdrop).max(axis=1)
+    backdrop = np.median(_border(levels), axis=0)
+    exact = not lossy and float(np.median(np.abs(_border(levels) - backdrop).max(axis=1))) == 0.0
+    seen = levels if exact else ndimage.gaussian_filter(levels, (_SMOOTHING, _SMOOTHING, 0))
+    spread = np.abs(_border(seen) - backdrop).max(axis=1)
     noise = 1.4826 * float(np.median(spread))
-    exact = not lossy and float(np.quantile(spread, 0.5)) == 0.0
     low, high = _NOISY_TOLERANCE
-    tolerance = _EXACT_TOLERANCE if exact else float(np.clip(4 + 5 * noise, low, high))
+    tolerance = _EXACT_TOLERANCE if exact else float(np.clip(4 + 4 * noise, low, high))
     if (spread <= tolerance).mean() < _BORDER_SHARE:
         raise InputError(
             "the picture has neither transparency nor a plain background: give RGBA pictures, "
             "or views on one uniform colour"
         )
 
-    distance = np.abs(levels - backdrop).max(axis=2)
+    distance = np.abs(seen - backdrop).max(axis=2)
     outside = _reached_from_border(distance <= tolerance)
     clipped = bool((backdrop > 252).all() or (backdrop < 3).all())
-    if not clipped:
-        outside |= _flat_holes(levels, distance, ~outside, backdrop, tolerance, exact)
+    outside |= _flat_holes(
+        seen,
+        distance,
+        ~outside,
+        backdrop,
+        tolerance,
+        smallest=_CLIPPED_HOLE * distance.size if clipped else 4 if exact else 24,
+        # A smoothed edge rises over a few pixels; shading by a level or two a pixel.
+        reach=1 if exact else 5,
+        edge=4.0 if exact else 30.0 if clipped else 1.5 * tolerance,
+    )
     if not exact:
         outside |= _specks(~outside)
     if outside.all():
@@ -128,6 +142,11 @@ def _nearest(values: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
     return values[tuple(index)]
 
 
+def _border(values: NDArray[Any]) -> NDArray[Any]:
+    """The picture's outermost pixels, (n, c)."""
+    return np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
+
+
 def _reached_from_border(like: NDArray[np.bool_]) -> NDArray[np.bool_]:
     from scipy import ndimage
 
@@ -145,11 +164,16 @@ def _flat_holes(
     body: NDArray[np.bool_],
     backdrop: NDArray[np.float64],
     tolerance: float,
-    exact: bool,
+    *,
+    smallest: float,
+    reach: int,
+    edge: float,
 ) -> NDArray[np.bool_]:
     """Enclosed regions that show the backdrop: its colour all over, and a clear edge around.
 
-    A band of the body whose shading just passes through the backdrop's colour has no such edge.
+    At least ``smallest`` pixels, and around them, within ``reach`` pixels, a median distance from
+    the backdrop of more than ``edge`` levels. A band of the body whose shading just passes through
+    the backdrop's colour has no such edge.
     """
     from scipy import ndimage
 
@@ -163,10 +187,9 @@ def _flat_holes(
         mean = ndimage.mean(levels[..., channel], labels, names)
         off = np.maximum(off, np.abs(mean - backdrop[channel]))
     around = ndimage.grey_dilation(labels, size=(3, 3)) * (labels == 0)
-    contrast = ndimage.median(distance, around, names)
-    # An exact backdrop shows holes of any size; a noisy one only those with enough pixels to tell.
-    hole = (off <= 0.25 * tolerance) & (area >= (4 if exact else 24))
-    hole &= contrast > max(4.0, 1.5 * tolerance)  # shading changes by a level or two a pixel
+    contrast = ndimage.median(ndimage.maximum_filter(distance, size=reach), around, names)
+    hole = (off <= 0.25 * tolerance) & (area >= smallest)
+    hole &= contrast > edge
     return np.concatenate([[False], hole])[labels]
 
 

@@ -217,11 +217,14 @@ def test_hole_through_the_object_is_open() -> None:
     assert (alpha[_disc(9) == 1] == 0).all() and np.abs(alpha - ring).max() < 0.05
 
 
-def test_white_highlight_on_white_backdrop_stays() -> None:
-    ring = (_disc(24) - _disc(4))[..., None]
+def test_small_highlight_on_white_backdrop_stays_but_a_large_hole_opens() -> None:
+    ring = (_disc(24) - _disc(1.5))[..., None]
     picture = (ring * [0.1, 0.3, 0.9] + (1 - ring)).astype(np.float32)
     _, alpha = matte(picture)
     assert (alpha[_disc(20) == 1] == 1).all()
+    ring = (_disc(24) - _disc(10))[..., None]
+    _, alpha = matte((ring * [0.1, 0.3, 0.9] + (1 - ring)).astype(np.float32))
+    assert (alpha[_disc(9) == 1] == 0).all()
 
 
 def test_photo_background_is_refused() -> None:
