@@ -22,7 +22,7 @@ from img2mesh.diffusion import checkpoints, guidance, reference_attention, sampl
 from img2mesh.diffusion.noise import KeyedNoise, NoiseSource, drawn
 from img2mesh.diffusion.schedules import SamplingSchedule, Spacing, sampling_schedule
 from img2mesh.diffusion.speed import Speed
-from img2mesh.errors import InputError
+from img2mesh.errors import Img2MeshError, InputError
 from img2mesh.multiview.zero123plus import conditioning, preprocess
 from img2mesh.multiview.zero123plus.components import (
     Components,
@@ -317,6 +317,12 @@ class Zero123Plus:
         with self._working("vae"):
             plain = unscale_latents(latents) / vae.config.scaling_factor
             decoded = vae.decode(plain.to(vae.dtype), return_dict=False)[0].float()
+        if not torch.isfinite(decoded).all():
+            raise Img2MeshError(
+                "the decoded views are not finite numbers: the checkpoint does not work in "
+                f"{str(vae.dtype).removeprefix('torch.')}, or its weights are damaged; verify it "
+                "with `img2mesh models verify`, or draw on the CPU"
+            )
         see("final.vae_decoded", decoded)
         image = (decoded / IMAGE_SCALE / 2 + 0.5).clamp(0, 1)
         see("final.image", image)

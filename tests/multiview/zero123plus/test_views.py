@@ -17,7 +17,7 @@ from PIL import Image
 from img2mesh.artifacts import Cutout, DepthSet, ViewSet
 from img2mesh.cameras import rig
 from img2mesh.diffusion.tiny import TinyShape, make_checkpoint
-from img2mesh.errors import InputError
+from img2mesh.errors import Img2MeshError, InputError
 from img2mesh.multiview import zero123plus
 from img2mesh.multiview.zero123plus.views import picture
 
@@ -233,6 +233,13 @@ def test_other_unet_weights(folder: str, tmp_path: Path) -> None:
     unet = zero123plus.Zero123Plus.from_located(found).parts.unet
     theirs = zero123plus.Zero123Plus.load(other).parts.unet
     assert torch.equal(unet.conv_in.weight, theirs.conv_in.weight)
+
+
+def test_damaged_weights_are_noticed(tmp_path: Path) -> None:
+    model = zero123plus.Zero123Plus.load(make_checkpoint(tmp_path / "z", controlnets=()))
+    model.parts.unet.conv_out.bias.fill_(float("nan"))
+    with pytest.raises(Img2MeshError, match="not finite"):
+        model.sample(Image.new("RGB", (64, 64)), steps=1, width=64, height=96)
 
 
 def test_identity_is_cheap_and_tells_weights_apart(folder: str, tmp_path: Path) -> None:
