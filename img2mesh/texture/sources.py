@@ -11,14 +11,16 @@ from img2mesh.artifacts import F32, View
 from img2mesh.cameras import Camera
 from img2mesh.raycast import Scene
 
-#: Rim pixels of a picture of 320 pixels whose colour is not trusted (anti-aliasing, matting
-#: error), and the ramps of specs/reconstruction.md: 3 px from the silhouette, 2.5 px from depth
-#: jumps. Larger pictures use proportionally more pixels.
-_RIM, _SILHOUETTE_RAMP, _JUMP_RAMP = 1.0, 3.0, 2.5
+#: Rim pixels whose colour is not trusted: anti-aliasing mixes one, whatever the picture's size.
+_RIM = 1.0
+
+#: Pixels over which a view gains trust, from the silhouette and from depth jumps, in a picture of
+#: 320 pixels (specs/reconstruction.md, 5); in proportion in larger ones.
+_SILHOUETTE_RAMP, _JUMP_RAMP = 3.0, 2.5
 _REFERENCE_SIZE = 320
 
 #: A depth step between neighbouring pixels above this share of the object's diagonal is a jump
-#: (0.06 of the unit sphere's diameter-3.4 box in the specification).
+#: (about 0.06 for an object in the unit sphere).
 _JUMP = 0.02
 
 #: Opacity from which a pixel is all object.
@@ -64,7 +66,7 @@ def prepare(view: View, scene: Scene, *, diagonal: float, is_photo: bool) -> Sou
     trust *= np.clip((jump + 0.5) / (_JUMP_RAMP * size), 0.02, 1)
     return Source(
         view.camera,
-        clean(view.rgb, view.alpha, rim=_RIM * size),
+        clean(view.rgb, view.alpha, rim=_RIM),
         trust.astype(np.float32),
         is_photo,
     )

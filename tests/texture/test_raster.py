@@ -37,7 +37,7 @@ def test_barycentric_reproduces_the_texel_centres():
 
 
 def test_overlap_is_measured():
-    uv = np.concatenate([SQUARE, SQUARE + [0.25, 0]]).astype(np.float32)
+    uv = np.concatenate([SQUARE, SQUARE + np.array([0.25, 0])]).astype(np.float32)
     faces = np.array([[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]], np.int32)
     # A third of the three half squares; texels right on a diagonal are given no second owner.
     assert abs(rasterise(uv, faces, 64).overlap - 1 / 3) < 0.03
