@@ -18,7 +18,8 @@ FOLD_DEG = 60.0
 def smoothstep(x: NDArray[np.floating], start: float, end: float) -> NDArray[np.floating]:
     """0 at ``start``, 1 at ``end`` (either order), smooth between."""
     t = np.clip((x - start) / (end - start), 0, 1)
-    return t * t * (3 - 2 * t)
+    smooth: NDArray[np.floating] = t * t * (3 - 2 * t)
+    return smooth
 
 
 def frame_xy(
@@ -59,6 +60,7 @@ def balloon_paint(palette: Palette, balloon: Balloon, camera: Camera) -> Paint:
         front = sample(palette.front, x - shift * across[:, 0], y - shift * across[:, 1])
         calm = sample(palette.calm, x, y) + sample(palette.grain, x, y)
         t = smoothstep(cosine, 0.5, 0.05)[:, None]
-        return np.clip((1 - t) * front + t * calm, 0, 1).astype(np.float32)
+        colours: F32 = np.clip((1 - t) * front + t * calm, 0, 1).astype(np.float32)
+        return colours
 
     return paint

@@ -65,7 +65,8 @@ class Carving:
             if mirror != NONE:
                 carved = carved + _RELAX
             value = np.minimum(value, carved)
-        return value.reshape(shape)
+        result: NDArray[np.floating] = value.reshape(shape)
+        return result
 
     def _see(
         self, local: NDArray[np.floating], mirror: Mirror
@@ -143,7 +144,8 @@ def carved_paint(palette: Palette, carving: Carving, solid: Solid) -> Paint:
             best[better] = clear[better]
         colour[rest] = best[:, None] * chosen + (1 - best[:, None]) * colour[rest]
         result = weight[:, None] * direct + (1 - weight[:, None]) * colour
-        return np.clip(result, 0, 1).astype(np.float32)
+        colours: F32 = np.clip(result, 0, 1).astype(np.float32)
+        return colours
 
     def _sight(points: NDArray[np.floating], normals: NDArray[np.floating]) -> NDArray[np.floating]:
         """How well the photo sees surface points: 0 hidden or grazing, 1 well."""

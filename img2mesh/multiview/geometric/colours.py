@@ -39,7 +39,7 @@ def palette(cutout: Cutout, outline: Outline) -> Palette:
     """Prepare the colours of a cutout."""
     from scipy.ndimage import gaussian_filter
 
-    alpha, rgb = resize(cutout.alpha, PIXELS), _resize_rgb(cutout)
+    alpha, rgb = resize(cutout.alpha, PIXELS), _resize(cutout)
     trusted = _trusted(alpha, outline)
     front = _extend(rgb, trusted)
     calm = _membrane(front, outline)
@@ -74,21 +74,22 @@ def sample(picture: F32, x: NDArray[np.floating], y: NDArray[np.floating]) -> F3
     u[:count] = (x + 1) * size / 2 - 0.5
     v[:count] = (1 - y) * size / 2 - 0.5
     found = cv2.remap(
-        picture,
+        np.asarray(picture),
         u.reshape(-1, wide),
         v.reshape(-1, wide),
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    result: F32 = found.reshape(padded, -1)[:count]
+    result: F32 = np.asarray(found, np.float32).reshape(padded, -1)[:count]
     return result
 
 
-def _resize_rgb(cutout: Cutout) -> F32:
+def _resize(cutout: Cutout) -> F32:
     """Premultiplied resampling, so that what lies under alpha = 0 never mixes in."""
     weight = np.maximum(cutout.alpha, 1e-4)[..., None]
     top = resize(cutout.rgb * weight, PIXELS)
-    return np.clip(top / resize(weight[..., 0], PIXELS)[..., None], 0, 1).astype(np.float32)
+    rgb: F32 = np.clip(top / resize(weight[..., 0], PIXELS)[..., None], 0, 1).astype(np.float32)
+    return rgb
 
 
 def _trusted(alpha: F32, outline: Outline) -> NDArray[np.bool_]:
@@ -102,7 +103,9 @@ def _trusted(alpha: F32, outline: Outline) -> NDArray[np.bool_]:
     depth = outline.distance / pitch  # pixels
     margin = max(1.5, 0.008 * PIXELS)
     ridge = maximum_filter(depth, size=2 * int(np.ceil(margin)) + 1)
-    trusted = (depth >= np.minimum(margin, 0.75 * ridge)) & (depth > 0) & (alpha > 0.98)
+    trusted: NDArray[np.bool_] = (
+        (depth >= np.minimum(margin, 0.75 * ridge)) & (depth > 0) & (alpha > 0.98)
+    )
     if not trusted.any():
         trusted = (depth > 0) & (alpha >= 0.9 * alpha.max())
     if not trusted.any():
@@ -133,7 +136,7 @@ def _membrane(front: F32, outline: Outline) -> F32:
     from scipy.ndimage import gaussian_filter
 
     distance = outline.at(_COARSE)
-    colours = np.stack([resize(front[..., k], _COARSE) for k in range(3)], axis=-1)
+    colours = resize(front, _COARSE)
     inside = distance > 0
     width = 0.05 * outline.longest
     # Weight of a pixel as a witness of the rim; it never quite vanishes in thin parts.
@@ -145,7 +148,7 @@ def _membrane(front: F32, outline: Outline) -> F32:
         known[..., k] = np.where(band, blurred / np.maximum(weight, 1e-6), np.nan)
     spread = solve(inside & ~band, source=0.0, known=known)
     plain = _without_features(colours, longest=outline.longest)
-    return resize_rgb(_extend((1 - _PLAIN) * spread + _PLAIN * plain, inside), PIXELS)
+    return resize(_extend((1 - _PLAIN) * spread + _PLAIN * plain, inside), PIXELS)
 
 
 def _without_features(colours: F32, *, longest: float) -> F32:
@@ -157,8 +160,3 @@ def _without_features(colours: F32, *, longest: float) -> F32:
     levels = np.round(np.clip(colours, 0, 1) * 255).astype(np.uint8)
     median = cv2.medianBlur(levels, max(width, 3)).astype(np.float32) / 255
     return np.stack([gaussian_filter(median[..., k], 1.5) for k in range(3)], axis=-1)
-
-
-def resize_rgb(picture: F32, size: int) -> F32:
-    """Resample an (s, s, 3) picture."""
-    return np.stack([resize(picture[..., k], size) for k in range(picture.shape[-1])], axis=-1)

@@ -74,7 +74,9 @@ def _corners(p: NDArray[np.float64]) -> NDArray[np.float64]:
     up, back = np.array([0, np.cos(e), -np.sin(e)]), np.array([0, np.sin(e), np.cos(e)])
     points = (_SIGNS * np.exp(p[2:5])) @ _axes(p[0]) + p[5] * right + p[6] * up
     depth = np.maximum(DISTANCE - points @ back, 0.2)
-    return np.stack([points @ right, points @ up], axis=1) * (DISTANCE / depth)[:, None]
+    flat: NDArray[np.float64] = np.stack([points @ right, points @ up], axis=1)
+    flat *= (DISTANCE / depth)[:, None]
+    return flat
 
 
 def fit(outline: Outline, *, around: bool = False) -> Cuboid:

@@ -111,9 +111,7 @@ def inflate(outline: Outline, footing: Footing | None = None) -> Balloon:
         ground = np.nan_to_num(footing.sole)
         thick = np.sqrt(np.maximum(look_up(squared.astype(np.float32), x, ground), 0))
         sole = footing.sole * (1 - thick / DISTANCE)
-    return Balloon(
-        squared.astype(np.float32), (slope / 2).astype(np.float32), sole
-    )
+    return Balloon(squared.astype(np.float32), (slope / 2).astype(np.float32), sole)
 
 
 def bounds(outline: Outline, balloon: Balloon) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -68,7 +68,8 @@ class Lathe:
         flat = points.reshape(-1, 3)
         x, y = frame_xy(self.camera, flat)
         side = look_up(self.parts.squared, x, y) - flat[:, 2] ** 2
-        return np.maximum(value, side.reshape(value.shape))
+        joined: NDArray[np.floating] = np.maximum(value, side.reshape(value.shape))
+        return joined
 
     def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Corners of a box around it all."""
@@ -100,7 +101,12 @@ def turn(outline: Outline, profile: Profile, camera: Camera) -> Lathe:
     e = np.deg2rad(profile.elevation_deg)
     y = profile.heights * DISTANCE / (DISTANCE * np.cos(e) + profile.heights * np.sin(e))
     depth = DISTANCE - y * np.sin(e)
-    radius = profile.half_widths * depth / DISTANCE
+    # Lines of sight touch a circle in front of its middle: radius = distance x sine.
+    left = np.arctan((profile.axis - profile.half_widths) / DISTANCE)
+    right = np.arctan((profile.axis + profile.half_widths) / DISTANCE)
+    radius = np.sin((right - left) / 2) * depth / np.cos((right + left) / 2)
+    widest = int(np.argmax(profile.half_widths))
+    axis = float(DISTANCE * np.tan((right + left)[widest] / 2))
     beside = _beside(outline, profile)
     parts = None
     if beside is not None:
@@ -110,7 +116,7 @@ def turn(outline: Outline, profile: Profile, camera: Camera) -> Lathe:
         distance = (signed_distance(rooted) * 2 / PIXELS).astype(np.float32)
         parts = inflate(Outline(distance, outline.longest))
         beside = binary_dilation(beside, iterations=root + 2)
-    return Lathe(profile.axis, profile.elevation_deg, y, _smooth(radius), parts, camera, beside)
+    return Lathe(axis, profile.elevation_deg, y, _smooth(radius), parts, camera, beside)
 
 
 def _smooth(radius: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -126,11 +132,13 @@ def _smooth(radius: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _beside(outline: Outline, profile: Profile) -> Bools | None:
     """Handles, spouts and leaves: outline parts the core does not cover."""
-    from scipy.ndimage import binary_dilation, label
+    from scipy.ndimage import binary_dilation, binary_opening, label
 
     mask = outline.mask
     near = binary_dilation(profile.core, iterations=3)
-    rest, count = label(mask & ~near)
+    # Slivers along the core are its misfit, not parts of their own.
+    thin = max(1, round(0.008 * outline.longest * PIXELS / 2))
+    rest, count = label(binary_opening(mask & ~near, iterations=thin))
     if count == 0:
         return None
     sizes = np.bincount(rest.ravel())
@@ -138,7 +146,7 @@ def _beside(outline: Outline, profile: Profile) -> Bools | None:
     big = sizes >= _SMALLEST_PART * mask.sum()
     if not big.any():
         return None
-    found: Bools = big[rest]
+    found: Bools = binary_dilation(big[rest], iterations=thin) & mask
     return found
 
 
@@ -181,7 +189,8 @@ def lathe_paint(palette: Palette, lathe: Lathe) -> Paint:
             part = smoothstep(out - turned, 0.01, 0.03)
             part = np.where(look_up(lathe.parts.squared, x, y) > -0.01, part, 0.0)
             result = _mix(result, sample(palette.front, x, y), part)
-        return np.clip(result, 0, 1).astype(np.float32)
+        colours: F32 = np.clip(result, 0, 1).astype(np.float32)
+        return colours
 
     return paint
 
@@ -209,8 +218,8 @@ def _row_colours(lathe: Lathe, front: F32) -> tuple[NDArray[np.float64], NDArray
     radius = np.repeat(np.interp(y, lathe.y, lathe.radius), 2 * 17)
     one_side = np.linspace(15, 55, 17)
     azimuth = np.tile(np.deg2rad(np.concatenate([-one_side, one_side])), 256)
-    points = np.zeros((len(radius), 3))
-    points[:, 1] = np.repeat(y, 2 * 17)
-    points = _turn_to(points, radius, azimuth, lathe.axis)
+    middle = np.zeros((len(radius), 3))
+    middle[:, 1] = np.repeat(y, 2 * 17)
+    points = _turn_to(middle, radius, azimuth, lathe.axis)
     ring = sample(front, *frame_xy(lathe.camera, points)).reshape(256, -1, 3)
     return y, np.median(ring, axis=1).astype(np.float64)

@@ -58,7 +58,7 @@ def frame_camera(elevation_deg: float, size: int) -> Camera:
 
 
 def resize(picture: NDArray[np.floating], size: int) -> F32:
-    """Resample a square picture: area average when shrinking, bilinear when growing."""
+    """Resample a square picture (s, s[, c]): area average to shrink, bilinear to grow."""
     import cv2
 
     if picture.shape[0] == size:
@@ -75,8 +75,8 @@ def signed_distance(mask: Bools) -> F32:
 
     padded = np.pad(mask, 1)  # an object cut by the frame ends at the frame
     inside, outside = edt(padded), edt(~padded)
-    distance = np.where(padded, inside - 0.5, 0.5 - outside)[1:-1, 1:-1]
-    return distance.astype(np.float32)
+    distance: F32 = np.where(padded, inside - 0.5, 0.5 - outside)[1:-1, 1:-1].astype(np.float32)
+    return distance
 
 
 def trace(cutout: Cutout) -> Outline:
@@ -117,8 +117,8 @@ def _subpixel(mask: Bools, alpha: F32) -> F32:
     blend = np.clip((np.abs(near) - 1.0) / 1.2, 0, 1)
     distance = (1 - blend) * near + blend * far
     # Strands as thin as the blur would be lost.
-    distance = np.where(mask & (distance <= 0), np.minimum(0.3 * far, 0.3), distance)
-    return distance.astype(np.float32)
+    kept: F32 = np.where(mask & (distance <= 0), np.minimum(0.3 * far, 0.3), distance)
+    return kept.astype(np.float32)
 
 
 def _close_pinholes(mask: Bools) -> Bools:
@@ -133,7 +133,8 @@ def _close_pinholes(mask: Bools) -> Bools:
     small[0] = False
     for edge in (holes[0], holes[-1], holes[:, 0], holes[:, -1]):
         small[edge] = False
-    return mask | small[holes]
+    closed: Bools = mask | small[holes]
+    return closed
 
 
 def _join(mask: Bools, *, bar: int) -> tuple[Bools, tuple[str, ...]]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2mesh.multiview.geometric.outline import DISTANCE, PIXELS, Bools, Outline
+from img2mesh.multiview.geometric.revolve import refine
 
 # Acceptance thresholds of the prior's specification, measured on 24 reference objects.
 _CORE = 0.80  # symmetric core / area
@@ -100,12 +101,8 @@ def measure(outline: Outline, *, insist: bool = False) -> Profile | None:
     elevation, flat_top = found
     y = 1 - (np.arange(top, bottom + 1) + 0.5) * 2 / PIXELS
     widths = half[top : bottom + 1] * 2 / PIXELS
-    low = below.y if below is not None else y[-1]
-    high = above.y if (flat_top and above is not None) else y[0]
-    keep = (y >= low) & (y <= high)
-    if keep.sum() < 3:
-        return None
-    heights, widths = y[keep][::-1], widths[keep][::-1]
+    elevation, heights, widths = refine(y, widths, elevation_deg=elevation, flat_top=flat_top)
+    heights, widths = heights[::-1], widths[::-1]
     if not flat_top:  # close a dome or a knob at its tip
         heights, widths = np.append(heights, y[0] + 1 / PIXELS), np.append(widths, 0.0)
     return Profile(axis * 2 / PIXELS - 1, elevation, heights, widths, core)
@@ -232,11 +229,13 @@ def _elevation(
     """Camera elevation and whether the top is flat; None = not a surface of revolution."""
     if below is None or below.rms > _ARC_RMS or not _ASPECT[0] < below.aspect < _ASPECT[1]:
         return None
-    low = np.rad2deg(np.arcsin(below.aspect) + np.arctan(below.y / DISTANCE))
+    # The near, lower half of a rim appears 1 + r / D times as tall; the far half 1 - r / D.
+    aspect = below.aspect / (1 + below.radius / DISTANCE)
+    low = np.rad2deg(np.arcsin(aspect) + np.arctan(below.y / DISTANCE))
     elevation, flat_top = float(low), False
     if above is not None:
         fits = above.rms <= _ARC_RMS and above.aspect < _ASPECT[1]
-        tilt = np.rad2deg(np.arcsin(np.clip(above.aspect, -1, 1)))
+        tilt = np.rad2deg(np.arcsin(np.clip(above.aspect / (1 - above.radius / DISTANCE), -1, 1)))
         row = np.rad2deg(np.arctan(above.y / DISTANCE))
         high = min((row + tilt, row - tilt), key=lambda e: abs(e - low))
         agree = abs(high - low) <= _AGREE_DEG

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -80,7 +81,8 @@ def polygonise(field: Implicit, low: ArrayLike, high: ArrayLike, *, cells: int =
     values, dropped = _largest(values)
     if not (values > 0).any():
         raise Img2MeshError("the geometric prior found no body in the cutout")
-    vertices, faces, _, _ = marching_cubes(values, 0.0, gradient_direction="ascent")
+    polygons: Any = marching_cubes
+    vertices, faces, _, _ = polygons(values, 0.0, gradient_direction="ascent")
     vertices = (lo + step * vertices).astype(np.float32)
     return solid(vertices, faces.astype(np.int32), dropped=dropped)
 
