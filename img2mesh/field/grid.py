@@ -41,6 +41,12 @@ class Cells:
         steps = [x * ny * nz + y * nz + z for x in (0, 1) for y in (0, 1) for z in (0, 1)]
         return self.base + torch.tensor(steps, device=self.base.device)[:, None]
 
+    @property
+    def nearest(self) -> Tensor:
+        """(n,) int64 flat index of the nearest grid point."""
+        x, y, z = (self.fraction > 0.5).long()
+        return self.base + (x * self.shape[1] + y) * self.shape[2] + z
+
 
 def locate(box: Box, points: Tensor) -> Cells:
     """Cells of world points (3, n); points outside the grid take the nearest border cell."""

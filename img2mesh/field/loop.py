@@ -17,6 +17,7 @@ from img2mesh.field import checkpoint
 from img2mesh.field.checkpoint import State
 from img2mesh.field.grid import blur, resample
 from img2mesh.field.initial import initial_field
+from img2mesh.field.leap import cover_masks, leap
 from img2mesh.field.losses import Shape, Target, Weights, curvature_gradient, slice_loss
 from img2mesh.field.matching import count_agreements, propose_depths
 from img2mesh.field.pictures import Supervised, gather
@@ -24,10 +25,12 @@ from img2mesh.field.rays import Rays, stage_rays
 from img2mesh.field.sampling import Samples, place_samples
 from img2mesh.field.schedule import Stage
 from img2mesh.field.steps import StepRule
-from img2mesh.hull import Box, Outline, make_outlines, tight_box
+from img2mesh.hull import Box, Outline, hull_values, make_outlines, tight_box
 
 #: Empty space around the hull's box, part of its longest side (specification).
 _MARGIN = 0.05
+#: Rounds of growing the shape back under the masks after leaps.
+_COVERING = 3
 #: Blur after upsampling, voxels: takes the coarse grid's facets away (specification).
 _UPSAMPLING_BLUR = 0.8
 
@@ -74,6 +77,8 @@ def fit_field(
                 blur_px=stage.image_blur_px,
                 device=device,
             )
+            if state.iteration == 0:
+                _prepare(state, stage, rays, outlines, weights)
             while state.iteration < stage.iterations:
                 if scratch:
                     checkpoint.save(state, scratch, key)
@@ -139,6 +144,57 @@ def _falling(start: float, end: float, state: State, stage: Stage) -> float:
     return float(start * (end / start) ** (state.iteration / max(1, stage.iterations - 1)))
 
 
+def _prepare(
+    state: State, stage: Stage, rays: Rays, outlines: Sequence[Outline], weights: Weights
+) -> None:
+    """What is done to the field before the steps of a stage: leaps, and lost parts given back."""
+    hull = torch.as_tensor(hull_values(outlines, state.box), device=state.field.device)
+    if rays.depth is None and weights.match:
+        for number, spread in enumerate(stage.leaps):
+            surface, maps = _look(state, rays)
+            inward = stage.search[0] * (4 if state.stage == 0 and number == 0 else 1)
+            depth, trust = _match(rays, surface, maps, stage, state.box, stage.search[0], inward)
+            state.field = leap(state.field, state.box, rays, surface, depth, trust, spread=spread)
+            state.field = torch.maximum(state.field, hull)
+    for _ in range(_COVERING if state.stage == 0 else 1):
+        surface, _ = _look(state, rays)
+        state.field = cover_masks(
+            state.field, state.box, rays, surface, spread=1.0, depth=0.25 * state.box.voxel
+        )
+
+
+def _look(state: State, rays: Rays) -> tuple[Tensor, Tensor]:
+    """Depth of the field's surface: along every ray, and at every pixel."""
+    samples = place_samples(
+        state.field,
+        state.box,
+        rays,
+        near=1.5 * state.box.voxel,
+        behind=0.0,
+        jitter=torch.zeros(len(rays), device=state.field.device),
+    )
+    maps = torch.full((len(rays.pictures.rgb),), float("inf"), device=state.field.device)
+    maps[rays.pixel] = samples.surface
+    return samples.surface, maps
+
+
+def _match(
+    rays: Rays,
+    surface: Tensor,
+    maps: Tensor,
+    stage: Stage,
+    box: Box,
+    outward: float,
+    inward: float,
+) -> tuple[Tensor, Tensor]:
+    """Depths that photo-consistency proposes along the rays, and how far they are trusted."""
+    offsets = torch.arange(-outward, inward + 0.25, 0.5, device=surface.device) * box.voxel
+    stride = max(2, stage.stride)
+    depth, score = propose_depths(rays, surface, maps, stride=stride, offsets=offsets, minimum=0.5)
+    agree = count_agreements(rays, depth, stride=stride, tolerance=box.voxel)
+    return depth, score * (agree > 0)
+
+
 def _place(state: State, stage: Stage, rays: Rays, seed: int, weights: Weights) -> Placed:
     """Shuffle the rays, sample all of them, and render the shape's depth maps on the way."""
     rng = np.random.default_rng([seed, state.stage, state.iteration])
@@ -168,20 +224,12 @@ def _target(
     state: State, stage: Stage, rays: Rays, surface: Tensor, maps: Tensor, weights: Weights
 ) -> Target | None:
     """Known depths, and where there are none those that photo-consistency proposes."""
-    voxel = state.box.voxel
     depth = torch.full_like(surface, float("nan")) if rays.depth is None else rays.depth
     trust = torch.full_like(surface, weights.depth)
     search = stage.search[min(state.iteration // stage.refresh, len(stage.search) - 1)]
     if rays.depth is None and weights.match and search:
-        first = state.stage == 0 and state.iteration == 0
-        inward = 4 * search if first else search
-        offsets = torch.arange(-search, inward + 0.25, 0.5, device=surface.device) * voxel
-        stride = max(2, stage.stride)
-        depth, score = propose_depths(
-            rays, surface, maps, stride=stride, offsets=offsets, minimum=0.5
-        )
-        agree = count_agreements(rays, depth, stride=stride, tolerance=voxel)
-        trust = weights.match * score * (agree > 0)
+        depth, trust = _match(rays, surface, maps, stage, state.box, search, search)
+        trust = weights.match * trust
     return Target(depth, trust)
 
 

@@ -27,6 +27,8 @@ class Stage:
         curvature: weight of the curvature loss.
         photometric: weight of the photometric loss.
         refresh: samples and depth maps are recomputed every so many steps.
+        leaps: before the steps, the surface leaps to matched depths this many times, spreading
+            each match over this many voxels.
         search: half range of the depth search at each refresh, voxels; inwards it is four times
             as far the first time, because a hull lies outside.
         step_start, step_end: step length in voxels, falling geometrically.
@@ -45,6 +47,7 @@ class Stage:
     photometric: float
     refresh: int
     search: tuple[float, ...]
+    leaps: tuple[float, ...]
     step_start: float = 0.12
     step_end: float = 0.036
 
@@ -73,9 +76,9 @@ def stages(
         )
     strong = smoothness == "generated"
     w = photometric_weight
-    a = Stage("A", max(16, grid // 2), 100, 6000, 2, 2.0, 0.025, 0.008, 3.0, 0.3, w, 34, (4.0, 4.0, 3.0), 0.3, 0.09)
-    b = Stage("B", grid, 80, 8192, 1, 0.8, 0.008, 0.003, 2.0, 1.0, w, 50, (4.0, 3.0), 0.3, 0.09)
-    c = Stage("C", fine_grid, 40, 8192, 1, 0.5, 0.003, 0.0022, 2.0, 0.3, w, 50, (3.0,), 0.15, 0.09)
+    a = Stage("A", max(16, grid // 2), 100, 6000, 2, 2.0, 0.025, 0.008, 3.0, 0.3, w, 34, (4.0, 4.0, 3.0), (4.0, 2.0), 0.3, 0.09)
+    b = Stage("B", grid, 80, 8192, 1, 0.8, 0.008, 0.003, 2.0, 1.0, w, 50, (4.0, 3.0), (), 0.3, 0.09)
+    c = Stage("C", fine_grid, 40, 8192, 1, 0.5, 0.003, 0.0022, 2.0, 0.3, w, 50, (3.0,), (), 0.15, 0.09)
     if strong:
         a = replace(a, curvature=1.0)
         b = replace(b, curvature=4.0, gradient_blur=3.0, photometric=w / 2)
