@@ -44,6 +44,9 @@ class TinyShape:
     prediction: str = "v_prediction"
 
 
+#: A shape whose decoder can learn balls: four latent pixels a tile.
+BALLS = TinyShape(vae_channels=(8, 8, 16, 16, 16), tile=64)
+
 _LENGTH = 77
 _RGB = {
     "clip": ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711], 3),
@@ -58,6 +61,7 @@ def make_checkpoint(
     seed: int = 0,
     controlnets: tuple[str, ...] = ("controlnet",),
     torch_files: bool = False,
+    balls: bool = False,
 ) -> Path:
     """Write a random checkpoint, ControlNets inside; a second or two on a CPU.
 
@@ -67,6 +71,8 @@ def make_checkpoint(
         seed: of all weights.
         controlnets: sub-folders to fill: ``controlnet`` (depth) and ``controlnet_normals``.
         torch_files: write the U-Net as ``.bin``, as v1.1 has it.
+        balls: teach the decoder to draw a ball in each view, so that the rest of the pipeline has
+            an object to work on; takes five seconds, use :data:`BALLS` as ``shape``.
 
     Returns:
         ``folder``.
@@ -90,6 +96,10 @@ def make_checkpoint(
                 if "controlnet" in name and not weight.any():
                     torch.nn.init.normal_(weight, std=4.0 if "embedding" in name else 0.05)
         ramping = (torch.arange(_LENGTH) / _LENGTH + 0.05 * torch.randn(_LENGTH)).tolist()
+    if balls:
+        from img2mesh.diffusion.tiny_ball import teach
+
+        teach(vae, shape.tile)
     unet.save_pretrained(folder / "unet", safe_serialization=not torch_files)
     for name, net in {"vae": vae, **nets}.items():
         net.save_pretrained(folder / name)
@@ -154,7 +164,7 @@ def _unet_config(shape: TinyShape) -> dict[str, Any]:
 
 def _control_config(shape: TinyShape) -> dict[str, Any]:
     # The embedding halves the picture between its levels, down to the latents' size.
-    embedding = (8, 8, 16, 16)[: len(shape.vae_channels)]
+    embedding = (8, 8, 16, 16, 16)[: len(shape.vae_channels)]
     return {**_network(shape), "conditioning_embedding_out_channels": embedding}
 
 

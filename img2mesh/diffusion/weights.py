@@ -101,6 +101,23 @@ def read_state(path: Path) -> State:
     return tensors
 
 
+def convert(source: Path, target: Path | None = None) -> Path:
+    """Rewrite a torch weight file as safetensors, beside it by default.
+
+    Raises:
+        InputError: see :func:`read_state`.
+    """
+    from safetensors.torch import save_file
+
+    target = target or source.with_suffix(".safetensors")
+    # Own memory for each: safetensors refuses tensors that share theirs.
+    state = {k: v.detach().clone().contiguous() for k, v in read_state(source).items()}
+    draft = target.with_name(f".{target.name}.part")
+    save_file(state, draft, metadata={"format": "pt"})
+    draft.replace(target)
+    return target
+
+
 def _zipped(path: Path) -> bool:
     """Whether a torch file has the zip format, which alone can be memory-mapped."""
     with path.open("rb") as file:

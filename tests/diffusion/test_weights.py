@@ -148,3 +148,12 @@ def test_weights_are_cast(tmp_path: Path) -> None:
     save_file(state, tmp_path / "w.safetensors")
     read = weights.read_state(tmp_path / "w.safetensors")
     assert {v.dtype for v in _loaded(_unet, read).values()} == {torch.float32}
+
+
+def test_conversion_keeps_every_tensor(tmp_path: Path) -> None:
+    shared = torch.randn(4)
+    state = {"a": shared, "b": shared, "c": torch.randn(3, 2).T}
+    torch.save(state, tmp_path / "w.bin")
+    converted = weights.convert(tmp_path / "w.bin")
+    assert converted == tmp_path / "w.safetensors"
+    assert _same(weights.read_state(converted), state)

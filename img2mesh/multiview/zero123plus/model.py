@@ -135,8 +135,8 @@ class Zero123Plus:
     @torch.inference_mode()
     def sample(
         self,
-        image: Image.Image,
-        control_image: Image.Image | None = None,
+        image: preprocess.Picture,
+        control_image: preprocess.Picture | None = None,
         control_scale: float = 0.75,
         steps: int = 28,
         guidance_scale: float = 4.0,
@@ -153,8 +153,8 @@ class Zero123Plus:
         """Draw sheets of six views.
 
         Args:
-            image: RGB, or RGBA, which is put on grey. Should be square: the sides of a longer
-                picture are cropped away.
+            image: RGB, or RGBA, which is put on grey; a Pillow picture, a file or an array.
+                Should be square: the sides of a longer picture are cropped away.
             control_image: exactly width x height, RGB or RGBA (put on grey); needs a ControlNet.
             control_scale: multiplies the ControlNet's residuals; 0 is exactly the base model.
             steps: denoising steps; 28 for most objects, 75 for fine detail.
@@ -172,13 +172,14 @@ class Zero123Plus:
         """
         see = observe or _ignore
         source = KeyedNoise(seed) if noise is None else noise
-        self._check(width, height, images_per_prompt, control_image)
+        self._check(width, height, images_per_prompt, control_image is not None)
         schedule = sampling_schedule(steps, self.parts.training, spacing)
         guided, n = guidance.is_guided(guidance_scale), int(images_per_prompt)
         see("sched.timesteps", schedule.timesteps)
         see("sched.sigmas", schedule.sigmas)
 
-        references, context = self._condition(image, source, see, guided=guided, count=n)
+        picture = preprocess.opened(image)
+        references, context = self._condition(picture, source, see, guided=guided, count=n)
         factor = self.parts.vae_factor
         shape = (n, self.parts.unet.config.in_channels, height // factor, width // factor)
         latents = drawn(source, "init_latents", None, shape, self.device) * schedule.initial_sigma
@@ -203,9 +204,7 @@ class Zero123Plus:
         see("final.latents", latents)
         return Sample(latents.cpu(), self._decode(latents, see))
 
-    def _check(
-        self, width: int, height: int, count: int, control_image: Image.Image | None
-    ) -> None:
+    def _check(self, width: int, height: int, count: int, controlled: bool) -> None:
         factor = self.parts.vae_factor
         if width < factor or height < factor or width % factor or height % factor:
             raise InputError(
@@ -214,7 +213,7 @@ class Zero123Plus:
             )
         if count < 1:
             raise InputError(f"images_per_prompt must be at least 1, got {count}")
-        if control_image is not None and self.controlnet is None:
+        if controlled and self.controlnet is None:
             raise InputError(
                 "a control picture was given but no ControlNet is loaded; pass controlnet= to load"
             )
@@ -261,7 +260,7 @@ class Zero123Plus:
 
     def _control(
         self,
-        picture: Image.Image | None,
+        picture: preprocess.Picture | None,
         scale: float,
         width: int,
         height: int,
@@ -269,7 +268,7 @@ class Zero123Plus:
     ) -> Control | None:
         if picture is None:
             return None
-        tensor = preprocess.control_tensor(picture, width, height)
+        tensor = preprocess.control_tensor(preprocess.opened(picture), width, height)
         see("control.cond_image", tensor[0])
         return Control(self.controlnet, tensor.to(self.device, self.parts.unet.dtype), float(scale))
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from img2mesh.errors import InputError
@@ -19,7 +21,30 @@ from img2mesh.errors import InputError
 #: Colour behind transparent pixels of the condition and of control pictures: zero in [-1, 1].
 GREY = (127, 127, 127)
 
+#: What may be given as a picture: an open one, a file, or (h, w, 3 | 4) uint8.
+Picture = Image.Image | str | Path | NDArray[np.uint8]
+
 _WITH_ALPHA = ("LA", "La", "PA", "RGBa")
+
+
+def opened(picture: Picture) -> Image.Image:
+    """A Pillow picture from whatever was given.
+
+    Raises:
+        InputError: no picture.
+    """
+    if isinstance(picture, Image.Image):
+        return picture
+    if isinstance(picture, np.ndarray):
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (3, 4):
+            raise InputError(
+                f"a picture array must be (h, w, 3 or 4) uint8, got {picture.shape} {picture.dtype}"
+            )
+        return Image.fromarray(picture)
+    try:
+        return Image.open(picture)
+    except OSError as error:
+        raise InputError(f"{picture} cannot be opened as a picture ({error})") from None
 
 
 def on_grey(picture: Image.Image) -> Image.Image:

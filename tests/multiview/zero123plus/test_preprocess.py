@@ -15,6 +15,7 @@ from img2mesh.multiview.zero123plus.preprocess import (
     ImageProcessor,
     control_tensor,
     on_grey,
+    opened,
 )
 
 VAE = {
@@ -101,3 +102,17 @@ def test_control_picture_range_and_background() -> None:
 def test_control_picture_must_have_the_exact_size() -> None:
     with pytest.raises(InputError, match=r"64x95.*exactly 64x96"):
         control_tensor(Image.new("RGB", (64, 95)), 64, 96)
+
+
+def test_pictures_may_be_files_or_arrays(tmp_path: Path) -> None:
+    picture = _noise("RGBA", (5, 4))
+    picture.save(tmp_path / "p.png")
+    for given in (picture, tmp_path / "p.png", str(tmp_path / "p.png"), np.asarray(picture)):
+        assert opened(given).tobytes() == picture.tobytes()
+    for wrong in (
+        tmp_path / "none.png",
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((4, 4), np.uint8),
+    ):
+        with pytest.raises(InputError):
+            opened(wrong)

@@ -16,7 +16,8 @@ from PIL import Image
 
 from img2mesh.artifacts import Cutout, DepthSet, ViewSet
 from img2mesh.cameras import rig
-from img2mesh.diffusion.tiny import TinyShape, make_checkpoint
+from img2mesh.diffusion.tiny import BALLS, TinyShape, make_checkpoint
+from img2mesh.diffusion.tiny_ball import RADIUS
 from img2mesh.errors import Img2MeshError, InputError
 from img2mesh.multiview import zero123plus
 from img2mesh.multiview.zero123plus.views import picture
@@ -233,6 +234,20 @@ def test_other_unet_weights(folder: str, tmp_path: Path) -> None:
     unet = zero123plus.Zero123Plus.from_located(found).parts.unet
     theirs = zero123plus.Zero123Plus.load(other).parts.unet
     assert torch.equal(unet.conv_in.weight, theirs.conv_in.weight)
+
+
+def test_a_taught_checkpoint_draws_a_ball_in_each_view(cutout: Cutout, tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "balls", BALLS, balls=True)
+    v, u = (np.mgrid[0:64, 0:64] + 0.5) / 32 - 1
+    disc = np.hypot(u, v) < RADIUS
+    first = zero123plus.generate(cutout, checkpoint=str(folder), **STEPS)
+    flat = DepthSet(np.where(disc, 2 + u, np.nan)[None].repeat(6, 0), first.cameras)
+    second = zero123plus.refine(cutout, first, flat, checkpoint=str(folder), **STEPS)
+    for views in (first, second):
+        assert views.provenance.notes[-1:] != ("view 1 shows no object on its background",)
+        for alpha in views.alpha:
+            assert ((alpha > 0.5) & disc).sum() / ((alpha > 0.5) | disc).sum() > 0.85
+    assert np.abs(first.rgb - second.rgb).max() > 1e-3
 
 
 def test_damaged_weights_are_noticed(tmp_path: Path) -> None:
