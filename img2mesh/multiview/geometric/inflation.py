@@ -16,8 +16,9 @@ from img2mesh.multiview.geometric.poisson import solve
 GRID = 192
 #: Right-hand side of the Poisson equation: 2 suits limbs, 4 discs; the compromise.
 SOURCE = -3.0
-#: Smallest half-thickness, as a share of the object: two voxels of a 64-voxel grid in all.
-THINNEST = 1 / 64
+#: Smallest half-thickness, as a share of the object. After polygonisation two voxels of a 64-voxel
+#: grid are left of the thinnest strand in all.
+THINNEST = 1 / 48
 #: Smoothing of the rim, pixels of GRID (1.6 pixels at 128).
 RIM_BLUR = 2.4
 

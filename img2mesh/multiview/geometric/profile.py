@@ -23,6 +23,9 @@ _STEEPEST_DEG = 45.0
 #: How far inside the rim, in its radii, the wall is looked at, and how fast it may widen.
 _WALL_REACH = 0.06
 _WALL_SLOPE = 0.7
+#: Two straight edges must fit an end this much better than an arc, which must miss by so much.
+_CORNER_SHARE = 0.6
+_CORNER_PIXELS = 0.8
 #: A domed top tells nothing about the elevation, so the rest of the evidence must be stronger.
 _DOME_CORE = 0.93
 _DOME_ROUND = 0.93
@@ -92,6 +95,8 @@ def measure(outline: Outline, *, insist: bool = False) -> Profile | None:
     if not insist and roundness < _ROUND:
         return None
     below, above = _end_arc(core, axis, half, bottom, -1), _end_arc(core, axis, half, top, +1)
+    if not insist and (_cornered(mask, axis, below, -1) or _cornered(mask, axis, above, +1)):
+        return None
     strong = core.sum() >= _DOME_CORE * mask.sum() and roundness >= _DOME_ROUND
     found = _elevation(below, above, float(half.max()) * 2 / PIXELS, strong)
     if found is None:
@@ -221,6 +226,37 @@ def _end_arc(
         if best is None or arc.rms < best.rms - 1e-4:
             best = arc
     return best
+
+
+def _cornered(mask: Bools, axis: float, arc: Arc | None, sign: int) -> bool:
+    """Whether an end of the outline is two straight edges and a corner rather than an arc.
+
+    So ends a box seen at an angle; both curves are fitted with free offset and compared.
+    """
+    if arc is None:
+        return False
+    size = mask.shape[0]
+    radius = arc.radius * size / 2
+    columns = np.nonzero(mask.any(0) & (np.abs(np.arange(size) + 0.5 - axis) < 0.92 * radius))[0]
+    if len(columns) < 8:
+        return False
+    if sign < 0:
+        edge = size - np.argmax(mask[::-1, columns], axis=0).astype(np.float64)
+    else:
+        edge = np.argmax(mask[:, columns], axis=0).astype(np.float64)
+    x = (columns + 0.5 - axis) / radius
+    one = np.ones_like(x)
+
+    def misfit(*terms: NDArray[np.float64]) -> float:
+        basis = np.stack(terms, axis=1)
+        rest = edge - basis @ np.linalg.lstsq(basis, edge, rcond=None)[0]
+        return float(np.sqrt((rest**2).mean()))
+
+    # The slope lets a slightly tilted photograph pass.
+    round_ = misfit(one, x, np.sqrt(1 - x**2))
+    corners = np.linspace(-0.8, 0.8, 33)
+    straight = min(misfit(one, x, np.maximum(x - corner, 0)) for corner in corners)
+    return round_ > _CORNER_PIXELS and straight < _CORNER_SHARE * round_
 
 
 def _elevation(
