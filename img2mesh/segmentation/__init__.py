@@ -64,7 +64,7 @@ def cut_out(
         photo: upright sRGB; its ``mask`` wins over its ``alpha`` over the segmenter.
         segmenter: ``border`` (no weights), ``sam`` or ``onnx``.
         model: for ``sam`` a folder, for ``onnx`` a file.
-        remove_background: False takes the picture as it is: its alpha if it has one, else all of it.
+        remove_background: False takes the picture as it is: its alpha if any, else all of it.
         foreground_ratio: longest side of the object's box over the side of the square, in (0, 1].
         max_size: limit for the side of the square in pixels; it is never above what the photo
             resolves, except that it is at least 256.

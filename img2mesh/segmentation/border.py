@@ -1,81 +1,193 @@
-"""The weight-free segmenter: what differs from the picture's border is the object."""
+"""The weight-free segmenter: what differs from the frame of the picture is the object.
+
+Three first guesses (smooth surfaces through the frame's colours, the nearest colours of the frame,
+superpixel saliency) are each refined by colour models that know where they hold, exact cuts, the
+background carried on behind the object, and the sharpness of the outline. Where the results agree
+there is an object; the one the others agree with most is taken.
+
+Measured at 256 pixels (median IoU): the eight development photos .98; 96 composites of known masks
+on walls with floors, blurred blobs, textures, gradients and wood, with cast shadows and noise: .97.
+White on white is lost, as are parts of the colour of what is behind them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, U8
-from img2mesh.segmentation import Segmentation
-from img2mesh.segmentation.matte import guided_filter
+from img2mesh.artifacts import F32, F64, U8
+from img2mesh.segmentation import Segmentation, background
+from img2mesh.segmentation.colours import ColourPlaces, cut
+from img2mesh.segmentation.matte import main_object, refine_edges
 from img2mesh.segmentation.saliency import saliency
 
-_WORK = 256
+Mask = NDArray[np.bool_]
+
+_WORK = 256  # longest side for finding, in pixels
+_ROUNDS = 4
+#: Evidence against smoothness in the cut; 3 leaves fewer bad results than 6 or 12.
+_GAIN = 3.0
+#: What a pixel's misfit to the background adds, in nats a sigma beyond the usual, clipped.
+_MISFIT, _USUAL_MISFIT, _MISFIT_RANGE = 0.5, 2.5, (-2.0, 4.0)
+#: An outline this much softer than the picture's sharp ones is a blob out of focus or a shadow:
+#: full counter-evidence at the lower share, none at the upper, in nats.
+_SOFT_OUTLINE, _SOFT_NATS = (0.52, 0.72), 4.0
+#: A difference below these (Lab units) is noise whatever the picture: surfaces, nearest colours.
+_FLOORS = (10.0, 6.0)
+#: Fewer pixels than this at the working size are no object.
+_SMALLEST = 40
 
 
 def segment(rgb: U8, *, progress: Callable[[float], None] | None = None) -> Segmentation:
-    """Find the object of a photo."""
+    """Find the object of a photo.
+
+    Args:
+        rgb: (h, w, 3) uint8.
+        progress: called with the fraction done.
+
+    Returns:
+        the matte at the photo's size and a confidence; 0 where nothing was found.
+    """
     report = progress or (lambda fraction: None)
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # blurs sum in another order with more
+    try:
+        return _segment(rgb, report)
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _segment(rgb: U8, report: Callable[[float], None]) -> Segmentation:
     scale = min(1.0, _WORK / max(rgb.shape[:2]))
-    small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    size = (max(8, round(rgb.shape[1] * scale)), max(8, round(rgb.shape[0] * scale)))
+    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    ring = _ring(*lab.shape[:2])
-    difference = _difference(lab, ring)
-    first = _grab_cut(small, _hysteresis(difference, ring))
-    report(0.4)
+    guesses = _guesses(lab)
+    report(0.3)
+    places = ColourPlaces(cv2.GaussianBlur(lab, (0, 0), 0.7))
+    found: list[tuple[Mask, F64]] = []
+    for number, guess in enumerate(guesses):
+        found.append(_refined(lab, places, guess))
+        report(0.3 + 0.2 * (number + 1))
+    agreement = np.zeros((len(found), len(found)))
+    for i, j in combinations(range(len(found)), 2):
+        agreement[i, j] = agreement[j, i] = _iou(found[i][0], found[j][0])
+    # Ties go to the first: nearest frame colours are right most often alone.
+    best = int(np.argmax(np.round(agreement.sum(1), 3)))
+    mask, ratio = found[best]
+    mask, notes = main_object(mask)
+    if mask.sum() < _SMALLEST:
+        return Segmentation(np.zeros(rgb.shape[:2], np.float32), 0.0)
+    together = agreement.sum() / (len(found) * (len(found) - 1))
+    confidence = _evidence(mask, ratio, lab) * np.clip((together - 0.4) / 0.5, 0, 1)
+    matte = refine_edges(rgb, mask)
+    return Segmentation(matte, round(float(confidence), 3), notes)
+
+
+def _iou(a: Mask, b: Mask) -> float:
+    union = int((a | b).sum())
+    return int((a & b).sum()) / union if union else 0.0
+
+
+def _guesses(lab: F32) -> list[F64]:
+    """Probabilities of foreground, (h, w) each in [0, 1]."""
+    frame = background.ring(*lab.shape[:2])
+    surface = background.surface_difference(lab, frame)
+    nearest = background.frame_difference(lab, frame)
     salient = saliency(lab)
-    level = cv2.threshold((salient * 255).astype(np.uint8), 0, 255, cv2.THRESH_OTSU)[0] / 255
-    second = _grab_cut(small, salient > level)
-    report(0.8)
-    union = (first | second).sum()
-    agreement = (first & second).sum() / union if union else 0.0
-    best = second if second.any() else first
-    full = cv2.resize(best.astype(np.float32), rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    radius = max(2, round(0.006 * max(rgb.shape[:2])))
-    matte = guided_filter(rgb.astype(np.float32) / 255, full, radius, 1e-4)
-    return Segmentation(matte, float(np.clip((agreement - 0.2) / 0.5, 0, 1)))
+    by_surface = _probability(surface, max(_FLOORS[0], 0.7 * _threshold(surface)))
+    by_nearest = _probability(nearest, max(_FLOORS[1], 0.8 * _threshold(nearest)))
+    by_salience = _probability(salient, _threshold(salient))
+    together = np.cbrt(by_surface * by_nearest * by_salience)
+    if max(float(by_surface.max()), float(by_nearest.max())) < 0.5:
+        # Nothing stands out from the frame beyond noise; saliency alone always finds something.
+        together = by_salience = np.zeros_like(together)
+    return [by_nearest, together, by_surface]
 
 
-def _ring(h: int, w: int) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
-    width = max(3, round(0.04 * max(h, w)))
-    ring = np.ones((h, w), bool)
-    ring[width:-width, width:-width] = False
-    return ring
+def _threshold(values: F32) -> float:
+    """Otsu's threshold, robust to a few extreme pixels."""
+    top = float(np.quantile(values, 0.995)) + 1e-9
+    scaled = np.clip(values / top * 255, 0, 255).astype(np.uint8)
+    return float(cv2.threshold(scaled, 0, 255, cv2.THRESH_OTSU)[0]) / 255 * top
 
 
-def _difference(lab: F32, ring: np.ndarray) -> F32:
-    h, w = lab.shape[:2]
-    yy, xx = np.mgrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j]
-    basis = np.stack([np.ones_like(xx), xx, yy, xx * yy, xx**2, yy**2], -1)
-    a, c, weight = basis[ring], lab[ring], np.ones(int(ring.sum()))
-    for _ in range(8):
-        root = np.sqrt(weight)[:, None]
-        x = np.linalg.lstsq(a * root, c * root, rcond=None)[0]
-        r = np.linalg.norm(c - a @ x, axis=1)
-        weight = 1 / (1 + (r / (2 * (1.4826 * np.median(r) + 1e-3))) ** 2) ** 2
-    d = lab - basis @ x
-    light = np.where(d[..., 0] < 0, 0.55, 1.0)
-    return np.sqrt((light * d[..., 0]) ** 2 + 1.25**2 * (d[..., 1] ** 2 + d[..., 2] ** 2))
+def _probability(values: F32, middle: float) -> F64:
+    odds = (np.maximum(values, 1e-6) / max(middle, 1e-6)) ** 2.0
+    result = np.clip(odds / (1 + odds), 0.03, 0.97)
+    result[:3] = result[-3:] = 0
+    result[:, :3] = result[:, -3:] = 0
+    return result
 
 
-def _hysteresis(difference: F32, ring: np.ndarray) -> np.ndarray:
-    sigma = float(np.median(difference[ring]))
-    weak = difference > max(4.0, 2.6 * sigma)
-    strong = difference > max(10.0, 6 * sigma)
-    _, labels = cv2.connectedComponents(weak.astype(np.uint8))
-    return np.isin(labels, np.unique(labels[strong & weak])) & weak
+def _refined(lab: F32, places: ColourPlaces, guess: F64) -> tuple[Mask, F64]:
+    """Rounds of colour models and cuts from a first guess: (mask, last log ratio)."""
+    smooth = cv2.GaussianBlur(lab, (0, 0), 0.7)
+    sharp = _sharpness(lab)
+    probability, more = guess, np.zeros(guess.shape)
+    mask, ratio = np.zeros(guess.shape, bool), np.zeros(guess.shape)
+    for _ in range(_ROUNDS):
+        if min(probability.sum(), (1 - probability).sum()) < _SMALLEST:
+            return np.zeros_like(mask), ratio
+        ratio = places.ratio(probability) + more
+        mask = cut(ratio, lab, _GAIN)
+        if mask.sum() < _SMALLEST or (~mask).sum() < _SMALLEST:
+            return np.zeros_like(mask), ratio
+        hidden = background.behind(lab, ~mask)
+        misfit = background.mismatch(smooth, hidden, ~mask) - _USUAL_MISFIT
+        more = _MISFIT * np.clip(misfit, *_MISFIT_RANGE) + _softness(places, sharp, mask)
+        certainty = 1 / (1 + np.exp(-np.clip(ratio, -20, 20)))
+        probability = 0.8 * mask + 0.2 * certainty
+    return mask, ratio
 
 
-def _grab_cut(rgb: U8, guess: np.ndarray) -> np.ndarray:
-    if guess.sum() < 50 or (~guess).sum() < 50:
-        return np.zeros(guess.shape, bool)
-    trimap = np.where(guess, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    trimap[:2] = trimap[-2:] = 0
-    trimap[:, :2] = trimap[:, -2:] = 0
-    if not (trimap == cv2.GC_PR_FGD).any():
-        return np.zeros(guess.shape, bool)
-    cv2.setRNGSeed(0)
-    cv2.grabCut(rgb, trimap, None, np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK)
-    return (trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)
+def _sharpness(lab: F32) -> tuple[F32, F32]:
+    """Gradient at scale 3, and how much stronger it is at scale 1: about 2.4 for a step, 1.1 for
+    an edge blurred by 5 pixels (the re-blur ratio of Zhuo & Sim, "Defocus map estimation", 2011).
+    """
+    strengths = []
+    for sigma in (1.0, 3.0):
+        blurred = cv2.GaussianBlur(lab, (0, 0), sigma)
+        dx, dy = cv2.Sobel(blurred, cv2.CV_32F, 1, 0), cv2.Sobel(blurred, cv2.CV_32F, 0, 1)
+        strengths.append(np.sqrt((dx**2 + dy**2).sum(-1)))
+    return strengths[1], strengths[0] / (strengths[1] + 1e-3)
+
+
+def _softness(places: ColourPlaces, sharp: tuple[F32, F32], mask: Mask) -> F64:
+    """(h, w) counter-evidence in nats for what is bounded by soft outlines."""
+    strength, ratio = sharp
+    outline = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    outline[:2] = outline[-2:] = 0
+    outline[:, :2] = outline[:, -2:] = 0
+    clear = (outline > 0) & (strength > 4)
+    top = float(np.quantile(ratio[clear], 0.8)) if clear.sum() > 20 else 2.0
+    relative = np.clip(ratio / min(max(top, 1e-3), 2.2), 0, 1)
+    weight = outline * np.minimum(strength, 15)  # a weak edge says little
+    mean, share = places.spread(relative, weight)
+    told = share > 2e-6 * float(weight.sum())
+    low, high = _SOFT_OUTLINE
+    return np.where(told, -_SOFT_NATS * np.clip((high - mean) / (high - low), 0, 1), 0.0)
+
+
+def _evidence(mask: Mask, ratio: F64, lab: F32) -> float:
+    """How much a mask looks like an object in front of a background, in [0, 1]."""
+    area = mask.mean()
+    frame = background.ring(*mask.shape, share=0.01)
+    contact = mask[frame].mean()
+    wide = np.ones((5, 5), np.uint8)
+    inner = mask & (cv2.erode(mask.astype(np.uint8), wide, borderValue=1) == 0)
+    outer = ~mask & (cv2.dilate(mask.astype(np.uint8), wide) > 0)
+    if not inner.any() or not outer.any():
+        return 0.0
+    # Across the outline: colour against the nearest colours outside, blurred to the same scale.
+    outside = background.behind(lab, ~mask)
+    contrast = float(np.median(np.linalg.norm((lab - outside)[inner], axis=-1)))
+    margin = float((ratio[mask] > 0.5).mean() * (ratio[~mask] < -0.5).mean())
+    score = np.clip(area / 0.01, 0, 1) * np.clip((0.95 - area) / 0.2, 0, 1)
+    score *= 1 - np.clip((contact - 0.25) / 0.5, 0, 1)
+    score *= np.clip((contrast - 2) / 10, 0, 1) * np.clip(margin / 0.6, 0, 1)
+    return float(score)

@@ -5,12 +5,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32
+from img2mesh.artifacts import F32, U8
 
 #: A part beside the largest stays when it has this share of it (a lid, a wheel, an earring) ...
 _SIGNIFICANT = 0.03
 #: ... and a hole is closed below this share of the object: pinholes are noise, handles are not.
 _PINHOLE = 0.0008
+#: Longest side at which the filter's coefficients are found; they are smooth, the guide is not.
+_EDGE_SIZE = 512
+#: Window radius as a share of the longest side, and regulariser (specification of the offline
+#: prior, "Segmentation").
+_EDGE_RADIUS, _EDGE_EPS = 0.006, 1e-4
+#: Beside the largest part another one belongs to the same object if most of it lies in its box
+#: (widened by the first share of its size); one that does not, but is this large, is mentioned.
+_SAME_BOX, _IN_BOX, _SECOND_OBJECT = 0.04, 0.5, 0.35
 
 
 def clean(matte: F32) -> tuple[F32, tuple[str, ...]]:
@@ -46,9 +54,7 @@ def fill_pinholes(mask: NDArray[np.bool_], largest: int) -> NDArray[np.bool_]:
     """Close holes of up to ``largest`` pixels that do not touch the frame."""
     import cv2
 
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        (~mask).astype(np.uint8), connectivity=4
-    )
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
     h, w = mask.shape
     left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
     right = left + stats[:, cv2.CC_STAT_WIDTH]
@@ -59,10 +65,11 @@ def fill_pinholes(mask: NDArray[np.bool_], largest: int) -> NDArray[np.bool_]:
     return mask | small[labels]
 
 
-def guided_filter(guide: F32, plane: F32, radius: int, eps: float) -> F32:
-    """Edge-preserving smoothing of ``plane`` that follows the edges of a colour guide.
+def _guided_coefficients(guide: F32, plane: F32, radius: int, eps: float) -> tuple[F32, F32]:
+    """Slopes (h, w, 3) and offsets (h, w) that make ``plane`` follow the edges of a colour guide.
 
-    He, Sun, Tang, "Guided Image Filtering" (PAMI 2013), eqs. 14-16, colour guide.
+    He, Sun, Tang, "Guided Image Filtering" (PAMI 2013), eqs. 14-16; applied to a larger guide as
+    in He, Sun, "Fast Guided Filter" (2015).
 
     Args:
         guide: (h, w, 3) float32 in [0, 1].
@@ -73,7 +80,8 @@ def guided_filter(guide: F32, plane: F32, radius: int, eps: float) -> F32:
     import cv2
 
     def mean(x: F32) -> F32:
-        return cv2.blur(x, (2 * radius + 1, 2 * radius + 1), borderType=cv2.BORDER_REFLECT_101)
+        window = (2 * radius + 1, 2 * radius + 1)
+        return np.asarray(cv2.blur(x, window, borderType=cv2.BORDER_REFLECT_101))
 
     centre = mean(guide)
     covariance = np.empty((*plane.shape, 3, 3), np.float32)
@@ -86,7 +94,83 @@ def guided_filter(guide: F32, plane: F32, radius: int, eps: float) -> F32:
     cross = np.stack(
         [mean(guide[..., i] * plane) - centre[..., i] * level for i in range(3)], axis=-1
     )
-    slope = np.linalg.solve(covariance, cross[..., None])[..., 0]
+    slope = np.linalg.solve(covariance, cross[..., None])[..., 0].astype(np.float32)
     offset = level - (slope * centre).sum(-1)
-    result = (mean(slope) * guide).sum(-1) + mean(offset)
-    return np.clip(result, 0, 1).astype(np.float32)
+    return mean(slope), mean(offset)
+
+
+def refine_edges(rgb: U8, mask: NDArray[np.bool_]) -> F32:
+    """Upsample a coarse mask so that its edge follows the photo's.
+
+    Args:
+        rgb: (h, w, 3) uint8 photo.
+        mask: bool, any smaller size of the same proportions.
+
+    Returns:
+        (h, w) float32 matte in [0, 1], exactly 0 and 1 away from the edge.
+    """
+    import cv2
+
+    h, w = rgb.shape[:2]
+    scale = min(1.0, _EDGE_SIZE / max(h, w))
+    size = (max(1, round(w * scale)), max(1, round(h * scale)))
+    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    plane = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
+    # The cubic staircase of a binary mask, smoothed at its own pixel size.
+    plane = cv2.GaussianBlur(plane, (0, 0), 0.5 * size[0] / mask.shape[1])
+    plane = np.clip((plane - 0.5) * 2 + 0.5, 0, 1)
+    radius = max(2, round(_EDGE_RADIUS * max(size)))
+    slope, offset = _guided_coefficients(small, plane, radius, _EDGE_EPS)
+    full = rgb.astype(np.float32) / 255
+    slope = cv2.resize(slope, (w, h), interpolation=cv2.INTER_LINEAR)
+    offset = cv2.resize(offset, (w, h), interpolation=cv2.INTER_LINEAR)
+    matte = (slope * full).sum(-1) + offset
+    matte = np.clip((matte - 0.5) * 1.25 + 0.5, 0, 1)
+    # Only a band along the edge may differ from the mask.
+    band = int(np.ceil(1.5 * radius))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * band + 1, 2 * band + 1))
+    solid = (plane > 0.5).astype(np.uint8)
+    sure = cv2.erode(solid, kernel, borderValue=1), cv2.dilate(solid, kernel)
+    low, high = (
+        cv2.resize(part.astype(np.float32), (w, h), interpolation=cv2.INTER_LINEAR) for part in sure
+    )
+    return np.clip(matte, low, high).astype(np.float32)
+
+
+def main_object(mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+    """Keep one object: the largest part, the nearer to the middle the better, and what is with it.
+
+    Returns:
+        the mask, and a note where another object was left out.
+    """
+    import cv2
+
+    count, labels, stats, centres = cv2.connectedComponentsWithStats(
+        mask.astype(np.uint8), connectivity=8
+    )
+    if count <= 2:
+        return mask, ()
+    h, w = mask.shape
+    off = np.linalg.norm((centres[1:] / [w, h] - 0.5) * 2, axis=1)
+    areas = stats[1:, cv2.CC_STAT_AREA].astype(np.float64)
+    main = int(np.argmax(areas * np.exp(-(off**2)))) + 1
+    left, top, width, height = stats[main, :4]
+    room = _SAME_BOX * max(width, height)
+    yy, xx = np.mgrid[0:h, 0:w]
+    box = (xx >= left - room) & (xx < left + width + room)
+    box &= (yy >= top - room) & (yy < top + height + room)
+    keep = labels == main
+    notes: tuple[str, ...] = ()
+    for label in range(1, count):
+        part = labels == label
+        share = areas[label - 1] / areas[main - 1]
+        if label == main:
+            continue
+        if (part & box).sum() >= _IN_BOX * part.sum() and share >= _SIGNIFICANT / 3:
+            keep |= part
+        elif share >= _SECOND_OBJECT:
+            notes = (
+                "there is more than one object: the larger, more central one was kept; "
+                "pass --mask for another",
+            )
+    return keep, notes
