@@ -1,15 +1,16 @@
 """How well does the pipeline recover shape and colour from six exact views?
 
-For every object: our pipeline through the public Python API, with and without the depth pictures
-the camera file names, next to the visual hull, (with --nerf) a plain density-grid radiance field,
-and the fusion of the six exact depth maps as upper bound. Every method ends in the same extraction,
-cleaning and texturing, is saved as GLB, read back, and measured against the reference mesh and the
-held-out pictures. Prints a table with medians and, with --json, writes everything.
+For every object: our pipeline through the public Python API, with the depth pictures the camera
+file names, from the six pictures alone, and with a sheet of normals where there is one; next to the
+visual hull, (with --nerf) a plain density-grid radiance field, and the fusion of the six exact
+depth maps as upper bound. Every method ends in the same extraction, cleaning and texturing, is
+saved as GLB, read back, and measured against the reference mesh and the held-out pictures. Prints a
+table with medians and, with --json, writes everything.
 
     python benchmarks/reconstruction.py --objects DIR [--group views_v12] [--json OUT]
 
 An object is a folder with ``mesh.glb``, ``cameras.json`` and its pictures, held-out ones in the
-group ``novel``.
+group ``novel``. Normals come from ``grid_v12_normal.png`` for the group ``views_v12``, and so on.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Method:
     name: str
     how: str
     field: Callable[[ViewSet, Settings], RadianceField]
-    needs_depth: bool = False
+    needs: str = ""  # "depth" or "normals": what the views must hold for this method
 
 
 METHODS = {
@@ -59,12 +60,18 @@ METHODS = {
         Method(
             "ours",
             "the pipeline at the preset, with the depth pictures the camera file names",
-            lambda v, s: p.radiance(v, **s.get("radiance", {})),
+            lambda v, s: p.radiance(replace(v, normals=None), **s.get("radiance", {})),
         ),
         Method(
             "ours, no depth",
             "the pipeline at the preset, from the six pictures alone",
             lambda v, s: p.radiance(replace(v, depth=None, normals=None), **s.get("radiance", {})),
+        ),
+        Method(
+            "ours, normals",
+            "the pipeline at the preset, from the six pictures and exact normals, without depth",
+            lambda v, s: p.radiance(replace(v, depth=None), **s.get("radiance", {})),
+            needs="normals",
         ),
         Method(
             "visual hull",
@@ -81,7 +88,7 @@ METHODS = {
             "TSDF of true depth",
             "upper bound: truncated signed-distance fusion of the six exact depth maps, 192 grid",
             lambda v, s: baselines.fuse_depth(v),
-            needs_depth=True,
+            needs="depth",
         ),
     )
 }
@@ -185,6 +192,8 @@ def show(results: dict[str, dict[str, dict[str, Any]]]) -> None:
         "mask IoU over the held-out views, unlit, on white."
     )
     for method in results:
+        if not results[method]:
+            continue
         console.print(f"{method}: {METHODS[method].how}")
 
 
@@ -232,11 +241,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         keep = options.keep or Path(scratch)
         for folder in folders:
-            views = open_views(folder, group=options.group)
+            sheet = folder / f"grid_{options.group.removeprefix('views_')}_normal.png"
+            normals = sheet if sheet.is_file() else None
+            views = open_views(folder, group=options.group, normals=normals)
             (keep / folder.name).mkdir(parents=True, exist_ok=True)
             glbs = {}
             for method in chosen:
-                if method.needs_depth and views.depth is None:
+                if method.needs and getattr(views, method.needs) is None:
                     continue
                 glb = keep / folder.name / f"{method.name.replace(' ', '_').replace(',', '')}.glb"
                 try:
