@@ -15,7 +15,7 @@ from img2mesh.raycast import Scene
 _RIM = 1.0
 
 #: Pixels over which a view gains trust, from the silhouette and from depth jumps, in a picture of
-#: 320 pixels (specs/reconstruction.md, 5); in proportion in larger ones.
+#: 320 pixels (measured on six objects with exact views); in proportion in larger ones.
 _SILHOUETTE_RAMP, _JUMP_RAMP = 3.0, 2.5
 _REFERENCE_SIZE = 320
 
