@@ -23,7 +23,7 @@ def fit(
     smoothness: str = "auto",
     photometric_weight: float = 50.0,
     eikonal_weight: float = 0.1,
-    match_weight: float = 20.0,
+    match_weight: float = 100.0,
     normal_weight: float = 1.0,
     depth_weight: float = 20.0,
     relax_px: float = 0.0,
@@ -75,7 +75,9 @@ def fit(
     return fit_field(
         views,
         plan=plan,
-        weights=Weights(photometric_weight, eikonal_weight, depth_weight, normal_weight, match_weight),
+        weights=Weights(
+            photometric_weight, eikonal_weight, depth_weight, normal_weight, match_weight
+        ),
         use_photo=use_photo,
         relax_px=relax_px,
         seed=seed,

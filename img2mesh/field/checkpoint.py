@@ -35,6 +35,8 @@ class State:
         box: the field's grid.
         rule: the optimiser.
         unit: bounding radius of the first field, world units.
+        goal: (p,) z-depth the surface should have at every pixel of all views, NaN = unknown.
+        trust: (p,) weight of that in the depth loss.
     """
 
     stage: int
@@ -43,6 +45,8 @@ class State:
     box: Box
     rule: StepRule
     unit: float
+    goal: Tensor
+    trust: Tensor
 
 
 def fingerprint(views: ViewSet, settings: dict[str, Any]) -> str:
@@ -77,6 +81,8 @@ def save(state: State, folder: Path, key: str) -> None:
     tensors = {
         "field": state.field.detach().cpu().numpy(),
         "momentum": state.rule.momentum.cpu().numpy(),
+        "goal": state.goal.cpu().numpy(),
+        "trust": state.trust.cpu().numpy(),
     }
     data = pack(tensors, metadata={"fit": json.dumps(about)})
     folder.mkdir(parents=True, exist_ok=True)
@@ -100,11 +106,13 @@ def load(folder: Path, key: str, device: torch.device) -> State | None:
             about = json.loads(file.metadata()["fit"])
             if about["key"] != key:
                 return None
-            field = torch.as_tensor(file.get_tensor("field"), device=device)
-            momentum = torch.as_tensor(file.get_tensor("momentum"), device=device)
+            field, momentum, goal, trust = (
+                torch.as_tensor(file.get_tensor(name), device=device)
+                for name in ("field", "momentum", "goal", "trust")
+            )
     except (SafetensorError, OSError, KeyError, ValueError, TypeError):
         return None
     nx, ny, nz = field.shape
     box = Box(np.array(about["origin"]), about["voxel"], (nx, ny, nz))
     rule = StepRule(momentum, about["square"], about["count"])
-    return State(about["stage"], about["iteration"], field, box, rule, about["unit"])
+    return State(about["stage"], about["iteration"], field, box, rule, about["unit"], goal, trust)

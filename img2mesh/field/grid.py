@@ -45,7 +45,8 @@ class Cells:
     def nearest(self) -> Tensor:
         """(n,) int64 flat index of the nearest grid point."""
         x, y, z = (self.fraction > 0.5).long()
-        return self.base + (x * self.shape[1] + y) * self.shape[2] + z
+        index: Tensor = self.base + (x * self.shape[1] + y) * self.shape[2] + z
+        return index
 
 
 def locate(box: Box, points: Tensor) -> Cells:
@@ -145,7 +146,8 @@ def blur(values: Tensor, sigma: float) -> Tensor:
 def length(vectors: Tensor) -> Tensor:
     """(n,) Euclidean lengths of vectors (3, n); torch.norm is 40 times slower here."""
     x, y, z = vectors
-    return (x * x + y * y + z * z).sqrt()
+    out: Tensor = (x * x + y * y + z * z).sqrt()
+    return out
 
 
 def resample(values: Tensor, old: Box, new: Box) -> Tensor:

@@ -31,6 +31,9 @@ from img2mesh.hull import Box, Outline, hull_values, make_outlines, tight_box
 _MARGIN = 0.05
 #: Rounds of growing the shape back under the masks after leaps.
 _COVERING = 3
+#: Least correlation of a match. With the agreement of a second view, 80 to 90 % of the matches
+#: above it lie within a voxel of the truth on textured objects, half of them within a quarter.
+_LEAST_SCORE = 0.5
 #: Blur after upsampling, voxels: takes the coarse grid's facets away (specification).
 _UPSAMPLING_BLUR = 0.8
 
@@ -42,7 +45,7 @@ class Placed:
     rays: Rays
     samples: Samples
     depth_maps: Tensor
-    target: Target | None
+    target: Target
 
 
 def fit_field(
@@ -79,10 +82,17 @@ def fit_field(
             )
             if state.iteration == 0:
                 _prepare(state, stage, rays, outlines, weights)
+            if rays.depth is not None:
+                state.goal = torch.full((len(rays.pictures.rgb),), float("nan"), device=device)
+                state.trust = torch.full_like(state.goal, weights.depth)
+                state.goal[rays.pixel] = rays.depth
             while state.iteration < stage.iterations:
+                leapt = state.iteration == 0 and stage.leaps
+                if rays.depth is None and state.iteration % stage.rematch == 0 and not leapt:
+                    _match(state, stage, rays, weights, stage.search)
                 if scratch:
                     checkpoint.save(state, scratch, key)
-                placed = _place(state, stage, rays, seed, weights)
+                placed = _place(state, stage, rays, seed)
                 for _ in _steps(state, stage, placed, weights):
                     if progress:
                         progress((before + state.iteration) / total)
@@ -121,13 +131,16 @@ def _first_state(
 ) -> State:
     box = tight_box(outlines, grid=stage.grid, margin=_MARGIN)
     field = torch.as_tensor(initial_field(pictures, outlines, box), device=device)
-    return State(0, 0, field, box, StepRule(torch.zeros_like(field)), _bounding_radius(field, box))
+    nothing = torch.empty(0, device=device)
+    rule = StepRule(torch.zeros_like(field))
+    return State(0, 0, field, box, rule, _bounding_radius(field, box), nothing, nothing)
 
 
 def _next_state(state: State, plan: Sequence[Stage]) -> State:
     box = state.box.refined(plan[state.stage + 1].grid)
     field = blur(resample(state.field, state.box, box), _UPSAMPLING_BLUR)
-    return State(state.stage + 1, 0, field, box, StepRule(torch.zeros_like(field)), state.unit)
+    rule = StepRule(torch.zeros_like(field))
+    return replace(state, stage=state.stage + 1, iteration=0, field=field, box=box, rule=rule)
 
 
 def _bounding_radius(field: Tensor, box: Box) -> float:
@@ -151,16 +164,38 @@ def _prepare(
     hull = torch.as_tensor(hull_values(outlines, state.box), device=state.field.device)
     if rays.depth is None and weights.match:
         for number, spread in enumerate(stage.leaps):
-            surface, maps = _look(state, rays)
-            inward = stage.search[0] * (4 if state.stage == 0 and number == 0 else 1)
-            depth, trust = _match(rays, surface, maps, stage, state.box, stage.search[0], inward)
-            state.field = leap(state.field, state.box, rays, surface, depth, trust, spread=spread)
+            inward = stage.search * (4 if state.stage == 0 and number == 0 else 1)
+            surface = _match(state, stage, rays, weights, inward)
+            goal, trust = state.goal[rays.pixel], state.trust[rays.pixel]
+            state.field = leap(state.field, state.box, rays, surface, goal, trust, spread=spread)
             state.field = torch.maximum(state.field, hull)
     for _ in range(_COVERING if state.stage == 0 else 1):
         surface, _ = _look(state, rays)
         state.field = cover_masks(
             state.field, state.box, rays, surface, spread=1.0, depth=0.25 * state.box.voxel
         )
+
+
+def _match(state: State, stage: Stage, rays: Rays, weights: Weights, inward: float) -> Tensor:
+    """Set the state's goal to what photo-consistency proposes; returns the surface's depths."""
+    surface, maps = _look(state, rays)
+    voxel, stride = state.box.voxel, max(2, stage.stride)
+    depth, score = propose_depths(
+        rays,
+        surface,
+        maps,
+        stride=stride,
+        outward=stage.search * voxel,
+        inward=inward * voxel,
+        spacing=voxel / 2,
+        minimum=_LEAST_SCORE,
+    )
+    agree = count_agreements(rays, depth, stride=stride, tolerance=voxel)
+    state.goal = torch.full_like(maps, float("nan"))
+    state.trust = torch.zeros_like(maps)
+    state.goal[rays.pixel] = depth
+    state.trust[rays.pixel] = weights.match * score * (agree > 0)
+    return surface
 
 
 def _look(state: State, rays: Rays) -> tuple[Tensor, Tensor]:
@@ -178,24 +213,7 @@ def _look(state: State, rays: Rays) -> tuple[Tensor, Tensor]:
     return samples.surface, maps
 
 
-def _match(
-    rays: Rays,
-    surface: Tensor,
-    maps: Tensor,
-    stage: Stage,
-    box: Box,
-    outward: float,
-    inward: float,
-) -> tuple[Tensor, Tensor]:
-    """Depths that photo-consistency proposes along the rays, and how far they are trusted."""
-    offsets = torch.arange(-outward, inward + 0.25, 0.5, device=surface.device) * box.voxel
-    stride = max(2, stage.stride)
-    depth, score = propose_depths(rays, surface, maps, stride=stride, offsets=offsets, minimum=0.5)
-    agree = count_agreements(rays, depth, stride=stride, tolerance=box.voxel)
-    return depth, score * (agree > 0)
-
-
-def _place(state: State, stage: Stage, rays: Rays, seed: int, weights: Weights) -> Placed:
+def _place(state: State, stage: Stage, rays: Rays, seed: int) -> Placed:
     """Shuffle the rays, sample all of them, and render the shape's depth maps on the way."""
     rng = np.random.default_rng([seed, state.stage, state.iteration])
     device = state.field.device
@@ -212,25 +230,10 @@ def _place(state: State, stage: Stage, rays: Rays, seed: int, weights: Weights) 
     )
     maps = torch.full((len(rays.pictures.rgb),), float("inf"), device=device)
     maps[shuffled.pixel] = samples.surface
-    target = _target(state, stage, shuffled, samples.surface, maps, weights)
     # Rays that come nowhere near the surface have no gradient: they would only dilute the slices.
     used, samples = samples.compact()
-    if target is not None:
-        target = Target(target.depth[used], target.trust[used])
-    return Placed(shuffled.take(used), samples, maps, target)
-
-
-def _target(
-    state: State, stage: Stage, rays: Rays, surface: Tensor, maps: Tensor, weights: Weights
-) -> Target | None:
-    """Known depths, and where there are none those that photo-consistency proposes."""
-    depth = torch.full_like(surface, float("nan")) if rays.depth is None else rays.depth
-    trust = torch.full_like(surface, weights.depth)
-    search = stage.search[min(state.iteration // stage.refresh, len(stage.search) - 1)]
-    if rays.depth is None and weights.match and search:
-        depth, trust = _match(rays, surface, maps, stage, state.box, search, search)
-        trust = weights.match * trust
-    return Target(depth, trust)
+    some = shuffled.take(used)
+    return Placed(some, samples, maps, Target(state.goal[some.pixel], state.trust[some.pixel]))
 
 
 def _steps(state: State, stage: Stage, placed: Placed, weights: Weights) -> Iterator[None]:

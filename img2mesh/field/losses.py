@@ -64,7 +64,7 @@ def slice_loss(
     shape: Shape,
     rays: Rays,
     samples: Samples,
-    target: Target | None,
+    target: Target,
     begin: int,
     end: int,
     weights: Weights,
@@ -107,11 +107,10 @@ def slice_loss(
             tolerance=3 * shape.box.voxel,
             stride=shape.stride,
         )
-    if target is not None:
-        wanted, trust = target.depth[begin:end], target.trust[begin:end]
-        known = torch.isfinite(wanted) & (total.detach() > 0.5)
-        error = torch.where(known, (expected - wanted.nan_to_num()).abs(), 0.0)
-        loss = loss + (trust * error).mean() / shape.unit
+    wanted, trust = target.depth[begin:end], target.trust[begin:end]
+    known = torch.isfinite(wanted) & (total.detach() > 0.5)
+    error = torch.where(known, (expected - wanted.nan_to_num()).abs(), 0.0)
+    loss = loss + (trust * error).mean() / shape.unit
     if some.normal is not None and weights.normal:
         given = some.normal[:, ray]
         known = (given.square().sum(0) > 0.25) * flat_weight

@@ -25,21 +25,10 @@ _RADIUS = 4
 _SEEN = 0.6
 #: Windows with a smaller standard deviation (of RGB) hold nothing to match.
 _TEXTURE = 0.015
-#: Directions to the two cameras may differ by at most this angle's cosine: 80 degrees.
+#: Cosine of the largest angle between the directions to two cameras that are compared: 80 degrees.
 _ANGLE_COSINE = 0.17
-
-
-@dataclass(frozen=True)
-class Lattice:
-    """One view's used pixels as a picture: rows and columns of the stride.
-
-    Attributes:
-        view: index of the view.
-        ray: (h, w) int64 index into the rays, -1 where there is none.
-    """
-
-    view: int
-    ray: Tensor
+#: Depths tried at once: bounds the memory.
+_LEVELS = 16
 
 
 def propose_depths(
@@ -48,7 +37,9 @@ def propose_depths(
     depth_maps: Tensor,
     *,
     stride: int,
-    offsets: Tensor,
+    outward: float,
+    inward: float,
+    spacing: float,
     minimum: float,
 ) -> tuple[Tensor, Tensor]:
     """Search along the rays for the depth at which the views look most alike.
@@ -58,7 +49,8 @@ def propose_depths(
         surface: (r,) z-depth of the current surface, inf where there is none.
         depth_maps: (p,) the same at every pixel.
         stride: pixel spacing of the rays.
-        offsets: (k,) ascending shifts along the ray, world units.
+        outward, inward: how far to search before and behind the surface, world units.
+        spacing: between shifts.
         minimum: least score (correlation) of a proposal.
 
     Returns:
@@ -68,23 +60,50 @@ def propose_depths(
     pictures = rays.pictures
     depth = torch.full((len(rays),), float("nan"), device=surface.device)
     score = torch.zeros(len(rays), device=surface.device)
+    shifts = torch.arange(-outward, inward + spacing / 2, spacing, device=surface.device)
+    reach = max(outward, inward)
     for k in range(len(pictures)):
         lattice = _lattice(rays, k, stride)
-        with_surface = lattice.ray >= 0
-        with_surface &= torch.isfinite(surface[lattice.ray.clamp(min=0)])
-        index = lattice.ray[with_surface]
+        where = lattice >= 0
+        where &= torch.isfinite(surface[lattice.clamp(min=0)])
+        index = lattice[where]
         if not len(index):
             continue
-        volume = _scores(rays, index, with_surface, surface[index], depth_maps, k, stride, offsets)
-        best, at = _peak(volume, offsets)
+        window = Window(rays, index, where, surface[index], k, reach, stride)
+        slope = length(rays.direction[:, index])
+        found, best = _peak(_scores(window, surface[index] + shifts[:, None] / slope, depth_maps))
+        at = surface[index] + (shifts[0] + found * spacing) / slope
         good = best >= minimum
-        step = at / length(rays.direction[:, index])
-        depth[index[good]] = (surface[index] + step)[good]
+        depth[index[good]] = at[good]
         score[index[good]] = best[good]
     return depth, score
 
 
-def _lattice(rays: Rays, view: int, stride: int) -> Lattice:
+@dataclass(frozen=True)
+class Window:
+    """One view's pixels that are matched, as a list and as a picture.
+
+    Attributes:
+        rays: all rays.
+        index: (n,) the view's rays.
+        where: (h, w) bool, true at their pixels of the lattice, in the same order.
+        surface: (n,) z-depth of the current surface.
+        view: index of the view.
+        reach: search range, world units.
+        stride: pixel spacing of the lattice.
+    """
+
+    rays: Rays
+    index: Tensor
+    where: Tensor
+    surface: Tensor
+    view: int
+    reach: float
+    stride: int
+
+
+def _lattice(rays: Rays, view: int, stride: int) -> Tensor:
+    """(h, w) int64 index of the ray through every stride-th pixel of a view, -1 where none is."""
     pictures = rays.pictures
     mine = torch.nonzero(rays.view == view).reshape(-1)
     width, height = int(pictures.width[view]), int(pictures.height[view])
@@ -99,42 +118,34 @@ def _lattice(rays: Rays, view: int, stride: int) -> Lattice:
         device=mine.device,
     )
     grid[row, column] = mine
-    return Lattice(view, grid)
+    if not len(mine):
+        return grid
+    # Only the object's own rectangle: the box filters below are the most expensive part.
+    return grid[row.min() : row.max() + 1, column.min() : column.max() + 1]
 
 
-def _scores(
-    rays: Rays,
-    index: Tensor,
-    where: Tensor,
-    surface: Tensor,
-    depth_maps: Tensor,
-    view: int,
-    stride: int,
-    offsets: Tensor,
-) -> Tensor:
-    """(k, n) best correlation with any other view at every offset; -1 where none sees it."""
+def _scores(window: Window, depth: Tensor, depth_maps: Tensor) -> Tensor:
+    """(k, n) best correlation with any other view at every depth (k, n); -1 where none sees it."""
+    rays, view = window.rays, window.view
     pictures = rays.pictures
-    direction = rays.direction[:, index]
-    reach = float(offsets.abs().max())
-    step = offsets[:, None] / length(direction)
-    points = pictures.origin[view][:, None, None] + direction[:, None] * (surface + step)
-    flat = points.reshape(3, -1)
-    own = rays.rgb[index]  # (n, 3)
-    one = _box(_spread(torch.ones(1, len(index), device=own.device), where))
-    mean = _box(_spread(own.T, where)) / one.clamp(min=1e-6)
-    square = _box(_spread(own.square().sum(1)[None], where)) / one.clamp(min=1e-6)
-    variance = (square[0] - mean.square().sum(0))[where]
-    best = torch.full(step.shape, -1.0, device=own.device)
-    middle = pictures.origin[view] + (direction * surface).mean(1)
+    direction = rays.direction[:, window.index]
+    own = rays.rgb[window.index]  # (n, 3)
+    full = _box(_spread(torch.ones(1, len(own), device=own.device), window.where))[0][window.where]
+    best = torch.full(depth.shape, -1.0, device=own.device)
+    middle = pictures.origin[view] + (direction * window.surface).mean(1)
     for other in range(len(pictures)):
-        if other == view:
-            continue
         a, b = pictures.origin[view] - middle, pictures.origin[other] - middle
-        if float((a @ b) / (a.norm() * b.norm())) < _ANGLE_COSINE:
+        if other == view or float((a @ b) / (a.norm() * b.norm())) < _ANGLE_COSINE:
             continue
-        seen, rgb = _look(pictures, flat, other, depth_maps, reach, stride)
-        seen, rgb = seen.reshape(step.shape), rgb.reshape(*step.shape, 3)
-        best = torch.maximum(best, _correlation(own, rgb, seen, where, variance, one[0][where]))
+        for rows in torch.split(torch.arange(len(depth), device=depth.device), _LEVELS):
+            at = depth[rows]
+            points = pictures.origin[view][:, None, None] + direction[:, None] * at.nan_to_num()
+            seen, rgb = _look(
+                pictures, points.reshape(3, -1), other, depth_maps, window.reach, window.stride
+            )
+            seen = seen.reshape(at.shape) * torch.isfinite(at)
+            score = _correlation(own, rgb.reshape(*at.shape, 3), seen, window.where, full)
+            best[rows] = torch.maximum(best[rows], score)
     return best
 
 
@@ -154,9 +165,7 @@ def _look(
     return seen.float(), bilinear(pictures, uv, which)
 
 
-def _correlation(
-    own: Tensor, rgb: Tensor, seen: Tensor, where: Tensor, variance: Tensor, count: Tensor
-) -> Tensor:
+def _correlation(own: Tensor, rgb: Tensor, seen: Tensor, where: Tensor, full: Tensor) -> Tensor:
     """(k, n) normalised cross-correlation of windows, -1 where too little is seen."""
     rgb = rgb * seen[..., None]
     mine = own * seen[..., None]
@@ -172,7 +181,8 @@ def _correlation(
         dim=1,
     )  # (k, 10, n)
     k, c, n = channels.shape
-    sums = _box(_spread(channels.reshape(k * c, n), where))[:, where].reshape(k, c, n)
+    sums = _box(_spread(channels.reshape(k * c, n), where))
+    sums = sums.reshape(k * c, -1).index_select(1, _flat(where)).reshape(k, c, n)
     weight = sums[:, 0].clamp(min=1e-6)
     a, b = sums[:, 1:4] / weight[:, None], sums[:, 4:7] / weight[:, None]
     var_a = sums[:, 7] / weight - a.square().sum(1)
@@ -180,35 +190,40 @@ def _correlation(
     cov = sums[:, 9] / weight - (a * b).sum(1)
     floor = _TEXTURE**2
     score = cov / (var_a.clamp(min=floor) * var_b.clamp(min=floor)).sqrt()
-    usable = (sums[:, 0] > _SEEN * count) & (variance > floor)
+    usable = (sums[:, 0] > _SEEN * full) & (var_b > floor)
     return torch.where(usable, score, -1.0)
 
 
 def _spread(values: Tensor, where: Tensor) -> Tensor:
     """(c, n) values of pixels as (c, h, w) pictures, 0 elsewhere."""
-    out = torch.zeros((len(values), *where.shape), device=values.device)
-    out[:, where] = values
-    return out
+    out = torch.zeros((len(values), where.numel()), device=values.device)
+    out.index_copy_(1, _flat(where), values)
+    return out.reshape(len(values), *where.shape)
+
+
+def _flat(where: Tensor) -> Tensor:
+    return torch.nonzero(where.reshape(-1)).reshape(-1)
 
 
 def _box(pictures: Tensor) -> Tensor:
-    """Box mean of (c, h, w) over windows, zeros beyond the border."""
+    """Box mean of (c, h, w) over windows, zeros beyond the border; by running sums."""
     side = 2 * _RADIUS + 1
-    out = nn.avg_pool2d(pictures[None], (side, 1), 1, (_RADIUS, 0))
-    return nn.avg_pool2d(out, (1, side), 1, (0, _RADIUS))[0]
+    pad = (_RADIUS + 1, _RADIUS, _RADIUS + 1, _RADIUS)
+    out = nn.pad(pictures, pad).cumsum(1)
+    out = (out[:, side:] - out[:, :-side]).cumsum(2)
+    return (out[:, :, side:] - out[:, :, :-side]) / side**2
 
 
-def _peak(volume: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
-    """Best score (n,) and its offset, refined by a parabola through its neighbours."""
+def _peak(volume: Tensor) -> tuple[Tensor, Tensor]:
+    """Where along its first axis (k, n) a volume peaks, in fractions of a step, and how high."""
     best, k = volume.max(0)
-    inner = k.clamp(1, len(offsets) - 2)
+    inner = k.clamp(1, len(volume) - 2)
     below, at, above = (volume.gather(0, (inner + d)[None])[0] for d in (-1, 0, 1))
     bend = below - 2 * at + above
     shift = torch.where(bend < -1e-6, 0.5 * (below - above) / bend, 0.0).clamp(-0.5, 0.5)
     # At the end of the range, or next to an unseen depth, there is no peak to speak of.
     honest = (inner == k) & (below > -1) & (above > -1)
-    spacing = offsets[1] - offsets[0]
-    return torch.where(honest, best, 0.0), offsets[inner] + shift * spacing
+    return inner + shift, torch.where(honest, best, 0.0)
 
 
 def count_agreements(rays: Rays, depth: Tensor, *, stride: int, tolerance: float) -> Tensor:

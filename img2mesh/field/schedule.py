@@ -27,10 +27,11 @@ class Stage:
         curvature: weight of the curvature loss.
         photometric: weight of the photometric loss.
         refresh: samples and depth maps are recomputed every so many steps.
+        rematch: windows are matched between the views every so many steps.
         leaps: before the steps, the surface leaps to matched depths this many times, spreading
             each match over this many voxels.
-        search: half range of the depth search at each refresh, voxels; inwards it is four times
-            as far the first time, because a hull lies outside.
+        search: half range of the matching in depth, voxels; inwards it is four times as far the
+            first time, because a hull lies outside.
         step_start, step_end: step length in voxels, falling geometrically.
     """
 
@@ -46,10 +47,11 @@ class Stage:
     curvature: float
     photometric: float
     refresh: int
-    search: tuple[float, ...]
+    rematch: int
+    search: float
     leaps: tuple[float, ...]
-    step_start: float = 0.12
-    step_end: float = 0.036
+    step_start: float
+    step_end: float
 
 
 #: "exact": views of one real body; "generated": a network's views, which do not quite agree.
@@ -76,9 +78,55 @@ def stages(
         )
     strong = smoothness == "generated"
     w = photometric_weight
-    a = Stage("A", max(16, grid // 2), 100, 6000, 2, 2.0, 0.025, 0.008, 3.0, 0.3, w, 34, (4.0, 4.0, 3.0), (4.0, 2.0), 0.3, 0.09)
-    b = Stage("B", grid, 80, 8192, 1, 0.8, 0.008, 0.003, 2.0, 1.0, w, 50, (4.0, 3.0), (), 0.3, 0.09)
-    c = Stage("C", fine_grid, 40, 8192, 1, 0.5, 0.003, 0.0022, 2.0, 0.3, w, 50, (3.0,), (), 0.15, 0.09)
+    a = Stage(
+        name="A",
+        grid=max(16, grid // 2),
+        iterations=100,
+        rays=6000,
+        stride=2,
+        image_blur_px=2.0,
+        scale_start=0.025,
+        scale_end=0.008,
+        gradient_blur=3.0,
+        curvature=0.3,
+        photometric=w,
+        refresh=25,
+        rematch=50,
+        search=4.0,
+        leaps=(4.0, 2.0),
+        step_start=0.3,
+        step_end=0.09,
+    )
+    b = replace(
+        a,
+        name="B",
+        grid=grid,
+        iterations=80,
+        rays=8192,
+        stride=1,
+        image_blur_px=0.8,
+        scale_start=0.008,
+        scale_end=0.003,
+        gradient_blur=2.0,
+        curvature=1.0,
+        refresh=40,
+        rematch=80,
+        leaps=(),
+    )
+    c = replace(
+        b,
+        name="C",
+        grid=fine_grid,
+        iterations=40,
+        image_blur_px=0.5,
+        scale_start=0.003,
+        scale_end=0.0022,
+        curvature=0.3,
+        refresh=40,
+        rematch=40,
+        search=3.0,
+        step_start=0.15,
+    )
     if strong:
         a = replace(a, curvature=1.0)
         b = replace(b, curvature=4.0, gradient_blur=3.0, photometric=w / 2)
