@@ -53,38 +53,48 @@ class Rung:
     dtype: torch.dtype = torch.float32
 
 
-def rungs(device: torch.device, official_size: bool) -> list[Rung]:
-    """The ladder for a device; each rung keeps what the one before it switched on."""
-    plain = Speed.plain()
-    exact = Speed()
-    if device.type == "cpu":
-        base = plain.with_(fused_kernel=True) if official_size else plain
-        ladder = [Rung("plain float32", base), Rung("exact switches", exact)]
-        if not official_size:
-            ladder += [
-                Rung("+ write ahead 4", exact.with_(write_ahead=4)),
-                Rung("step cache 2 (approximate)", exact.with_(step_cache=2)),
-                Rung("reference every 2 (approximate)", exact.with_(reference_every=2)),
-                Rung("low memory", Speed.low_memory()),
-            ]
-        return ladder
-    half = torch.float16
-    last = exact.with_(channels_last=True)
-    return [
-        Rung("plain float32", plain),
-        Rung("+ fused attention", plain.with_(fused_kernel=True)),
-        Rung("+ exact switches", exact),
-        Rung("+ float16", exact, half),
-        Rung("+ channels last", last, half),
-        Rung("+ write ahead 4", last.with_(write_ahead=4), half),
-        Rung("+ write ahead 8", last.with_(write_ahead=8), half),
-        Rung("low memory", Speed.low_memory(), half),
-        Rung("step cache 2 (approximate)", last.with_(step_cache=2), half),
-        Rung("step cache 3 (approximate)", last.with_(step_cache=3), half),
-        Rung("reference every 2 (approximate)", last.with_(reference_every=2), half),
-        Rung("compiled", last.with_(write_ahead=4, compile="default"), half),
-        Rung("compiled, CUDA graphs", last.with_(write_ahead=1, compile="reduce-overhead"), half),
+#: The exact switches in the order they are climbed.
+_EXACT = (
+    ("fused attention", {"fused_kernel": True}),
+    ("projected reference", {"keep_reference_projected": True}),
+    ("kept context", {"keep_context": True}),
+    ("early exit", {"early_exit": True}),
+    ("shared prefix", {"share_prefix": True}),
+    ("kept control embedding", {"keep_control_embedding": True}),
+)
+
+
+def rungs(device: torch.device, official_size: bool, control: bool) -> list[Rung]:
+    """The ladder for a device; each rung with a plus keeps what the ones before switched on."""
+    plain, exact = Speed.plain(), Speed()
+    if device.type == "cpu" and official_size:
+        return [Rung("plain", plain.with_(fused_kernel=True)), Rung("exact switches", exact)]
+    ladder, speed = [Rung("plain", plain)], plain
+    for name, change in _EXACT:
+        if control or "control" not in name:
+            speed = speed.with_(**change)
+            ladder.append(Rung(f"+ {name}", speed))
+    dtype = torch.float32
+    if device.type != "cpu":
+        dtype = torch.float16
+        ladder.append(Rung("+ float16", speed, dtype))
+        speed = speed.with_(channels_last=True)
+        ladder.append(Rung("+ channels last", speed, dtype))
+    ladder += [
+        Rung("+ write ahead 4", speed.with_(write_ahead=4), dtype),
+        Rung("+ write ahead 8", speed.with_(write_ahead=8), dtype),
+        Rung("low memory", Speed.low_memory(), dtype),
+        Rung("low memory, tiled decoding", Speed.low_memory().with_(vae_tiling=True), dtype),
+        Rung("step cache 2 (approximate)", speed.with_(step_cache=2), dtype),
+        Rung("step cache 3 (approximate)", speed.with_(step_cache=3), dtype),
+        Rung("reference every 2 (approximate)", speed.with_(reference_every=2), dtype),
     ]
+    if device.type == "cuda":
+        ladder += [
+            Rung("compiled", speed.with_(write_ahead=4, compile="default"), dtype),
+            Rung("compiled, CUDA graphs", speed.with_(compile="reduce-overhead"), dtype),
+        ]
+    return ladder
 
 
 def build(size: str, device: torch.device, control: bool) -> tuple[Components, Any]:
@@ -137,6 +147,7 @@ def measure(
             if rung.speed.offload:
                 module.to("cpu")
     parts.vae.disable_slicing()
+    parts.vae.disable_tiling()
     model = Zero123Plus(parts, net, device=device, speed=rung.speed)
     control = picture(args.width).resize((args.width, args.height)) if net is not None else None
 
@@ -205,7 +216,7 @@ def main() -> None:
     parts, net = build(args.size, device, args.control)
     records: list[dict[str, Any]] = []
     first: Sample | None = None
-    chosen = [r for r in rungs(device, not tiny) if (args.only or "") in r.name]
+    chosen = [r for r in rungs(device, not tiny, args.control) if (args.only or "") in r.name]
     for rung in chosen:
         try:
             record, sample = measure(rung, parts, net, args, device)

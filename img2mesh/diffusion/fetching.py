@@ -173,6 +173,8 @@ def _download(
             f"fetching {record.name} failed ({reason}); run the command again to resume"
         ) from None
     say(f"{record.name}: {len(files)} files verified.")
+    for capability, net in record.controlnets:
+        say(f"For {capability} control fetch {net} as well.")
     return Lock(record.repository, revision, hashes)
 
 

@@ -80,6 +80,12 @@ class Speed:
             raise InputError("step_cache cannot be combined with reference_every or compile")
         if self.write_ahead > 1 and self.split_guidance:
             raise InputError("write_ahead batches what split_guidance divides; choose one")
+        graphs = self.compile in ("reduce-overhead", "max-autotune")
+        if graphs and (self.write_ahead > 1 or self.reference_every > 1):
+            raise InputError(
+                f"compile={self.compile!r} uses CUDA graphs, whose outputs live for one step; "
+                "leave write_ahead and reference_every at 1, or compile with 'default'"
+            )
         if self.compile and self.offload:
             raise InputError("compile needs the network to stay on its device; turn offload off")
 

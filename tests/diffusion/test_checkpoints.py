@@ -237,6 +237,21 @@ def test_white_unet_completes_its_base(hub: Hub, tmp_path: Path) -> None:
     assert found.record.background == "white"
 
 
+def test_only_the_controlnet_in_use_counts_for_the_cache(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from img2mesh.multiview import zero123plus
+
+    monkeypatch.setenv("IMG2MESH_MODELS", str(tmp_path))
+    fetching.fetch(NAME)
+    first = zero123plus.identity(checkpoint=NAME, normals=False)
+    second = zero123plus.identity(checkpoint=NAME, strength=0.75)
+    assert second == {**first, "depth": "absent"}
+    fetching.fetch("zero123plus-v1.1-depth")
+    assert zero123plus.identity(checkpoint=NAME, normals=False) == first
+    assert zero123plus.identity(checkpoint=NAME, strength=0.75)["depth"] not in ("absent", "")
+
+
 def test_repository_names_are_understood(hub: Hub, tmp_path: Path) -> None:
     fetching.fetch("sudo-ai/zero123plus-v1.2", root=tmp_path)
     assert checkpoints.locate("zero123plus-v1.2", root=tmp_path).revision

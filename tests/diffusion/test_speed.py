@@ -172,9 +172,9 @@ def test_compiled_passes_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         graphs.append(graph)
         return graph.forward
 
-    def trace(self: torch.nn.Module, mode: str) -> None:
+    def trace(self: torch.nn.Module, mode: str, dynamic: bool) -> None:
         self._compiled_call_impl = torch.compile(  # type: ignore[assignment]
-            self._call_impl, backend=backend, dynamic=False
+            self._call_impl, backend=backend, dynamic=dynamic
         )
 
     monkeypatch.setattr(torch.nn.Module, "compile", trace)
@@ -200,6 +200,8 @@ def test_compiled_passes_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         {"step_cache": 2, "reference_every": 2},
         {"split_guidance": True, "write_ahead": 2},
         {"compile": "default", "offload": True},
+        {"compile": "reduce-overhead", "write_ahead": 2},
+        {"compile": "max-autotune", "reference_every": 2},
     ],
 )
 def test_impossible_combinations_are_refused(wrong: dict[str, Any]) -> None:

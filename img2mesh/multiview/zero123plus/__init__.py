@@ -148,12 +148,24 @@ def capabilities(*, checkpoint: str, controlnet: str | None = None) -> frozenset
     return choices.capabilities(checkpoint, controlnet)
 
 
-def identity(*, checkpoint: str, controlnet: str | None = None, **_: object) -> dict[str, str]:
+def identity(
+    *, checkpoint: str, controlnet: str | None = None, **settings: object
+) -> dict[str, str]:
     """Revision or content hash of every weight file that plays a part, for cache keys. No torch.
+
+    Args:
+        checkpoint, controlnet: as for :func:`refine`.
+        settings: the stage's other settings. ``strength`` marks a second pass, ``normals`` a
+            first one, so that each depends on its own ControlNet alone; without either, both count.
 
     Raises:
         InputError: no such checkpoint on this machine.
     """
     from img2mesh.multiview.zero123plus import choices
 
-    return choices.identity(checkpoint, controlnet)
+    playing = {"depth", "normals"}
+    if "strength" in settings:
+        playing = {"depth"}
+    elif "normals" in settings:
+        playing = {"normals"} if settings["normals"] else set()
+    return choices.identity(checkpoint, controlnet, capabilities=frozenset(playing))

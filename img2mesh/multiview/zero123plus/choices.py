@@ -56,26 +56,33 @@ def find_controlnet(
     return checkpoints.locate(name, commercial_only=commercial_only).folder
 
 
-def identity(checkpoint: str, controlnet: str | None = None) -> dict[str, str]:
+def identity(
+    checkpoint: str, controlnet: str | None = None, *, capabilities: frozenset[str]
+) -> dict[str, str]:
     """Revisions or content hashes by role.
 
+    A ControlNet that is not there yet counts as ``absent``: fetched later, it changes the result.
+
+    Args:
+        checkpoint, controlnet: as the user named them; the ControlNet is for depth.
+        capabilities: which ControlNets play a part.
+
     Raises:
-        InputError: the checkpoint is not on this machine.
+        InputError: the checkpoint, or a ControlNet named by the user, is not on this machine.
     """
     known = {"checkpoint": checkpoints.identity(checkpoint)}
-    record = _record(checkpoint)
-    for capability in ("depth", "normals"):
-        chosen = controlnet if capability == "depth" else None
-        inside = record.controlnet(capability)
+    if controlnet is not None and "depth" in capabilities:
+        known["depth"] = checkpoints.identity(controlnet)
+    if Path(checkpoint).is_dir():  # its hash covers the ControlNets inside
+        return known
+    for capability in sorted(capabilities - known.keys()):
+        name = _record(checkpoint).controlnet(capability)
+        if name is None:
+            continue
         try:
-            if chosen is not None:
-                known[capability] = checkpoints.identity(chosen)
-            elif not Path(checkpoint).is_dir() and inside is not None:
-                known[capability] = checkpoints.identity(inside)
+            known[capability] = checkpoints.identity(name)
         except InputError:
-            if chosen is not None:
-                raise
-            known[capability] = "absent"  # fetched later, it changes what the stage can do
+            known[capability] = "absent"
     return known
 
 

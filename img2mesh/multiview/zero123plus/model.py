@@ -352,7 +352,8 @@ class Zero123Plus:
                 module.to(self.device)
         if speed.compile:
             for module in networks[:-1]:
-                module.compile(mode=speed.compile)
+                # Two shapes in turn, reference and sheet: a graph each, not one for any shape.
+                module.compile(mode=speed.compile, dynamic=False)
 
     @contextmanager
     def _working(self, part: str) -> Iterator[None]:

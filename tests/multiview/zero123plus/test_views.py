@@ -261,8 +261,13 @@ def test_identity_is_cheap_and_tells_weights_apart(folder: str, tmp_path: Path) 
     other = make_checkpoint(tmp_path / "tiny", TinyShape(), seed=1, controlnets=())
     a, b = (zero123plus.identity(checkpoint=str(f), steps=3) for f in (folder, other))
     assert a["checkpoint"] != b["checkpoint"]
-    with_net = zero123plus.identity(checkpoint=str(other), controlnet=f"{folder}/controlnet")
-    assert with_net.keys() == {"checkpoint", "depth"}
+    net = f"{folder}/controlnet"
+    for settings, roles in (
+        ({"controlnet": net}, {"checkpoint", "depth"}),
+        ({"controlnet": net, "strength": 0.5}, {"checkpoint", "depth"}),
+        ({"controlnet": net, "normals": False}, {"checkpoint"}),
+    ):
+        assert zero123plus.identity(checkpoint=str(other), **settings).keys() == roles
     code = (
         "import sys; from img2mesh.multiview import zero123plus as z; "
         f"z.identity(checkpoint={folder!r}); z.capabilities(checkpoint='zero123plus-v1.2'); "
