@@ -17,6 +17,8 @@ _MISFIT = (
     "body {body!r} was asked for, but the outline is not that of an object that is {what}; "
     "choose body 'auto' or 'inflation'"
 )
+#: Share of the outline a turned body and its handles may leave unexplained: ragged edges, no more.
+_UNEXPLAINED = 0.06
 #: IoU of a box with the convex hull of an outline that is not solid itself (chairs, tables).
 _HULL_FIT = 0.95
 #: A box around an object that leaves its corners empty (a car) must touch it in most directions,
@@ -38,7 +40,9 @@ def make_body(cutout: Cutout, *, body: str = "auto") -> Body:
     if body in ("auto", "lathe"):
         profile = measure(outline, insist=body == "lathe")
         if profile is not None:
-            return turned(cutout, outline, colours, profile)
+            found = turned(cutout, outline, colours, profile, insist=body == "lathe")
+            if found is not None:
+                return found
         if body == "lathe":
             raise InputError(_MISFIT.format(body="lathe", what="upright and round"))
     if body in ("auto", "box"):
@@ -71,10 +75,16 @@ def boxed(cutout: Cutout, outline: Outline, colours: Palette, *, insist: bool) -
     return Body("box", solid, paint, camera, outline.notes)
 
 
-def turned(cutout: Cutout, outline: Outline, colours: Palette, profile: Profile) -> Body:
-    """A surface of revolution with whatever stands beside it."""
+def turned(
+    cutout: Cutout, outline: Outline, colours: Palette, profile: Profile, *, insist: bool
+) -> Body | None:
+    """A surface of revolution with what stands beside it; None if that leaves too much over."""
     camera = frame_camera(profile.elevation_deg, cutout.size)
     made = lathe.turn(outline, profile, camera)
+    mask = outline.mask
+    explained = profile.core if made.beside is None else profile.core | made.beside
+    if not insist and (mask & ~explained).sum() > _UNEXPLAINED * mask.sum():
+        return None
     solid = polygonise(made.implicit, *made.bounds())
     return Body("lathe", solid, lathe.lathe_paint(colours, made), camera, outline.notes)
 

@@ -277,7 +277,13 @@ def _elevation(
         agree = abs(high - low) <= _AGREE_DEG
         if fits and agree:
             elevation, flat_top = float((low + high) / 2), True
-        elif above.radius > _WIDE_TOP * widest:
+        # Level rims at different heights cannot both be seen edge-on: two flat ends are a box's.
+        apart = np.rad2deg(np.arctan(above.y / DISTANCE) - np.arctan(below.y / DISTANCE))
+        bend = tilt + np.rad2deg(np.arcsin(max(aspect, 0.0)))
+        flat = max(above.aspect, below.aspect) < _FLAT
+        if flat and above.radius > _WIDE_TOP * widest and bend < 0.5 * apart:
+            return None
+        if not (fits and agree) and above.radius > _WIDE_TOP * widest:
             # It bulges more than a flat rim would from there: a dome, which tells no elevation.
             dome = fits and strong and tilt - abs(low - row) > _AGREE_DEG
             if not dome:

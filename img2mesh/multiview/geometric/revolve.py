@@ -10,12 +10,12 @@ from img2mesh.multiview.geometric.outline import DISTANCE, PIXELS
 Column = NDArray[np.float64]
 
 #: How far from the first estimate the elevation is looked for, degrees.
-_REACH_DEG = 6
+_REACH_DEG = 4
 #: A row belongs to the body proper where the inscribed radius is nearly the half-width seen;
 #: outside these rows one sees only the front or back of a rim.
 _FULL = 0.97
 #: Preference for the first estimate: misfit a degree.
-_LOYALTY = 3e-4
+_LOYALTY = 2e-3
 
 
 def refine(
