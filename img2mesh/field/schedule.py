@@ -60,9 +60,12 @@ SMOOTHNESS = ("exact", "generated")
 
 
 def stages(
-    smoothness: str, *, grid: int, fine_grid: int, photometric_weight: float
+    smoothness: str, *, grid: int, fine_grid: int, photometric_weight: float, known_depth: bool
 ) -> tuple[Stage, ...]:
     """Stages A (half the grid), B and, with ``fine_grid``, C.
+
+    With ``known_depth`` the fit starts from the carved depths: A is left out, B is short and
+    smooths little (measured on eight objects: A's coarse grid and B's blur only lose thin parts).
 
     Raises:
         InputError: unknown smoothness or senseless grid sizes.
@@ -131,4 +134,9 @@ def stages(
         a = replace(a, curvature=1.0)
         b = replace(b, curvature=4.0, gradient_blur=3.0, photometric=w / 2)
         c = replace(c, curvature=1.5, gradient_blur=2.5, photometric=w / 2)
+    if known_depth:
+        b = replace(
+            b, iterations=40, photometric=w / 10, gradient_blur=1.0, curvature=b.curvature / 10
+        )
+        return (b, replace(c, gradient_blur=1.0, photometric=w / 10)) if fine_grid else (b,)
     return (a, b, c) if fine_grid else (a, b)

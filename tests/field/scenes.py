@@ -1,0 +1,112 @@
+"""Renders of shapes with known geometry: what the field's tests look at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from img2mesh.artifacts import Mesh, RadianceField, View, ViewSet
+from img2mesh.cameras import RIGS, Camera
+from img2mesh.raycast import Scene
+
+
+def sphere(radius: float = 0.8) -> Mesh:
+    import trimesh
+
+    shape = trimesh.creation.icosphere(subdivisions=4, radius=radius)
+    return Mesh(shape.vertices, shape.faces)
+
+
+def box(x: float = 1.1, y: float = 0.9, z: float = 0.7, turn_deg: float = 35.0) -> Mesh:
+    """A box turned about +y, so that no view faces one of its sides."""
+    import trimesh
+
+    shape = trimesh.creation.box((x, y, z))
+    a = np.deg2rad(turn_deg)
+    turn = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
+    return Mesh(shape.vertices @ turn.T, shape.faces)
+
+
+def torus() -> Mesh:
+    """Lying in the horizontal plane."""
+    import trimesh
+
+    shape = trimesh.creation.torus(major_radius=0.6, minor_radius=0.22)
+    return Mesh(shape.vertices[:, [0, 2, 1]], shape.faces[:, ::-1])
+
+
+def bowl() -> Mesh:
+    """A ball with a deep round hollow in its top, which no outline shows."""
+    import trimesh
+
+    ball = trimesh.creation.icosphere(subdivisions=4, radius=0.8)
+    hollow = trimesh.creation.icosphere(subdivisions=4, radius=0.55)
+    hollow.apply_translation([0.0, 0.65, 0.0])
+    shape = trimesh.boolean.difference([ball, hollow], engine="manifold")
+    return Mesh(shape.vertices, shape.faces)
+
+
+def paint(points: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(..., 3) smooth colour texture of space, with detail at every scale the fit looks at."""
+    x, y, z = np.moveaxis(np.asarray(points, np.float64), -1, 0)
+    red = 0.5 + 0.25 * np.sin(9 * x + 4 * y) + 0.2 * np.sin(21 * z - 13 * y)
+    green = 0.5 + 0.25 * np.sin(8 * y - 5 * z) + 0.2 * np.sin(19 * x + 15 * y)
+    blue = 0.5 + 0.25 * np.sin(10 * z + 6 * x) + 0.2 * np.sin(23 * y - 9 * x)
+    return np.clip(np.stack([red, green, blue], -1), 0, 1).astype(np.float32)
+
+
+def look(mesh: Mesh, camera: Camera, *, plain: bool = False) -> tuple[View, NDArray, NDArray]:
+    """A view at 3x3 samples a pixel, with the depth and normals of the pixel centres."""
+    scene = Scene(mesh.vertices, mesh.faces)
+    fine = camera.resized(camera.width * 3, camera.height * 3)
+    hits = scene.look(fine)
+    points = fine.origin + fine.directions() * np.nan_to_num(hits.depth)[..., None]
+    rgb = np.full_like(points, 0.6) if plain else paint(points)
+    rgb = np.where(hits.mask[..., None], rgb, 0.0)
+    shape = (camera.height, 3, camera.width, 3)
+    alpha = hits.mask.reshape(shape).mean((1, 3))
+    mean = rgb.reshape(*shape, 3).mean((1, 3)) / np.maximum(alpha, 1e-6)[..., None]
+    centre = scene.look(camera)
+    view = View(np.clip(mean, 0, 1), np.clip(alpha, 0, 1), camera)
+    return view, centre.depth, centre.normal
+
+
+def views_of(mesh: Mesh, *, size: int = 96, known: bool = False, plain: bool = False) -> ViewSet:
+    """Six views on the v1.2 rig; ``known`` adds depths and normals."""
+    looks = [look(mesh, c, plain=plain) for c in RIGS["zero123plus-v1.2"].cameras(size)]
+    views = ViewSet(
+        np.stack([v.rgb for v, _, _ in looks]),
+        np.stack([v.alpha for v, _, _ in looks]),
+        tuple(v.camera for v, _, _ in looks if v.camera is not None),
+    )
+    if known:
+        depth, normals = np.stack([d for _, d, _ in looks]), np.stack([n for _, _, n in looks])
+        views = replace(views, depth=depth, normals=normals)
+    return views
+
+
+def surface_of(field: RadianceField) -> Mesh:
+    from skimage.measure import marching_cubes
+
+    vertices, faces, _, _ = marching_cubes(field.sdf.copy(), 0.0, gradient_direction="descent")
+    return Mesh(field.origin + field.voxel * vertices, faces)
+
+
+def chamfer(a: Mesh, b: Mesh, count: int = 4000) -> float:
+    """Mean of the two mean distances between surfaces, world units."""
+    return (_one_way(a, b, count) + _one_way(b, a, count)) / 2
+
+
+def _one_way(a: Mesh, b: Mesh, count: int) -> float:
+    rng = np.random.default_rng(0)
+    corners = a.vertices[a.faces].astype(np.float64)
+    area = np.linalg.norm(
+        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
+    )
+    some = corners[rng.choice(len(area), count, p=area / area.sum())]
+    weight = rng.dirichlet((1, 1, 1), count)
+    points = (some * weight[..., None]).sum(1)
+    nearest, _ = Scene(b.vertices, b.faces).closest(points)
+    return float(np.linalg.norm(points - nearest, axis=1).mean())
