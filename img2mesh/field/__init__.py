@@ -74,3 +74,20 @@ def fit(
         photometric_weight=photometric_weight,
         known_depth=views.depth is not None,
     )
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"device {device!r} was asked for, but torch sees no GPU: use auto or cpu")
+    return fit_field(
+        views,
+        plan=plan,
+        weights=Weights(
+            photometric_weight, eikonal_weight, depth_weight, normal_weight, match_weight
+        ),
+        use_photo=use_photo,
+        relax_px=relax_px,
+        seed=seed,
+        device=torch.device(device),
+        scratch=scratch,
+        progress=progress,
+    )
