@@ -78,7 +78,9 @@ class ReferenceAttention:
         temb: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Attend from own tokens (b, l, c) to own and stored tokens; returns (b, l, c)."""
-        bank, tokens = self.bank, hidden_states
+        bank = self.bank
+        # Only U-Nets with cross-attention in its place give this layer a context of its own.
+        tokens = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         context = tokens
         if bank.mode == "read" and not bank.keep_projected:
             context = torch.cat([tokens, bank.stored[self.name][0]], dim=1)
@@ -93,7 +95,8 @@ class ReferenceAttention:
             stored_key, stored_value = bank.stored[self.name]
             key = torch.cat([key, stored_key], dim=1)
             value = torch.cat([value, stored_value], dim=1)
-        attended = attend(attn.to_q(tokens), key, value, attn.heads, fused_kernel=self.fused_kernel)
+        query = attn.to_q(hidden_states)
+        attended = attend(query, key, value, attn.heads, fused_kernel=self.fused_kernel)
         return attn.to_out[1](attn.to_out[0](attended))
 
 
@@ -183,16 +186,26 @@ def install(
         The bank its layers share.
     """
     bank = ReferenceBank(keep_projected=keep_projected)
-    processors: dict[str, Any] = {}
-    for name in unet.attn_processors:
-        if name.endswith("attn1.processor"):
-            processors[name] = ReferenceAttention(name, bank, fused_kernel=fused_kernel)
-        else:
+    install_plain(unet, keep_context=keep_context, fused_kernel=fused_kernel)
+    processors = dict(unet.attn_processors)
+    for name in layers(unet):
+        processors[name] = ReferenceAttention(name, bank, fused_kernel=fused_kernel)
+    unet.set_attn_processor(processors)
+    return bank
+
+
+def install_plain(net: Any, *, keep_context: bool = True, fused_kernel: bool = True) -> None:
+    """Give every transformer layer of a network attention that may keep its context's projections.
+
+    Attention outside transformer blocks, of another form, keeps its own processor.
+    """
+    processors = dict(net.attn_processors)
+    for name in processors:
+        if name.endswith(("attn1.processor", "attn2.processor")):
             processors[name] = CrossAttention(
                 keep_projected=keep_context, fused_kernel=fused_kernel
             )
-    unet.set_attn_processor(processors)
-    return bank
+    net.set_attn_processor(processors)
 
 
 def layers(unet: Any) -> list[str]:

@@ -331,14 +331,11 @@ class Zero123Plus:
         """Move to the device and apply the switches that change modules, once."""
         parts, speed = self.parts, self.speed
         if self.controlnet is not None:
-            processors = {
-                name: reference_attention.CrossAttention(
-                    keep_projected=speed.keep_context and not speed.compile,
-                    fused_kernel=speed.fused_kernel,
-                )
-                for name in self.controlnet.attn_processors
-            }
-            self.controlnet.set_attn_processor(processors)
+            reference_attention.install_plain(
+                self.controlnet,
+                keep_context=speed.keep_context and not speed.compile,
+                fused_kernel=speed.fused_kernel,
+            )
         networks = [m for m in (parts.unet, self.controlnet, parts.vae) if m is not None]
         if speed.channels_last:
             for module in networks:
