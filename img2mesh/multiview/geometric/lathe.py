@@ -175,13 +175,16 @@ def lathe_paint(palette: Palette, lathe: Lathe) -> Paint:
             [level * np.sin(folded), normals[:, 1], level * np.cos(folded)], axis=1
         )
         # Shelves seen at a grazing angle would smear what stands in front of or behind them.
-        seen = smoothstep(facing(camera, twin, twin_normals), 0.05, 0.25)
+        seen = smoothstep(facing(camera, twin, twin_normals), 0.12, 0.35)
         calm = rows(points[:, 1]) + sample(palette.grain, x, y)
         t = smoothstep(away, np.deg2rad(58), np.deg2rad(95))
         wall = _mix(calm, sample(front, x, y), (1 - t) * seen)
         # Level ends: what the camera sees of them directly, else the colour of their rim.
         x, y = frame_xy(camera, points)
-        direct = smoothstep(facing(camera, points, normals), 0.05, 0.15)
+        cosine = facing(camera, points, normals)
+        # Nothing hides the very top; a shelf lower down is judged as strictly as a wall.
+        top = points[:, 1] > lathe.y[-1] - 0.02
+        direct = np.where(top, smoothstep(cosine, 0.05, 0.15), smoothstep(cosine, 0.12, 0.35))
         cap = _mix(rows(points[:, 1]), sample(front, x, y), direct)
         result = _mix(wall, cap, smoothstep(np.abs(normals[:, 1]), 0.8, 0.95))
         if lathe.parts is not None:
@@ -212,12 +215,16 @@ def _turn_to(
 def _row_colours(lathe: Lathe, front: F32) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Heights and the median colour of the visible half there: no label or logo colours the back.
 
-    Seen from 15 to 55 degrees on either side, where labels in the middle weigh less.
+    Seen from 15 to 55 degrees on either side, where labels in the middle weigh less; shelves (a
+    plate's rim) from 60 to 82, where what stands on them does not hide them.
     """
     y = np.linspace(lathe.y[0], lathe.y[-1], 256)
-    radius = np.repeat(np.interp(y, lathe.y, lathe.radius), 2 * 17)
-    one_side = np.linspace(15, 55, 17)
-    azimuth = np.tile(np.deg2rad(np.concatenate([-one_side, one_side])), 256)
+    radii = np.interp(y, lathe.y, lathe.radius)
+    shelf = np.abs(np.gradient(radii, y)) > 1.0
+    walls, shelves = np.linspace(15, 55, 17), np.linspace(60, 82, 17)
+    one_side = np.where(shelf[:, None], shelves[None], walls[None])
+    azimuth = np.deg2rad(np.concatenate([-one_side, one_side], axis=1)).ravel()
+    radius = np.repeat(radii, 2 * 17)
     middle = np.zeros((len(radius), 3))
     middle[:, 1] = np.repeat(y, 2 * 17)
     points = _turn_to(middle, radius, azimuth, lathe.axis)
