@@ -286,6 +286,9 @@ def main(arguments: list[str] | None = None) -> None:
     # torch threads on two loaded cores); must be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    # Fewer threads on a busy machine would sum in another order: other last bits, other bytes.
+    os.environ.setdefault("MKL_DYNAMIC", "FALSE")
+    os.environ.setdefault("OMP_DYNAMIC", "FALSE")
 
     verbose = "-v" in given or "--verbose" in given
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from types import TracebackType
+import signal
+import threading
+from types import FrameType, TracebackType
 from typing import Any
 
 from rich.console import Console
@@ -30,6 +32,8 @@ class StageProgress:
         self._console = console
         self._quiet = quiet
         self._task: Any = None
+        self._interrupted = False
+        self._handler: Any = None
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("[bold]{task.description:<9}[/]"),
@@ -46,7 +50,14 @@ class StageProgress:
 
     def __enter__(self) -> StageProgress:
         self._bar.start()
+        if threading.current_thread() is threading.main_thread():
+            self._handler = signal.signal(signal.SIGINT, self._interrupt)
         return self
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        # A library's bare `except` may swallow the exception; the next event raises it again.
+        self._interrupted = True
+        raise KeyboardInterrupt
 
     def __exit__(
         self,
@@ -55,6 +66,8 @@ class StageProgress:
         trace: TracebackType | None,
     ) -> None:
         self._bar.stop()
+        if self._handler is not None:
+            signal.signal(signal.SIGINT, self._handler)
 
     def say(self, text: str) -> None:
         """One line above the bars."""
@@ -63,7 +76,13 @@ class StageProgress:
             self._console.print(text, highlight=False, soft_wrap=True)
 
     def __call__(self, event: Any) -> None:
-        """Take one event of the runner."""
+        """Take one event of the runner.
+
+        Raises:
+            KeyboardInterrupt: the user pressed Ctrl-C and something swallowed it.
+        """
+        if self._interrupted:
+            raise KeyboardInterrupt
         match event:
             case Started():
                 self._task = self._bar.add_task(event.stage, total=1.0, message="")

@@ -12,6 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+# As the command does, and before anything loads torch: no spinning, no changing thread counts.
+for _name, _value in (
+    ("OMP_WAIT_POLICY", "PASSIVE"),
+    ("GOMP_SPINCOUNT", "0"),
+    ("MKL_DYNAMIC", "FALSE"),
+    ("OMP_DYNAMIC", "FALSE"),
+):
+    os.environ.setdefault(_name, _value)
+
 ROOT = Path(__file__).parent.parent
 
 #: Settings under which the whole pipeline runs in seconds and still makes a recognisable object.

@@ -119,7 +119,7 @@ def refine(
 
 
 def identity(
-    *, generator: str = "geometric", controlnet: str | None = None, **_: object
+    *, generator: str = "geometric", controlnet: str | None = None, **settings: object
 ) -> dict[str, str]:
     """What, beside its settings, decides a generator's result: part of the cache key.
 
@@ -128,4 +128,4 @@ def identity(
     """
     if generator == "geometric":
         return {}
-    return zero123plus.identity(checkpoint=generator, controlnet=controlnet)
+    return zero123plus.identity(checkpoint=generator, controlnet=controlnet, **settings)
