@@ -45,7 +45,11 @@ def surface_difference(lab: F32, frame: Mask) -> F32:
     missed = frame & (first > 12)
     if missed.sum() <= _SECOND_SURFACE * frame.sum():
         return first
-    return np.minimum(first, _to_surface(lab, missed))
+    # The floor ends where the frame left and right of it no longer shows it; likewise up and down.
+    rows = (missed.sum(1) >= 0.4 * frame.sum(1)) & (missed[:, 0] | missed[:, -1])
+    columns = (missed.sum(0) >= 0.4 * frame.sum(0)) & (missed[0] | missed[-1])
+    second = _to_surface(lab, missed)
+    return np.where(rows[:, None] | columns | frame, np.minimum(first, second), first)
 
 
 def _to_surface(lab: F32, samples: Mask) -> F32:

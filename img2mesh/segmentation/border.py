@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from img2mesh.artifacts import F32, F64, U8
 from img2mesh.segmentation import Segmentation, background
 from img2mesh.segmentation.colours import ColourPlaces, cut
-from img2mesh.segmentation.matte import main_object, refine_edges
+from img2mesh.segmentation.matte import fill_pinholes, main_object, refine_edges
 from img2mesh.segmentation.saliency import saliency
 
 Mask = NDArray[np.bool_]
@@ -37,7 +37,12 @@ _MISFIT, _USUAL_MISFIT, _MISFIT_RANGE = 0.5, 2.5, (-2.0, 4.0)
 #: full counter-evidence at the lower share, none at the upper, in nats.
 _SOFT_OUTLINE, _SOFT_NATS = (0.52, 0.72), 4.0
 #: A difference below these (Lab units) is noise whatever the picture: surfaces, nearest colours.
-_FLOORS = (10.0, 6.0)
+_FLOORS = (8.0, 6.0)
+#: A difference of this many times what nine tenths of the frame stay below stands out; a frame
+#: below the second (Lab units) is smooth.
+_NOISE, _SMOOTH = 1.6, 8.0
+#: A result with less than this IoU to every other one stands alone.
+_LONELY = 0.6
 #: Fewer pixels than this at the working size are no object.
 _SMALLEST = 40
 
@@ -66,26 +71,37 @@ def _segment(rgb: U8, report: Callable[[float], None]) -> Segmentation:
     size = (max(8, round(rgb.shape[1] * scale)), max(8, round(rgb.shape[0] * scale)))
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    guesses = _guesses(lab)
+    guesses, rough = _guesses(lab)
     report(0.3)
     places = ColourPlaces(cv2.GaussianBlur(lab, (0, 0), 0.7))
     found: list[tuple[Mask, F64]] = []
     for number, guess in enumerate(guesses):
         found.append(_refined(lab, places, guess))
         report(0.3 + 0.2 * (number + 1))
-    agreement = np.zeros((len(found), len(found)))
-    for i, j in combinations(range(len(found)), 2):
-        agreement[i, j] = agreement[j, i] = _iou(found[i][0], found[j][0])
-    # Ties go to the first: nearest frame colours are right most often alone.
-    best = int(np.argmax(np.round(agreement.sum(1), 3)))
-    mask, ratio = found[best]
+    mask, ratio, agreement = _choose(found, rough)
     mask, notes = main_object(mask)
     if mask.sum() < _SMALLEST:
         return Segmentation(np.zeros(rgb.shape[:2], np.float32), 0.0)
-    together = agreement.sum() / (len(found) * (len(found) - 1))
-    confidence = _evidence(mask, ratio, lab) * np.clip((together - 0.4) / 0.5, 0, 1)
+    confidence = _evidence(mask, ratio, lab) * np.clip((agreement - 0.4) / 0.5, 0, 1)
     matte = refine_edges(rgb, mask)
     return Segmentation(matte, round(float(confidence), 3), notes)
+
+
+def _choose(found: list[tuple[Mask, F64]], rough: float) -> tuple[Mask, F64, float]:
+    """One result and how far the others agree with it, in [0, 1].
+
+    On a smooth frame the first is the best; on any other the second, which knows textures. Either
+    gives way when no other result is like it but the rest are like each other.
+    """
+    alike = np.eye(len(found))
+    for i, j in combinations(range(len(found)), 2):
+        alike[i, j] = alike[j, i] = _iou(found[i][0], found[j][0])
+    others = alike - np.eye(len(found))
+    best = 0 if rough < _SMOOTH else 1
+    if others[best].max() < _LONELY <= others.max() or not found[best][0].any():
+        best = int(np.argmax(others.sum(1).round(3)))
+    agreement = (others[best].max() + others[best].sum() / (len(found) - 1)) / 2
+    return *found[best], float(agreement)
 
 
 def _iou(a: Mask, b: Mask) -> float:
@@ -93,20 +109,22 @@ def _iou(a: Mask, b: Mask) -> float:
     return int((a & b).sum()) / union if union else 0.0
 
 
-def _guesses(lab: F32) -> list[F64]:
-    """Probabilities of foreground, (h, w) each in [0, 1]."""
+def _guesses(lab: F32) -> tuple[list[F64], float]:
+    """Probabilities of foreground, (h, w) in [0, 1], and the roughness of the frame in Lab units."""
     frame = background.ring(*lab.shape[:2])
     surface = background.surface_difference(lab, frame)
     nearest = background.frame_difference(lab, frame)
     salient = saliency(lab)
+    rough = float(np.quantile(surface[frame], 0.9))
+    by_noise = _probability(surface, max(_FLOORS[0], _NOISE * rough))
     by_surface = _probability(surface, max(_FLOORS[0], 0.7 * _threshold(surface)))
     by_nearest = _probability(nearest, max(_FLOORS[1], 0.8 * _threshold(nearest)))
     by_salience = _probability(salient, _threshold(salient))
     together = np.cbrt(by_surface * by_nearest * by_salience)
-    if max(float(by_surface.max()), float(by_nearest.max())) < 0.5:
+    if max(float(by_noise.max()), float(by_nearest.max())) < 0.5:
         # Nothing stands out from the frame beyond noise; saliency alone always finds something.
-        together = by_salience = np.zeros_like(together)
-    return [by_nearest, together, by_surface]
+        together = np.zeros_like(together)
+    return [by_noise, by_nearest, together], rough
 
 
 def _threshold(values: F32) -> float:
@@ -137,12 +155,25 @@ def _refined(lab: F32, places: ColourPlaces, guess: F64) -> tuple[Mask, F64]:
         mask = cut(ratio, lab, _GAIN)
         if mask.sum() < _SMALLEST or (~mask).sum() < _SMALLEST:
             return np.zeros_like(mask), ratio
-        hidden = background.behind(lab, ~mask)
-        misfit = background.mismatch(smooth, hidden, ~mask) - _USUAL_MISFIT
+        around = ~fill_pinholes(mask, mask.size)  # without the holes: they may be the object's
+        hidden = background.behind(lab, around)
+        misfit = background.mismatch(smooth, hidden, around) - _USUAL_MISFIT
+        mask |= _filled(~mask & ~around, misfit)
         more = _MISFIT * np.clip(misfit, *_MISFIT_RANGE) + _softness(places, sharp, mask)
         certainty = 1 / (1 + np.exp(-np.clip(ratio, -20, 20)))
         probability = 0.8 * mask + 0.2 * certainty
     return mask, ratio
+
+
+def _filled(holes: Mask, misfit: F32) -> Mask:
+    """Those enclosed holes through which one does not see the background."""
+    result = np.zeros_like(holes)
+    count, labels = cv2.connectedComponents(holes.astype(np.uint8), connectivity=4)
+    for label in range(1, count):
+        hole = labels == label
+        if float(np.median(misfit[hole])) > 0:
+            result |= hole
+    return result
 
 
 def _sharpness(lab: F32) -> tuple[F32, F32]:

@@ -174,3 +174,8 @@ def main_object(mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], tuple[str, 
                 "pass --mask for another",
             )
     return keep, notes
+
+
+def refine_alpha(probability: F32) -> F32:
+    """A network's probabilities as a matte: exactly 0 and 1 where it is sure."""
+    return np.clip((probability - 0.1) / 0.8, 0, 1).astype(np.float32)
