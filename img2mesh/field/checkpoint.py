@@ -30,7 +30,7 @@ class State:
 
     Attributes:
         stage: index of the stage.
-        iteration: steps taken in it.
+        iteration: steps taken in it; -1 before its first preparations.
         field: (nx, ny, nz) signed distances, world units.
         box: the field's grid.
         rule: the optimiser.

@@ -80,15 +80,18 @@ def fit_field(
                 blur_px=stage.image_blur_px,
                 device=device,
             )
-            if state.iteration == 0:
+            if state.iteration < 0:
                 _prepare(state, stage, rays, outlines, weights)
-            if rays.depth is not None:
+                state.iteration = 0
+            if rays.depth is not None or not weights.match:
                 state.goal = torch.full((len(rays.pictures.rgb),), float("nan"), device=device)
                 state.trust = torch.full_like(state.goal, weights.depth)
-                state.goal[rays.pixel] = rays.depth
+                if rays.depth is not None:
+                    state.goal[rays.pixel] = rays.depth
             while state.iteration < stage.iterations:
                 leapt = state.iteration == 0 and stage.leaps
-                if rays.depth is None and state.iteration % stage.rematch == 0 and not leapt:
+                search = rays.depth is None and weights.match > 0 and not leapt
+                if search and state.iteration % stage.rematch == 0:
                     _match(state, stage, rays, weights, stage.search)
                 if scratch:
                     checkpoint.save(state, scratch, key)
@@ -133,14 +136,14 @@ def _first_state(
     field = torch.as_tensor(initial_field(pictures, outlines, box), device=device)
     nothing = torch.empty(0, device=device)
     rule = StepRule(torch.zeros_like(field))
-    return State(0, 0, field, box, rule, _bounding_radius(field, box), nothing, nothing)
+    return State(0, -1, field, box, rule, _bounding_radius(field, box), nothing, nothing)
 
 
 def _next_state(state: State, plan: Sequence[Stage]) -> State:
     box = state.box.refined(plan[state.stage + 1].grid)
     field = blur(resample(state.field, state.box, box), _UPSAMPLING_BLUR)
     rule = StepRule(torch.zeros_like(field))
-    return replace(state, stage=state.stage + 1, iteration=0, field=field, box=box, rule=rule)
+    return replace(state, stage=state.stage + 1, iteration=-1, field=field, box=box, rule=rule)
 
 
 def _bounding_radius(field: Tensor, box: Box) -> float:

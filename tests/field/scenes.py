@@ -30,10 +30,10 @@ def box(x: float = 1.1, y: float = 0.9, z: float = 0.7, turn_deg: float = 35.0) 
 
 
 def torus() -> Mesh:
-    """Lying in the horizontal plane."""
+    """Lying in the horizontal plane; slim enough for the views to see through its hole."""
     import trimesh
 
-    shape = trimesh.creation.torus(major_radius=0.6, minor_radius=0.22)
+    shape = trimesh.creation.torus(major_radius=0.65, minor_radius=0.14)
     return Mesh(shape.vertices[:, [0, 2, 1]], shape.faces[:, ::-1])
 
 
@@ -73,9 +73,16 @@ def look(mesh: Mesh, camera: Camera, *, plain: bool = False) -> tuple[View, NDAr
     return view, centre.depth, centre.normal
 
 
-def views_of(mesh: Mesh, *, size: int = 96, known: bool = False, plain: bool = False) -> ViewSet:
-    """Six views on the v1.2 rig; ``known`` adds depths and normals."""
-    looks = [look(mesh, c, plain=plain) for c in RIGS["zero123plus-v1.2"].cameras(size)]
+def views_of(
+    mesh: Mesh,
+    *,
+    size: int = 96,
+    known: bool = False,
+    plain: bool = False,
+    rig: str = "zero123plus-v1.2",
+) -> ViewSet:
+    """Six views on a rig; ``known`` adds depths and normals."""
+    looks = [look(mesh, c, plain=plain) for c in RIGS[rig].cameras(size)]
     views = ViewSet(
         np.stack([v.rgb for v, _, _ in looks]),
         np.stack([v.alpha for v, _, _ in looks]),
