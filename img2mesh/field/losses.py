@@ -10,7 +10,7 @@ from torch import Tensor
 from img2mesh.field.grid import length, look_up_with_gradient
 from img2mesh.field.photometric import photometric_loss
 from img2mesh.field.rays import Rays
-from img2mesh.field.rendering import FAR_OUTSIDE, crossing, opacity, render_weights
+from img2mesh.field.rendering import render_distances
 from img2mesh.field.sampling import Samples, cells_of
 from img2mesh.hull import Box
 
@@ -76,17 +76,9 @@ def slice_loss(
     depth = samples.depth[first:last]
     value, gradient = look_up_with_gradient(shape.field, cells_of(ray, depth, some, shape.box))
     column = torch.arange(first, last, device=ray.device) - samples.start[begin + ray]
-    dense_value, dense_depth = _dense(ray, column, end - begin, value, depth)
-
-    alpha = opacity(dense_value[:, :-1], dense_value[:, 1:], shape.scale)
-    weight = render_weights(alpha)
-    total = weight.sum(1)
+    rendered = render_distances(value, depth, ray, column, end - begin, shape.scale)
+    total, expected, flat_weight = rendered.opacity, rendered.depth, rendered.weight.detach()
     loss = mask_loss(total, some.alpha)
-
-    part = crossing(dense_value[:, :-1], dense_value[:, 1:])
-    middle = dense_depth[:, :-1] + part * (dense_depth[:, 1:] - dense_depth[:, :-1])
-    expected = (weight * middle).sum(1) / total.clamp(min=1e-6)
-    flat_weight = weight.detach()[ray, column.clamp(max=weight.shape[1] - 1)]
 
     squared = gradient.square().sum(0)
     if weights.eikonal:
@@ -117,20 +109,6 @@ def slice_loss(
         error = (gradient - given).square().sum(0)
         loss = loss + weights.normal * (error * known).sum() / (end - begin)
     return loss
-
-
-def _dense(
-    ray: Tensor, column: Tensor, n_rays: int, value: Tensor, depth: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Packed values and depths as (rays, samples + 1); empty places are far outside."""
-    width = (int(column.max()) if len(column) else 0) + 2
-    at = ray * width + column
-    values = torch.full((n_rays * width,), FAR_OUTSIDE, device=value.device)
-    depths = torch.zeros(n_rays * width, device=value.device)
-    return (
-        values.index_put((at,), value).reshape(n_rays, width),
-        depths.index_put((at,), depth).reshape(n_rays, width),
-    )
 
 
 def mask_loss(opacity_of_ray: Tensor, alpha: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from img2mesh.field.grid import Cells, length, locate, look_up
 from img2mesh.field.rays import Rays
+from img2mesh.field.rendering import has_packed_rendering
 from img2mesh.hull import Box
 
 #: Lattice steps between two coarse probes.
@@ -67,8 +68,13 @@ def place_samples(
         jitter: (r,) in [0, 1): shifts each ray's lattice by that part of a step, so that the
             lattices of neighbouring rays do not line up into visible steps.
     """
+    place = _place
+    if field.is_cuda and has_packed_rendering():
+        from img2mesh.field.occupancy import place_by_occupancy
+
+        place = place_by_occupancy
     parts = [
-        _place(field, box, rays.take(chunk), near, behind, jitter[chunk])
+        place(field, box, rays.take(chunk), near, behind, jitter[chunk])
         for chunk in torch.split(torch.arange(len(rays), device=field.device), _CHUNK)
     ]
     count = torch.cat([p[1] for p in parts])
@@ -100,11 +106,36 @@ def _place(
     fine = (leap[:, None] * _LEAP + torch.arange(_LEAP, device=field.device)).reshape(-1)
     ray = ray.repeat_interleave(_LEAP)
     depth = first[ray] + fine * step[ray]
-    cells = locate(box, origin[:, ray] + depth * rays.direction[:, ray])
-    value = look_up(field, cells)
-    keep = (value < near) & (depth >= enter[ray]) & (depth <= leave[ray])
-    ray, fine, depth, value = ray[keep], fine[keep], depth[keep], value[keep]
+    keep = (depth >= enter[ray]) & (depth <= leave[ray])
+    return select(field, box, rays, ray[keep], fine[keep], depth[keep], near, behind)
 
+
+def select(
+    field: Tensor,
+    box: Box,
+    rays: Rays,
+    ray: Tensor,
+    fine: Tensor,
+    depth: Tensor,
+    near: float,
+    behind: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Keep the candidates that lie in the shell; also the depth of each ray's first crossing.
+
+    Args:
+        field, box, rays, near, behind: as for :func:`place_samples`.
+        ray: (n,) int64 ray of each candidate, ascending.
+        fine: (n,) int64 its number on the ray's lattice, ascending within a ray.
+        depth: (n,) its z-depth.
+
+    Returns:
+        Depths of the samples (packed), samples a ray (r,), crossings (r,).
+    """
+    step = box.voxel / length(rays.direction)
+    origin = rays.pictures.origin.T[:, rays.view[ray]]
+    value = look_up(field, locate(box, origin + depth * rays.direction[:, ray]))
+    keep = value < near
+    ray, fine, depth, value = ray[keep], fine[keep], depth[keep], value[keep]
     surface = _first_crossing(ray, fine, depth, value, step, len(rays))
     keep = depth <= surface[ray] + (behind / box.voxel) * step[ray]
     return depth[keep], torch.bincount(ray[keep], minlength=len(rays)), surface

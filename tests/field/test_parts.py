@@ -12,6 +12,7 @@ from img2mesh.field.initial import initial_field, redistance
 from img2mesh.field.leap import cover_masks, leap
 from img2mesh.field.losses import curvature_gradient, fourth_difference, second_difference
 from img2mesh.field.matching import count_agreements, propose_depths
+from img2mesh.field.occupancy import occupied
 from img2mesh.field.pictures import Supervised, comparable_colours, gather
 from img2mesh.field.rays import Rays, stage_rays
 from img2mesh.field.sampling import Samples, place_samples
@@ -197,3 +198,13 @@ def test_background_colour_never_reaches_the_comparison(views: scenes.ViewSet) -
         view.camera,
     )
     assert np.array_equal(comparable_colours(view, 2.0), comparable_colours(loud, 2.0))
+
+
+def test_occupied_cells_are_those_the_shell_passes_through() -> None:
+    field = ball(0.6)
+    cells = occupied(field, 0.1)
+    assert cells.shape == (47, 47, 47)
+    centre = torch.as_tensor(BALL.slab(0, 47)[:, :-1, :-1] + BALL.voxel / 2)
+    distance = centre.norm(dim=-1) - 0.6
+    assert bool(cells[distance < 0.1].all())
+    assert not bool(cells[distance > 0.1 + BALL.voxel].any())

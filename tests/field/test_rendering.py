@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from img2mesh.field import rendering
 from img2mesh.field.rendering import (
     FAR_OUTSIDE,
     crossing,
@@ -55,6 +56,25 @@ def test_the_weighted_surface_lies_where_the_distance_is_zero_at_any_scale() -> 
         assert float((weights * at).sum() / weights.sum()) == pytest.approx(1.437, abs=scale)
 
 
+def test_packed_and_dense_rendering_of_the_same_samples_agree(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    generator = torch.Generator().manual_seed(4)
+    count = torch.randint(2, 9, (40,), generator=generator)
+    ray = torch.arange(40).repeat_interleave(count)
+    column = torch.arange(len(ray)) - (count.cumsum(0) - count)[ray]
+    value = 0.05 * torch.randn(len(ray), generator=generator) - 0.02 * (column - 3)
+    depth = 2.0 + 0.1 * column
+    dense = rendering.render_distances(value, depth, ray, column, 40, 0.02)
+    # nerfacc's packed functions need CUDA; the plain twin takes their place here.
+    monkeypatch.setattr(rendering, "render_weights", render_weights_plain)
+    packed = rendering._render_packed(value, depth, ray, 40, 0.02)
+    assert torch.allclose(dense.weight, packed.weight, atol=1e-5)
+    assert torch.allclose(dense.opacity, packed.opacity, atol=1e-5)
+    seen = dense.opacity > 0.01
+    assert torch.allclose(dense.depth[seen], packed.depth[seen], atol=1e-3)
+
+
 @pytest.mark.gpu
 def test_packed_rendering_equals_dense_rendering() -> None:
     if not has_packed_rendering():
@@ -63,3 +83,16 @@ def test_packed_rendering_equals_dense_rendering() -> None:
     ray = torch.arange(30, device="cuda").repeat_interleave(8)
     packed = render_weights(alpha.reshape(-1), ray=ray, n_rays=30).reshape(30, 8)
     assert torch.allclose(packed, render_weights_plain(alpha), atol=1e-5)
+
+
+@pytest.mark.gpu
+def test_samples_by_occupancy_find_the_same_surface_as_marching() -> None:
+    if not has_packed_rendering():
+        pytest.skip("nerfacc's CUDA extension is not there")
+    from img2mesh.field import fit
+    from tests.field import scenes
+
+    views = scenes.views_of(scenes.sphere(), size=64)
+    fields = [fit(views, grid=32, device=device) for device in ("cpu", "cuda")]
+    errors = [scenes.chamfer(scenes.surface_of(f), scenes.sphere()) for f in fields]
+    assert abs(errors[0] - errors[1]) < 0.003
