@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import re
 import stat
 import warnings
 from pathlib import Path
@@ -199,9 +200,11 @@ def _identify(file: BufferedReader, path: Path) -> Image.Image:
     try:
         image = Image.open(file, formats=formats)
     except Image.DecompressionBombError as error:
+        count = re.search(r"\d+", str(error))  # Pillow tells the pixels, not the sides
+        millions = f"{int(count[0]) // 10**6} million" if count else "too many"
         raise InputError(
-            f"{_name(path)} has more pixels than the {MAX_PIXELS // 10**6} million allowed: "
-            "make it smaller and try again"
+            f"{_name(path)} has {millions} pixels, more than the {MAX_PIXELS // 10**6} million "
+            "allowed: make it smaller and try again"
         ) from error
     except UnidentifiedImageError as error:
         raise InputError(
@@ -279,7 +282,8 @@ def _opened(path: Path) -> BufferedReader:
 
 def _name(path: Path) -> str:
     """The path as messages show it: quoted, control characters escaped, Unicode kept."""
-    return repr(str(path))
+    text = str(path)
+    return repr(text if len(text) <= 160 else f"{text[:60]}...{text[-60:]}")
 
 
 def _cause(error: BaseException) -> str:

@@ -106,18 +106,18 @@ def _from_wide(image: Image.Image, transparency: object, notes: list[str]) -> Im
     alpha = None
     if isinstance(transparency, int):
         alpha = np.where(values == transparency, 0, 255).astype(np.uint8)
-    if image.mode == "F":
-        values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     if image.mode.startswith("I;16"):
         white = 65535.0
     else:
-        top = float(values.max())
+        top = float(np.fmax.reduce(values, axis=None))  # past NaN, without a copy
+        top = top if np.isfinite(top) else 65535.0
         ends = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
         white = next((end for end in ends if top <= end), top)
         notes.append(f"the values of this picture are taken to reach white at {white:g}")
     grey = np.empty(values.shape, np.uint8)
     for first in range(0, len(values), 256):  # in bands: no full-size float copy
         band = np.asarray(values[first : first + 256], dtype=np.float32)
+        band = np.nan_to_num(band, nan=0.0, posinf=white, neginf=0.0)
         grey[first : first + 256] = np.clip(band * (255.0 / white) + 0.5, 0, 255)
     result = Image.fromarray(grey)
     if alpha is not None:

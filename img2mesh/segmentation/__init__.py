@@ -83,7 +83,8 @@ def cut_out(
     report = progress or (lambda fraction: None)
     method, found = _segment(photo, segmenter, model, remove_background, device, report)
     report(0.9)
-    clean, notes = (found.matte, ())
+    clean = found.matte
+    notes: tuple[str, ...] = ()
     if method != "none":
         clean, notes = matte.clean(found.matte)
     inside = int((clean > 0.5).sum())

@@ -70,10 +70,10 @@ def _segment(rgb: U8, report: Callable[[float], None]) -> Segmentation:
     scale = min(1.0, _WORK / max(rgb.shape[:2]))
     size = (max(8, round(rgb.shape[1] * scale)), max(8, round(rgb.shape[0] * scale)))
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab = _f32(cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB))
     guesses, rough = _guesses(lab)
     report(0.3)
-    places = ColourPlaces(cv2.GaussianBlur(lab, (0, 0), 0.7))
+    places = ColourPlaces(_f32(cv2.GaussianBlur(lab, (0, 0), 0.7)))
     found: list[tuple[Mask, F64]] = []
     for number, guess in enumerate(guesses):
         found.append(_refined(lab, places, guess))
@@ -85,6 +85,11 @@ def _segment(rgb: U8, report: Callable[[float], None]) -> Segmentation:
     confidence = _evidence(mask, ratio, lab) * np.clip((agreement - 0.4) / 0.5, 0, 1)
     matte = refine_edges(rgb, mask)
     return Segmentation(matte, round(float(confidence), 3), notes)
+
+
+def _f32(array: object) -> F32:
+    """What OpenCV returns, with its type said."""
+    return np.asarray(array, dtype=np.float32)
 
 
 def _choose(found: list[tuple[Mask, F64]], rough: float) -> tuple[Mask, F64, float]:
@@ -110,8 +115,8 @@ def _iou(a: Mask, b: Mask) -> float:
 
 
 def _guesses(lab: F32) -> tuple[list[F64], float]:
-    """Probabilities of foreground, (h, w) in [0, 1], and the roughness of the frame in Lab units."""
-    frame = background.ring(*lab.shape[:2])
+    """Probabilities of foreground, (h, w) in [0, 1] each; roughness of the frame in Lab units."""
+    frame = background.ring(lab.shape[0], lab.shape[1])
     surface = background.surface_difference(lab, frame)
     nearest = background.frame_difference(lab, frame)
     salient = saliency(lab)
@@ -144,7 +149,7 @@ def _probability(values: F32, middle: float) -> F64:
 
 def _refined(lab: F32, places: ColourPlaces, guess: F64) -> tuple[Mask, F64]:
     """Rounds of colour models and cuts from a first guess: (mask, last log ratio)."""
-    smooth = cv2.GaussianBlur(lab, (0, 0), 0.7)
+    smooth = _f32(cv2.GaussianBlur(lab, (0, 0), 0.7))
     sharp = _sharpness(lab)
     probability, more = guess, np.zeros(guess.shape)
     mask, ratio = np.zeros(guess.shape, bool), np.zeros(guess.shape)
@@ -197,7 +202,7 @@ def _softness(places: ColourPlaces, sharp: tuple[F32, F32], mask: Mask) -> F64:
     clear = (outline > 0) & (strength > 4)
     top = float(np.quantile(ratio[clear], 0.8)) if clear.sum() > 20 else 2.0
     relative = np.clip(ratio / min(max(top, 1e-3), 2.2), 0, 1)
-    weight = outline * np.minimum(strength, 15)  # a weak edge says little
+    weight = _f32(outline * np.minimum(strength, 15))  # a weak edge says little
     mean, share = places.spread(relative, weight)
     told = share > 2e-6 * float(weight.sum())
     low, high = _SOFT_OUTLINE
@@ -207,7 +212,7 @@ def _softness(places: ColourPlaces, sharp: tuple[F32, F32], mask: Mask) -> F64:
 def _evidence(mask: Mask, ratio: F64, lab: F32) -> float:
     """How much a mask looks like an object in front of a background, in [0, 1]."""
     area = mask.mean()
-    frame = background.ring(*mask.shape, share=0.01)
+    frame = background.ring(mask.shape[0], mask.shape[1], 0.01)
     contact = mask[frame].mean()
     wide = np.ones((5, 5), np.uint8)
     inner = mask & (cv2.erode(mask.astype(np.uint8), wide, borderValue=1) == 0)

@@ -34,7 +34,7 @@ class ColourPlaces:
         )  # a flat picture must not magnify its noise
         yy, xx = np.mgrid[0:h, 0:w] / max(h, w)
         cells = np.array(_BINS)
-        self._at = np.concatenate(
+        self._at: F64 = np.concatenate(
             [
                 np.clip((flat - low) / (high - low), 0, 1) * (cells[:3] - 1),
                 np.stack([yy.ravel(), xx.ravel()], axis=-1) * (cells[3:] - 1),
@@ -45,7 +45,8 @@ class ColourPlaces:
 
     def _splat(self, weight: NDArray[np.floating]) -> F64:
         size = int(np.prod(_BINS))
-        return np.bincount(self._cell, weight.ravel(), size).reshape(_BINS)
+        counts = np.bincount(self._cell, weight.ravel(), size)
+        return counts.astype(np.float64).reshape(_BINS)
 
     def likelihood(self, weight: NDArray[np.floating]) -> F64:
         """(h, w) likelihood of each pixel's colour under the weighted pixels, mixed of a model for
@@ -122,5 +123,6 @@ def cut(ratio: F64, lab: F32, gain: float) -> NDArray[np.bool_]:
         return packed
 
     labels = np.where(evidence > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    cv2.grabCut(picture, labels, None, model(0), model(255), 1, cv2.GC_EVAL_FREEZE_MODEL)
+    whole = (0, 0, picture.shape[1], picture.shape[0])  # unused with a mask
+    cv2.grabCut(picture, labels, whole, model(0), model(255), 1, cv2.GC_EVAL_FREEZE_MODEL)
     return labels == cv2.GC_PR_FGD

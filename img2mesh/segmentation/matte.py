@@ -114,17 +114,18 @@ def refine_edges(rgb: U8, mask: NDArray[np.bool_]) -> F32:
     h, w = rgb.shape[:2]
     scale = min(1.0, _EDGE_SIZE / max(h, w))
     size = (max(1, round(w * scale)), max(1, round(h * scale)))
-    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    plane = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
+    reduced = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    small = np.asarray(reduced, np.float32) / np.float32(255)
+    coarse = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
     # The cubic staircase of a binary mask, smoothed at its own pixel size.
-    plane = cv2.GaussianBlur(plane, (0, 0), 0.5 * size[0] / mask.shape[1])
-    plane = np.clip((plane - 0.5) * 2 + 0.5, 0, 1)
+    coarse = cv2.GaussianBlur(coarse, (0, 0), 0.5 * size[0] / mask.shape[1])
+    plane = np.asarray(np.clip((coarse - 0.5) * 2 + 0.5, 0, 1), np.float32)
     radius = max(2, round(_EDGE_RADIUS * max(size)))
-    slope, offset = _guided_coefficients(small, plane, radius, _EDGE_EPS)
-    full = rgb.astype(np.float32) / 255
-    slope = cv2.resize(slope, (w, h), interpolation=cv2.INTER_LINEAR)
-    offset = cv2.resize(offset, (w, h), interpolation=cv2.INTER_LINEAR)
-    matte = (slope * full).sum(-1) + offset
+    slope, offset = (
+        cv2.resize(part, (w, h), interpolation=cv2.INTER_LINEAR)
+        for part in _guided_coefficients(small, plane, radius, _EDGE_EPS)
+    )
+    matte = (slope * (rgb.astype(np.float32) / 255)).sum(-1) + offset
     matte = np.clip((matte - 0.5) * 1.25 + 0.5, 0, 1)
     # Only a band along the edge may differ from the mask.
     band = int(np.ceil(1.5 * radius))

@@ -15,7 +15,7 @@ from PIL import Image
 from img2mesh.artifacts import F32, U8
 from img2mesh.errors import InputError, missing_extra
 from img2mesh.segmentation import Segmentation
-from img2mesh.segmentation.matte import refine_alpha
+from img2mesh.segmentation.matte import main_object, refine_alpha
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,9 @@ def segment(rgb: U8, *, model: Path, device: str = "cpu") -> Segmentation:
     matte = np.asarray(
         Image.fromarray(mask).resize(rgb.shape[1::-1], Image.Resampling.BICUBIC)
     ).clip(0, 1)
-    return Segmentation(refine_alpha(matte), _decisiveness(mask))
+    kept, notes = main_object(matte > 0.5)
+    matte = np.where(kept | (matte <= 0.5), matte, 0).astype(np.float32)
+    return Segmentation(refine_alpha(matte), _decisiveness(mask), notes)
 
 
 def _session(model: Path, device: str) -> Any:
@@ -109,9 +111,9 @@ def _prepared(rgb: U8, recipe: _Recipe, width: int, height: int) -> F32:
     """(1, 3, height, width) float32."""
     resized = Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR)
     values = np.asarray(resized, dtype=np.float32)
-    values = values / max(float(values.max()), 1.0) if recipe.peak else values / 255
-    values = (values - np.float32(recipe.mean)) / np.float32(recipe.std)
-    return np.ascontiguousarray(values.transpose(2, 0, 1)[None])
+    values = values / np.float32(max(float(values.max()), 1.0) if recipe.peak else 255)
+    mean, std = np.array([recipe.mean, recipe.std], dtype=np.float32)
+    return np.ascontiguousarray(((values - mean) / std).transpose(2, 0, 1)[None])
 
 
 def _probability(output: np.ndarray[Any, Any], model: Path) -> F32:
