@@ -18,6 +18,7 @@ from img2mesh.field.checkpoint import State
 from img2mesh.field.grid import blur, resample
 from img2mesh.field.initial import initial_field
 from img2mesh.field.leap import cover_masks, leap
+from img2mesh.field.levels import propose_levels
 from img2mesh.field.losses import Shape, Target, Weights, curvature_gradient, slice_loss
 from img2mesh.field.matching import count_agreements, propose_depths
 from img2mesh.field.pictures import Supervised, gather
@@ -34,6 +35,9 @@ _COVERING = 3
 #: Least correlation of a match. With the agreement of a second view, 80 to 90 % of the matches
 #: above it lie within a voxel of the truth on textured objects, half of them within a quarter.
 _LEAST_SCORE = 0.5
+#: How far behind the present surface a flat top may lie, unit: seen at a slant, a hull's bulge of
+#: a tenth is four times as long along the ray.
+_LEVEL_REACH = 0.5
 #: Blur after upsampling, voxels: takes the coarse grid's facets away (specification).
 _UPSAMPLING_BLUR = 0.8
 
@@ -194,10 +198,16 @@ def _match(state: State, stage: Stage, rays: Rays, weights: Weights, inward: flo
         minimum=_LEAST_SCORE,
     )
     agree = count_agreements(rays, depth, stride=stride, tolerance=voxel)
+    score = score * (agree > 0)
+    level, level_score = propose_levels(
+        rays, state.field, state.box, maps, stride=stride, reach=_LEVEL_REACH * state.unit
+    )
+    depth = torch.where(level_score > score, level, depth)
+    score = torch.maximum(score, level_score)
     state.goal = torch.full_like(maps, float("nan"))
     state.trust = torch.zeros_like(maps)
     state.goal[rays.pixel] = depth
-    state.trust[rays.pixel] = weights.match * score * (agree > 0)
+    state.trust[rays.pixel] = weights.match * score
     return surface
 
 

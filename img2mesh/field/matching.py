@@ -71,7 +71,7 @@ def propose_depths(
             continue
         window = Window(rays, index, where, surface[index], k, reach, stride)
         slope = length(rays.direction[:, index])
-        found, best = _peak(_scores(window, surface[index] + shifts[:, None] / slope, depth_maps))
+        found, best = peak(_scores(window, surface[index] + shifts[:, None] / slope, depth_maps))
         at = surface[index] + (shifts[0] + found * spacing) / slope
         good = best >= minimum
         depth[index[good]] = at[good]
@@ -130,7 +130,7 @@ def _scores(window: Window, depth: Tensor, depth_maps: Tensor) -> Tensor:
     pictures = rays.pictures
     direction = rays.direction[:, window.index]
     own = rays.rgb[window.index]  # (n, 3)
-    full = _box(_spread(torch.ones(1, len(own), device=own.device), window.where))[0][window.where]
+    full = box_mean(window.where.float()[None], _RADIUS)[0][window.where]
     best = torch.full(depth.shape, -1.0, device=own.device)
     middle = pictures.origin[view] + (direction * window.surface).mean(1)
     for other in range(len(pictures)):
@@ -139,33 +139,46 @@ def _scores(window: Window, depth: Tensor, depth_maps: Tensor) -> Tensor:
             continue
         for rows in torch.split(torch.arange(len(depth), device=depth.device), _LEVELS):
             at = depth[rows]
-            points = pictures.origin[view][:, None, None] + direction[:, None] * at.nan_to_num()
-            seen, rgb = _look(
-                pictures, points.reshape(3, -1), other, depth_maps, window.reach, window.stride
+            points = pictures.origin[view][:, None, None] + direction[:, None] * at
+            flat = points.reshape(3, -1)
+            # The true surface lies up to the search range behind the present one.
+            seen = visible(pictures, flat, other, depth_maps, window.reach, window.stride)
+            which = torch.full((flat.shape[1],), other, device=flat.device)
+            rgb = bilinear(pictures, project(pictures, flat, which)[0], which)
+            score = correlation(
+                own,
+                rgb.reshape(*at.shape, 3),
+                seen.reshape(at.shape).float(),
+                window.where,
+                full,
+                radius=_RADIUS,
             )
-            seen = seen.reshape(at.shape) * torch.isfinite(at)
-            score = _correlation(own, rgb.reshape(*at.shape, 3), seen, window.where, full)
             best[rows] = torch.maximum(best[rows], score)
     return best
 
 
-def _look(
-    pictures: Pictures, points: Tensor, other: int, depth_maps: Tensor, reach: float, stride: int
-) -> tuple[Tensor, Tensor]:
-    """Whether another view may see points (3, m), and its colours there."""
-    which = torch.full((points.shape[1],), other, device=points.device)
-    uv, z = project(pictures, points, which)
-    width, height = int(pictures.width[other]), int(pictures.height[other])
-    inside = (uv[0] >= 0.5) & (uv[0] <= width - 0.5) & (uv[1] >= 0.5) & (uv[1] <= height - 0.5)
+def pixels_of(pictures: Pictures, uv: Tensor, view: int, stride: int) -> Tensor:
+    """(m,) flat index of the lattice pixel nearest to pixel coordinates (2, m) of one view."""
+    width, height = int(pictures.width[view]), int(pictures.height[view])
     column = ((uv[0] - 0.5) / stride).round().clamp(0, (width - 1) // stride).long() * stride
     row = ((uv[1] - 0.5) / stride).round().clamp(0, (height - 1) // stride).long() * stride
-    surface = depth_maps[pictures.start[other] + row * width + column]
-    # The true surface lies up to the search range behind the current one.
-    seen = inside & torch.isfinite(surface) & (z < surface + reach)
-    return seen.float(), bilinear(pictures, uv, which)
+    return pictures.start[view] + row * width + column
 
 
-def _correlation(own: Tensor, rgb: Tensor, seen: Tensor, where: Tensor, full: Tensor) -> Tensor:
+def visible(
+    pictures: Pictures, points: Tensor, view: int, depth_maps: Tensor, reach: float, stride: int
+) -> Tensor:
+    """(m,) bool: whether a view may see points (3, m) up to ``reach`` behind the depth map."""
+    uv, z = project(pictures, points, torch.full_like(points[0], view, dtype=torch.int64))
+    width, height = int(pictures.width[view]), int(pictures.height[view])
+    inside = (uv[0] >= 0.5) & (uv[0] <= width - 0.5) & (uv[1] >= 0.5) & (uv[1] <= height - 0.5)
+    surface = depth_maps[pixels_of(pictures, uv, view, stride)]
+    return inside & torch.isfinite(surface) & (z < surface + reach)
+
+
+def correlation(
+    own: Tensor, rgb: Tensor, seen: Tensor, where: Tensor, full: Tensor, *, radius: int
+) -> Tensor:
     """(k, n) normalised cross-correlation of windows, -1 where too little is seen."""
     rgb = rgb * seen[..., None]
     mine = own * seen[..., None]
@@ -181,7 +194,7 @@ def _correlation(own: Tensor, rgb: Tensor, seen: Tensor, where: Tensor, full: Te
         dim=1,
     )  # (k, 10, n)
     k, c, n = channels.shape
-    sums = _box(_spread(channels.reshape(k * c, n), where))
+    sums = box_mean(_spread(channels.reshape(k * c, n), where), radius)
     sums = sums.reshape(k * c, -1).index_select(1, _flat(where)).reshape(k, c, n)
     weight = sums[:, 0].clamp(min=1e-6)
     a, b = sums[:, 1:4] / weight[:, None], sums[:, 4:7] / weight[:, None]
@@ -205,16 +218,16 @@ def _flat(where: Tensor) -> Tensor:
     return torch.nonzero(where.reshape(-1)).reshape(-1)
 
 
-def _box(pictures: Tensor) -> Tensor:
+def box_mean(pictures: Tensor, radius: int) -> Tensor:
     """Box mean of (c, h, w) over windows, zeros beyond the border; by running sums."""
-    side = 2 * _RADIUS + 1
-    pad = (_RADIUS + 1, _RADIUS, _RADIUS + 1, _RADIUS)
+    side = 2 * radius + 1
+    pad = (radius + 1, radius, radius + 1, radius)
     out = nn.pad(pictures, pad).cumsum(1)
     out = (out[:, side:] - out[:, :-side]).cumsum(2)
     return (out[:, :, side:] - out[:, :, :-side]) / side**2
 
 
-def _peak(volume: Tensor) -> tuple[Tensor, Tensor]:
+def peak(volume: Tensor) -> tuple[Tensor, Tensor]:
     """Where along its first axis (k, n) a volume peaks, in fractions of a step, and how high."""
     best, k = volume.max(0)
     inner = k.clamp(1, len(volume) - 2)
@@ -243,10 +256,7 @@ def count_agreements(rays: Rays, depth: Tensor, *, stride: int, tolerance: float
     agreements = torch.zeros(len(rays), dtype=torch.int64, device=depth.device)
     for other in range(len(pictures)):
         uv, z = project(pictures, point, torch.full_like(known, other))
-        width, height = int(pictures.width[other]), int(pictures.height[other])
-        column = ((uv[0] - 0.5) / stride).round().clamp(0, (width - 1) // stride).long() * stride
-        row = ((uv[1] - 0.5) / stride).round().clamp(0, (height - 1) // stride).long() * stride
-        there = maps[pictures.start[other] + row * width + column]
+        there = maps[pixels_of(pictures, uv, other, stride)]
         same = ((z - there).abs() < tolerance) & (rays.view[known] != other)
         agreements[known] += same
     return agreements
