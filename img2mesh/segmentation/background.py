@@ -107,17 +107,29 @@ def behind(lab: F32, visible: Mask) -> F32:
     import cv2
 
     weight = cv2.erode(visible.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.float32)
-    coloured = lab * weight[..., None]
+    weighted = np.dstack([lab * weight[..., None], weight])
     result = np.zeros_like(lab)
     done = np.zeros(visible.shape, np.float32)
     for sigma in (3, 6, 12, 24, 48, 96):  # the finest scale that sees enough background decides
-        colour = cv2.GaussianBlur(coloured, (0, 0), sigma)
-        seen = cv2.GaussianBlur(weight, (0, 0), sigma)
-        share = np.clip(seen / 0.15, 0, 1) * (1 - done)
-        result += colour / np.maximum(seen, 1e-6)[..., None] * share[..., None]
+        blurred = _blur(weighted, sigma)
+        share = np.clip(blurred[..., 3] / 0.15, 0, 1) * (1 - done)
+        result += blurred[..., :3] * (share / np.maximum(blurred[..., 3], 1e-6))[..., None]
         done += share
-    mean = coloured.sum((0, 1)) / max(float(weight.sum()), 1.0)
+    mean = weighted[..., :3].sum((0, 1)) / max(float(weight.sum()), 1.0)
     return (result + (1 - done)[..., None] * mean).astype(np.float32)
+
+
+def _blur(planes: F32, sigma: float) -> F32:
+    """Gaussian blur; wide ones on a reduced picture, where they lose nothing."""
+    import cv2
+
+    h, w = planes.shape[:2]
+    factor = 1 if sigma < 6 else 2 if sigma < 12 else 4 if sigma < 24 else 8
+    if factor == 1 or min(h, w) < 8 * factor:
+        return np.asarray(cv2.GaussianBlur(planes, (0, 0), sigma), np.float32)
+    reduced = cv2.resize(planes, (w // factor, h // factor), interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(reduced, (0, 0), sigma / factor)
+    return np.asarray(cv2.resize(blurred, (w, h), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def mismatch(lab: F32, hidden: F32, visible: Mask) -> F32:
@@ -137,8 +149,8 @@ def mismatch(lab: F32, hidden: F32, visible: Mask) -> F32:
     # Above 30 Lab units a difference is an outlier, not variation.
     variance = np.minimum(((lab - hidden) ** 2).sum(-1) / 3, 900) * weight
     overall = float(variance.sum()) / max(float(weight.sum()), 1.0)
-    local = cv2.GaussianBlur(variance, (0, 0), 24) + 0.05 * overall
-    sigma = np.sqrt(local / (cv2.GaussianBlur(weight, (0, 0), 24) + 0.05)) + 2.0
+    local = _blur(variance, 24) + 0.05 * overall
+    sigma = np.sqrt(local / (_blur(weight, 24) + 0.05)) + 2.0
     # A shadow scales all of Lab alike to first order; the best scale down to 0.35 explains it.
     scale = (lab * hidden).sum(-1) / np.maximum((hidden**2).sum(-1), 1)
     scale = np.clip(scale, 0.35, 1.0)

@@ -65,10 +65,15 @@ class ColourPlaces:
         local = map_coordinates(here, self._at, order=1, mode="nearest")
         return ((1 - _LOCAL) * overall + _LOCAL * local).reshape(self.shape)
 
-    def ratio(self, foreground: NDArray[np.floating]) -> F64:
-        """(h, w) log-likelihood ratio in nats, given each pixel's probability of foreground."""
-        inside = self.likelihood(foreground) + _FLOOR
-        return np.log(inside / (self.likelihood(1 - foreground) + _FLOOR))
+    def ratio(self, foreground: NDArray[np.floating], trusted: NDArray[np.floating]) -> F64:
+        """(h, w) log-likelihood ratio in nats.
+
+        Args:
+            foreground: (h, w) probability of foreground.
+            trusted: (h, w) in [0, 1], how far a background pixel may teach the background model.
+        """
+        outside = self.likelihood((1 - foreground) * trusted) + _FLOOR
+        return np.asarray(np.log((self.likelihood(foreground) + _FLOOR) / outside), np.float64)
 
     def spread(self, values: F32, weight: F32) -> tuple[F64, F64]:
         """Weighted mean of ``values`` over pixels alike in colour and place, and its weight."""
