@@ -78,7 +78,7 @@ def slice_loss(
     column = torch.arange(first, last, device=ray.device) - samples.start[begin + ray]
     rendered = render_distances(value, depth, ray, column, end - begin, shape.scale)
     total, expected, flat_weight = rendered.opacity, rendered.depth, rendered.weight.detach()
-    loss = mask_loss(total, some.alpha)
+    loss = mask_loss(total, some.alpha, some.pictures.mask_weight[some.view])
 
     squared = gradient.square().sum(0)
     if weights.eikonal:
@@ -111,10 +111,10 @@ def slice_loss(
     return loss
 
 
-def mask_loss(opacity_of_ray: Tensor, alpha: Tensor) -> Tensor:
-    """Binary cross-entropy between rendered opacity and the views' alpha, mean over the rays."""
+def mask_loss(opacity_of_ray: Tensor, alpha: Tensor, weight: Tensor) -> Tensor:
+    """Weighted binary cross-entropy of rendered opacity and the views' alpha, mean over rays."""
     p = opacity_of_ray.clamp(1e-3, 1 - 1e-3)
-    return -(alpha * p.log() + (1 - alpha) * (1 - p).log()).mean()
+    return -(weight * (alpha * p.log() + (1 - alpha) * (1 - p).log())).mean()
 
 
 def curvature_gradient(field: Tensor, band: Tensor, voxel: float) -> Tensor:

@@ -20,17 +20,25 @@ class Supervised:
         view: picture with camera.
         depth: (h, w) float32 z-depth, NaN where there is none; or None.
         normals: (h, w, 3) float32 world normals, 0 where there is none; or None.
+        mask_weight: how much its outline counts against the others'.
     """
 
     view: View
     depth: F32 | None = None
     normals: F32 | None = None
+    mask_weight: float = 1.0
 
     @property
     def camera(self) -> Camera:
         """The view's camera, which is known here."""
         assert self.view.camera is not None
         return self.view.camera
+
+
+#: The photo is true where the views are a generator's word: where outlines disagree, it counts
+#: more. Front silhouette IoU with 1 / 4 / 10: turned hamburger .973 / .979 / .971, carved stool
+#: .968 / .975 / .977; at 10 the other views suffer.
+_PHOTO_MASK_WEIGHT = 4.0
 
 
 def gather(views: ViewSet, *, use_photo: bool) -> tuple[Supervised, ...]:
@@ -44,7 +52,8 @@ def gather(views: ViewSet, *, use_photo: bool) -> tuple[Supervised, ...]:
         for k, view in enumerate(views.views)
     ]
     if use_photo and views.photo is not None and views.photo.camera is not None:
-        out.append(Supervised(match_footprint(views.photo, views.cameras)))
+        photo = match_footprint(views.photo, views.cameras)
+        out.append(Supervised(photo, mask_weight=_PHOTO_MASK_WEIGHT))
     return tuple(out)
 
 

@@ -28,6 +28,7 @@ class Pictures:
         camera_from_world: (v, 3, 4) float32.
         focal, centre: (v, 2) float32, pixels.
         origin: (v, 3) float32 camera centres.
+        mask_weight: (v,) float32 how much each view's outline counts.
     """
 
     rgb: Tensor
@@ -38,6 +39,7 @@ class Pictures:
     focal: Tensor
     centre: Tensor
     origin: Tensor
+    mask_weight: Tensor
 
     def __len__(self) -> int:
         return len(self.start)
@@ -104,6 +106,7 @@ def flatten_pictures(
         tensor([(c.fx, c.fy) for c in cameras]),
         tensor([(c.cx, c.cy) for c in cameras]),
         tensor([c.origin for c in cameras]),
+        tensor([s.mask_weight for s in views]),
     )
 
 
