@@ -5,9 +5,12 @@ superpixel saliency) are each refined by colour models that know where they hold
 background carried on behind the object, and the sharpness of the outline. Where the results agree
 there is an object; the one the others agree with most is taken.
 
-Measured at 256 pixels (median IoU): the eight development photos .98; 96 composites of known masks
-on walls with floors, blurred blobs, textures, gradients and wood, with cast shadows and noise: .97.
-White on white is lost, as are parts of the colour of what is behind them.
+Measured (IoU of the full-size matte): the eight development photos median .988, lowest .73; 48
+composites of known masks that nothing was chosen on, with cast shadows and noise, median .946:
+walls with floors .97, plain and white .96, wood .93, gradients .91, textures and blurred blobs .88,
+blurred photographs .58. Of these 48 none was refused though 11 are below .8: confidence tells a
+missing object, not a missing part. White on white is lost, as are parts of the colour of what is
+behind them (tyres on asphalt, white legs below a white wall).
 """
 
 from __future__ import annotations
@@ -44,6 +47,8 @@ _FLOORS = (8.0, 6.0)
 #: A difference of this many times what nine tenths of the frame stay below stands out; a frame
 #: below the second (Lab units) is smooth.
 _NOISE, _SMOOTH = 1.6, 8.0
+#: From this roughness of the frame on (Lab units) confidence falls, to nothing over the second.
+_CLUTTER = (14.0, 60.0)
 #: How much less a pixel that stands out of a smooth frame teaches about the background.
 _DISTRUST = 0.7
 #: A result with less than this IoU to every other one stands alone.
@@ -91,6 +96,8 @@ def _segment(rgb: U8, report: Callable[[float], None]) -> Segmentation:
     if mask.sum() < _SMALLEST:
         return Segmentation(np.zeros(rgb.shape[:2], np.float32), 0.0)
     confidence = _evidence(mask, ratio, lab) * np.clip((agreement - 0.4) / 0.5, 0, 1)
+    # Clutter along the frame makes confident parts of objects: cups without their saucers.
+    confidence *= np.clip(1 - (rough - _CLUTTER[0]) / _CLUTTER[1], 0.6, 1)
     matte = refine_edges(rgb, mask)
     return Segmentation(matte, round(float(confidence), 3), notes)
 
