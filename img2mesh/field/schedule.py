@@ -136,7 +136,7 @@ def stages(
         c = replace(c, curvature=1.5, gradient_blur=2.5, photometric=w / 2)
     if known_depth:
         b = replace(
-            b, iterations=40, photometric=w / 10, gradient_blur=1.0, curvature=b.curvature / 10
+            b, iterations=40, photometric=w / 10, gradient_blur=1.5, curvature=b.curvature / 10
         )
-        return (b, replace(c, gradient_blur=1.0, photometric=w / 10)) if fine_grid else (b,)
+        return (b, replace(c, gradient_blur=1.5, photometric=w / 10)) if fine_grid else (b,)
     return (a, b, c) if fine_grid else (a, b)
