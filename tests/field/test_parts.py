@@ -10,6 +10,7 @@ from torch import Tensor
 from img2mesh.field.grid import blur
 from img2mesh.field.initial import initial_field, redistance
 from img2mesh.field.leap import cover_masks, leap
+from img2mesh.field.levels import propose_levels
 from img2mesh.field.losses import curvature_gradient, fourth_difference, second_difference
 from img2mesh.field.matching import count_agreements, propose_depths
 from img2mesh.field.occupancy import occupied
@@ -17,7 +18,7 @@ from img2mesh.field.pictures import Supervised, comparable_colours, gather
 from img2mesh.field.rays import Rays, stage_rays
 from img2mesh.field.sampling import Samples, place_samples
 from img2mesh.field.steps import StepRule
-from img2mesh.hull import Box, make_outlines
+from img2mesh.hull import Box, hull_values, make_outlines, tight_box
 from tests.field import scenes
 
 CPU = torch.device("cpu")
@@ -208,3 +209,25 @@ def test_occupied_cells_are_those_the_shell_passes_through() -> None:
     distance = centre.norm(dim=-1) - 0.6
     assert bool(cells[distance < 0.1].all())
     assert not bool(cells[distance > 0.1 + BALL.voxel].any())
+
+
+def test_planes_find_a_flat_top_that_the_hull_domes() -> None:
+    truth = scenes.box()
+    views = scenes.views_of(truth, known=True)
+    rays = rays_of(views)
+    assert rays.depth is not None
+    outlines = make_outlines(views.views)
+    grid = tight_box(outlines, grid=48, margin=0.05)
+    hull = torch.as_tensor(hull_values(outlines, grid))
+    surface = place_samples(
+        hull, grid, rays, near=0.1, behind=0.0, jitter=torch.zeros(len(rays))
+    ).surface
+    maps = torch.full((len(rays.pictures.rgb),), float("inf"))
+    maps[rays.pixel] = surface
+    depth, score = propose_levels(rays, hull, grid, maps, stride=2, reach=0.5)
+    height = rays.pictures.origin[rays.view, 1] + rays.depth * rays.direction[1]
+    top = (height - 0.45).abs() < 1e-3  # the box is 0.9 high
+    found = top & (score > 0)
+    assert float(found.float().sum()) > 0.3 * float(top.float().sum())
+    error = (depth - rays.depth).abs()[found].median()
+    assert error < 0.03 and error < 0.3 * (surface - rays.depth).abs()[found].median()
