@@ -15,7 +15,7 @@ from rich.table import Table
 
 from img2mesh import job
 
-#: System libraries whose absence shows only when open3d or pymeshlab is imported.
+#: System libraries whose absence shows only when open3d is imported.
 _APT = "sudo apt-get install libgl1 libegl1 libopengl0 libx11-6 libusb-1.0-0 libgomp1"
 
 _NEEDED = (
@@ -28,9 +28,8 @@ _OPTIONAL = {
     "diffusers": ("diffusion", "the learned view generators"),
     "transformers": ("diffusion", "the learned view generators and the sam segmenter"),
     "onnxruntime": ("onnx", "the onnx segmenter"),
-    "pillow_heif": ("heif", "HEIC pictures"),
+    "pillow_heif": ("heic", "HEIC pictures"),
     "pxr": ("usd", "--format usdz"),
-    "pymeshlab": ("repair", "MeshLab's repair filters (GPL-3)"),
 }
 
 

@@ -5,7 +5,7 @@ set -eu
 
 VENV="${VENV:-.venv}"
 
-# open3d and pymeshlab load these at import; a headless machine usually lacks them.
+# open3d loads these at import; a headless machine usually lacks them.
 libraries="libgl1 libegl1 libopengl0 libx11-6 libusb-1.0-0 libgomp1"
 missing=""
 for pair in libGL.so.1:libgl1 libEGL.so.1:libegl1 libOpenGL.so.0:libopengl0 libX11.so.6:libx11-6 \
