@@ -289,13 +289,12 @@ def main(arguments: list[str] | None = None) -> None:
     # Fewer threads on a busy machine would sum in another order: other last bits, other bytes.
     os.environ.setdefault("MKL_DYNAMIC", "FALSE")
     os.environ.setdefault("OMP_DYNAMIC", "FALSE")
+    # The same sums whatever the alignment of the memory they were given.
+    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
     verbose = "-v" in given or "--verbose" in given
     try:
         app(args=_normalised(given), standalone_mode=True)
-    except KeyboardInterrupt:
-        _complain("interrupted; nothing is lost: the same command goes on from here")
-        sys.exit(130)
     except Img2MeshError as error:
         if verbose:
             raise

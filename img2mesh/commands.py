@@ -134,6 +134,11 @@ def run_jobs(
         try:
             begun, started = started or time.perf_counter(), None
             done = _run_job(work, request, files, output_dir, console, quiet=quiet, begun=begun)
+        except KeyboardInterrupt:
+            sys.stderr.write(
+                "img2mesh: interrupted; nothing is lost, the same command goes on from here\n"
+            )
+            sys.exit(130)
         except Img2MeshError as error:
             if len(jobs) == 1:
                 raise

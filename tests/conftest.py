@@ -18,6 +18,7 @@ for _name, _value in (
     ("GOMP_SPINCOUNT", "0"),
     ("MKL_DYNAMIC", "FALSE"),
     ("OMP_DYNAMIC", "FALSE"),
+    ("MKL_CBWR", "AUTO,STRICT"),
 ):
     os.environ.setdefault(_name, _value)
 

@@ -24,6 +24,10 @@ from img2mesh.multiview.zero123plus.views import picture
 
 STEPS = {"steps": 3, "device": "cpu"}
 
+#: In a process that did other work before, the CPU's matrix library may sum in another order: the
+#: same call differs by 1e-7. Another seed differs by 1e-1.
+LAST_BITS = 1e-6
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
@@ -80,7 +84,8 @@ def test_zero_strength_is_the_first_pass_exactly(
     folder: str, cutout: Cutout, views: ViewSet, depths: DepthSet
 ) -> None:
     again = zero123plus.refine(cutout, views, depths, checkpoint=folder, strength=0.0, **STEPS)
-    assert np.array_equal(again.rgb, views.rgb) and np.array_equal(again.alpha, views.alpha)
+    assert np.abs(again.rgb - views.rgb).max() < LAST_BITS
+    assert np.abs(again.alpha - views.alpha).max() < 1e-3
 
 
 def test_refining_depends_on_depth_and_strength(
@@ -104,7 +109,8 @@ def test_refining_depends_on_depth_and_strength(
 def test_same_seed_same_views_other_seed_others(
     folder: str, cutout: Cutout, views: ViewSet
 ) -> None:
-    assert np.array_equal(zero123plus.generate(cutout, checkpoint=folder, **STEPS).rgb, views.rgb)
+    again = zero123plus.generate(cutout, checkpoint=folder, **STEPS)
+    assert np.abs(again.rgb - views.rgb).max() < LAST_BITS
     other = zero123plus.generate(cutout, checkpoint=folder, seed=43, **STEPS)
     assert np.abs(other.rgb - views.rgb).max() > 0.01
 
