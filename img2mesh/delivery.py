@@ -109,6 +109,9 @@ def _deliver(
         else:
             (folder / "refined.png").unlink(missing_ok=True)
 
+    if "depths" in outcomes and (home := outcomes["depths"].folder) is not None:
+        files["depths"] = place(folder / "depths.png", lambda path: _write_depths(home, path))
+
     report = _report(runner, job, refined if refined is not None else views, seconds)
     if "asset" in outcomes:
         asset = None
@@ -131,7 +134,7 @@ def _deliver(
 
         pictures: dict[str, bytes] = {
             name: files[name].read_bytes()
-            for name in ("preview", "cutout", "views", "refined")
+            for name in ("preview", "cutout", "views", "depths", "refined")
             if name in files
         }
         glb = files["mesh"].read_bytes()
@@ -170,10 +173,28 @@ def _place_json(target: Path, value: object) -> None:
     place(target, lambda path: formats.write_json(path, value))
 
 
-def _write_sheet(views: Any, path: Path) -> None:
-    from img2mesh.sheets import tile
+def _sheet(stack: Any) -> Any:
+    """(v, h, w, c) as a sheet two pictures wide, row by row; any number of pictures."""
+    import numpy as np
 
-    formats.write_rgba(path, tile(views.rgb), tile(views.alpha[..., None])[..., 0])
+    count, height, width, channels = stack.shape
+    blank = np.zeros((count % 2, height, width, channels), stack.dtype)
+    grid = np.concatenate([stack, blank]).reshape(-1, 2, height, width, channels)
+    return grid.transpose(0, 2, 1, 3, 4).reshape(-1, 2 * width, channels)
+
+
+def _write_sheet(views: Any, path: Path) -> None:
+    formats.write_rgba(path, _sheet(views.rgb), _sheet(views.alpha[..., None])[..., 0])
+
+
+def _write_depths(entry: Path, path: Path) -> None:
+    """The stored depth pictures as one sheet, near bright, in the order of the views."""
+    import numpy as np
+    from PIL import Image
+
+    pictures = sorted(entry.glob("depth_*.png"), key=lambda p: int(p.stem.split("_")[1]))
+    stack = np.stack([np.asarray(Image.open(p)) >> 8 for p in pictures]).astype(np.uint8)
+    Image.fromarray(_sheet(stack[..., None])[..., 0]).save(path)
 
 
 def _report(runner: Runner, job: Job, views: Any, seconds: float) -> dict[str, Any]:

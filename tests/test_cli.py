@@ -148,6 +148,7 @@ def test_a_run_from_photo_to_folder(toy: Path, tmp_path: Path, img2mesh: Command
     folder = tmp_path / "out" / "toy"
     assert {path.name for path in folder.iterdir()} >= {
         "mesh.glb", "mesh.obj", "mesh.ply", "mesh.stl", "mesh.usdz", "cutout.png", "views.png",
+        "depths.png",
         "preview.png", "turntable.webp", "report.json", "report.html", "run.json",
     }  # fmt: skip
     assert report["generator"] == "geometric" and report["learned_weights"] is False
