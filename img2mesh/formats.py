@@ -1,4 +1,4 @@
-"""Artifacts as folders a person can open: PNG, npz, safetensors, GLB and JSON, never pickle.
+"""Artifacts as folders a person can open: PNG, npz, safetensors, GLB and JSON, nothing executable.
 
 One ``save_x(folder, value)`` / ``load_x(folder)`` pair a type, gathered in :data:`CODECS`. What is
 stored is what later stages see: the runner reads an artifact back before it hands it on, so a fresh
