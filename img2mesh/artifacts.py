@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from img2mesh.cameras import Camera
 from img2mesh.errors import InputError
+from img2mesh.frozen import frozen_array, require_unit
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -23,30 +24,6 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
 U8 = NDArray[np.uint8]
-
-
-def _frozen(owner: object, name: str, dtype: type, *shape: int | None) -> Any:
-    """Convert a field to a read-only array of the dtype and check its shape (None = any)."""
-    array: NDArray[Any] = np.ascontiguousarray(getattr(owner, name), dtype=dtype)
-    if array.ndim != len(shape) or any(
-        want not in (None, got) for want, got in zip(shape, array.shape, strict=True)
-    ):
-        expected = "(" + ", ".join("any" if s is None else str(s) for s in shape) + ")"
-        raise InputError(
-            f"{type(owner).__name__}.{name} must have shape {expected}, got {array.shape}"
-        )
-    if array is getattr(owner, name) and array.flags.writeable:
-        array = array.copy()
-    array.setflags(write=False)
-    object.__setattr__(owner, name, array)
-    return array
-
-
-def _unit(owner: object, *names: str) -> None:
-    for name in names:
-        array = getattr(owner, name)
-        if array.size and not (array.min() >= 0 and array.max() <= 1):  # also catches NaN
-            raise InputError(f"{type(owner).__name__}.{name} must lie in [0, 1] and be finite")
 
 
 @dataclass(frozen=True)
@@ -68,10 +45,10 @@ class Photo:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        rgb = _frozen(self, "rgb", np.uint8, None, None, 3)
+        rgb = frozen_array(self, "rgb", np.uint8, None, None, 3)
         for name in ("alpha", "mask"):
             if getattr(self, name) is not None:
-                _frozen(self, name, np.uint8, *rgb.shape[:2])
+                frozen_array(self, name, np.uint8, *rgb.shape[:2])
 
     @classmethod
     def open(cls, path: str | PathLike[str], *, mask: str | PathLike[str] | None = None) -> Photo:
@@ -106,10 +83,10 @@ class Cutout:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        rgb = _frozen(self, "rgb", np.float32, None, None, 3)
-        _frozen(self, "alpha", np.float32, *rgb.shape[:2])
-        _frozen(self, "photo_from_cutout", np.float64, 3, 3)
-        _unit(self, "rgb", "alpha")
+        rgb = frozen_array(self, "rgb", np.float32, None, None, 3)
+        frozen_array(self, "alpha", np.float32, *rgb.shape[:2])
+        frozen_array(self, "photo_from_cutout", np.float64, 3, 3)
+        require_unit(self, "rgb", "alpha")
         if rgb.shape[0] != rgb.shape[1]:
             raise InputError(f"a cutout must be square, got {rgb.shape[1]}x{rgb.shape[0]}")
         if not (self.alpha > 0.5).any():
@@ -136,9 +113,9 @@ class View:
     camera: Camera | None
 
     def __post_init__(self) -> None:
-        rgb = _frozen(self, "rgb", np.float32, None, None, 3)
-        _frozen(self, "alpha", np.float32, *rgb.shape[:2])
-        _unit(self, "rgb", "alpha")
+        rgb = frozen_array(self, "rgb", np.float32, None, None, 3)
+        frozen_array(self, "alpha", np.float32, *rgb.shape[:2])
+        require_unit(self, "rgb", "alpha")
         _check_size(self.camera, rgb.shape)
 
 
@@ -193,18 +170,18 @@ class ViewSet:
     provenance: Provenance = Provenance()
 
     def __post_init__(self) -> None:
-        rgb = _frozen(self, "rgb", np.float32, None, None, None, 3)
-        _frozen(self, "alpha", np.float32, *rgb.shape[:3])
-        _unit(self, "rgb", "alpha")
+        rgb = frozen_array(self, "rgb", np.float32, None, None, None, 3)
+        frozen_array(self, "alpha", np.float32, *rgb.shape[:3])
+        require_unit(self, "rgb", "alpha")
         object.__setattr__(self, "cameras", tuple(self.cameras))
         if len(self.cameras) != len(rgb):
             raise InputError(f"{len(rgb)} views came with {len(self.cameras)} cameras")
         for camera in self.cameras:
             _check_size(camera, rgb.shape[1:])
         if self.depth is not None:
-            _frozen(self, "depth", np.float32, *rgb.shape[:3])
+            frozen_array(self, "depth", np.float32, *rgb.shape[:3])
         if self.normals is not None:
-            _frozen(self, "normals", np.float32, *rgb.shape)
+            frozen_array(self, "normals", np.float32, *rgb.shape)
 
     def __len__(self) -> int:
         return len(self.rgb)
@@ -250,7 +227,7 @@ class DepthSet:
     cameras: tuple[Camera, ...]
 
     def __post_init__(self) -> None:
-        depth = _frozen(self, "depth", np.float32, None, None, None)
+        depth = frozen_array(self, "depth", np.float32, None, None, None)
         object.__setattr__(self, "cameras", tuple(self.cameras))
         if len(self.cameras) != len(depth):
             raise InputError(f"{len(depth)} depth maps came with {len(self.cameras)} cameras")
@@ -275,8 +252,8 @@ class RadianceField:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        sdf = _frozen(self, "sdf", np.float32, None, None, None)
-        _frozen(self, "origin", np.float64, 3)
+        sdf = frozen_array(self, "sdf", np.float32, None, None, None)
+        frozen_array(self, "origin", np.float64, 3)
         if not np.isfinite(sdf).all():
             raise InputError("the radiance field holds values that are not finite")
         if self.voxel <= 0 or self.sharpness <= 0:
@@ -298,8 +275,8 @@ class Mesh:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        vertices = _frozen(self, "vertices", np.float32, None, 3)
-        faces = _frozen(self, "faces", np.int32, None, 3)
+        vertices = frozen_array(self, "vertices", np.float32, None, 3)
+        faces = frozen_array(self, "faces", np.int32, None, 3)
         if not len(faces):
             raise InputError("the mesh is empty: no surface was found")
         if not np.isfinite(vertices).all():
@@ -330,6 +307,10 @@ class TexturedMesh:
         asset_from_world: (4, 4) float64 similarity that took world to asset coordinates.
         name: what the object is called in the files.
         notes: sentences for the user.
+        normal_map: (t', t', 3) uint8 tangent-space normals, +y (green) up as in glTF; or None.
+        orm_map: (t", t", 3) uint8 occlusion, roughness and metalness as R, G and B; or None.
+        tangents: (n, 4) float32 unit tangents and the bitangent's sign, which the normal map was
+            baked for (MikkTSpace); or None.
     """
 
     vertices: F32
@@ -342,16 +323,24 @@ class TexturedMesh:
     asset_from_world: F64 = field(default_factory=lambda: np.eye(4))
     name: str = "object"
     notes: tuple[str, ...] = ()
+    normal_map: U8 | None = None
+    orm_map: U8 | None = None
+    tangents: F32 | None = None
 
     def __post_init__(self) -> None:
-        n = len(_frozen(self, "vertices", np.float32, None, 3))
-        faces = _frozen(self, "faces", np.int32, None, 3)
-        _frozen(self, "uv", np.float32, n, 2)
-        _frozen(self, "normals", np.float32, n, 3)
-        texture = _frozen(self, "texture", np.uint8, None, None, 3)
-        _frozen(self, "coverage", np.uint8, *texture.shape[:2])
-        _frozen(self, "source_vertex", np.int32, n)
-        _frozen(self, "asset_from_world", np.float64, 4, 4)
+        n = len(frozen_array(self, "vertices", np.float32, None, 3))
+        faces = frozen_array(self, "faces", np.int32, None, 3)
+        frozen_array(self, "uv", np.float32, n, 2)
+        frozen_array(self, "normals", np.float32, n, 3)
+        texture = frozen_array(self, "texture", np.uint8, None, None, 3)
+        frozen_array(self, "coverage", np.uint8, *texture.shape[:2])
+        frozen_array(self, "source_vertex", np.int32, n)
+        frozen_array(self, "asset_from_world", np.float64, 4, 4)
+        for name in ("normal_map", "orm_map"):
+            if getattr(self, name) is not None:
+                frozen_array(self, name, np.uint8, None, None, 3)
+        if self.tangents is not None:
+            frozen_array(self, "tangents", np.float32, n, 4)
         if not len(faces):
             raise InputError("the textured mesh is empty")
 
@@ -388,4 +377,4 @@ class Quality:
     preview: U8
 
     def __post_init__(self) -> None:
-        _frozen(self, "preview", np.uint8, None, None, 3)
+        frozen_array(self, "preview", np.uint8, None, None, 3)

@@ -9,34 +9,22 @@ validator has nothing to say about the result.
 from __future__ import annotations
 
 import io
-import json
 import struct
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import UNSEEN, TexturedMesh
+from img2mesh.artifacts import U8, UNSEEN, TexturedMesh
 from img2mesh.errors import InputError
+from img2mesh.glbpack import Block, array, clean_name, pack, unpack, version, view_bytes
 
-_MAGIC, _JSON, _BIN = b"glTF", b"JSON", b"BIN\0"
-_FLOAT, _UINT16, _UINT32 = 5126, 5123, 5125  # glTF componentType
-_DTYPES = {_FLOAT: "<f4", _UINT16: "<u2", _UINT32: "<u4", 5121: "<u1"}
-_WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3}
-_ROUGHNESS = 0.9  # matt: the views carry their own shading, a highlight on top would be doubled
+#: Matt: the views carry their own shading, a highlight on top would be doubled.
+ROUGHNESS = 0.9
 
-
-@cache
-def version() -> str:
-    """The package's version, as it is written into files."""
-    from importlib import metadata
-
-    try:
-        return metadata.version("img2mesh")
-    except metadata.PackageNotFoundError:  # run from a checkout that was never installed
-        return "0+checkout"
+#: What ``--texture-format`` takes.
+TEXTURE_FORMATS = ("png", "jpeg", "webp")
 
 
 def png_bytes(picture: NDArray[np.uint8]) -> bytes:
@@ -48,23 +36,30 @@ def png_bytes(picture: NDArray[np.uint8]) -> bytes:
     return out.getvalue()
 
 
-def _texture_bytes(asset: TexturedMesh, texture: str) -> tuple[bytes, str]:
-    if texture == "png":
-        return png_bytes(asset.texture), "image/png"
-    if texture in ("jpeg", "jpg"):
-        from PIL import Image
+def encoded_picture(picture: U8, texture: str, *, exact: bool = False) -> tuple[bytes, str]:
+    """A picture (h, w, 3) as a file in a texture format, and its media type.
 
-        out = io.BytesIO()
+    ``exact`` pictures hold directions, not colours: block artefacts would show as dents in the
+    shading, so that they stay lossless (in JPEG's place as PNG).
+
+    Raises:
+        InputError: unknown texture format.
+    """
+    from PIL import Image
+
+    out = io.BytesIO()
+    if texture == "png" or (texture == "jpeg" and exact):
+        return png_bytes(picture), "image/png"
+    if texture == "jpeg":
         # 4:4:4, because colour bleeds over chart borders at half chroma resolution.
-        Image.fromarray(asset.texture).save(out, "JPEG", quality=92, subsampling=0)
+        Image.fromarray(picture).save(out, "JPEG", quality=92, subsampling=0)
         return out.getvalue(), "image/jpeg"
-    raise InputError(f"unknown texture format {texture!r}; known formats: png, jpeg")
-
-
-def clean_name(name: str) -> str:
-    """A name that every file format can hold: valid Unicode without control characters."""
-    text = name.encode("utf-8", "replace").decode("utf-8")
-    return "".join(c for c in text if c.isprintable()).strip() or "object"
+    if texture == "webp":
+        Image.fromarray(picture).save(out, "WEBP", lossless=exact, quality=92, method=4)
+        return out.getvalue(), "image/webp"
+    raise InputError(
+        f"unknown texture format {texture!r}; known formats: {', '.join(TEXTURE_FORMATS)}"
+    )
 
 
 def unit_normals(normals: NDArray[Any]) -> NDArray[np.float32]:
@@ -86,102 +81,76 @@ def unit_normals(normals: NDArray[Any]) -> NDArray[np.float32]:
 def glb_bytes(asset: TexturedMesh, *, texture: str = "png") -> bytes:
     """The asset as a GLB file.
 
-    One mesh, one primitive, one metallic-roughness material (metallic 0) with the embedded base
-    colour picture. Vertices split at chart borders keep bit-identical positions, so merging by
-    position closes the surface again.
+    One mesh, one primitive, one metallic-roughness material with the embedded base colour picture
+    and, where the asset has them, normal map (with the tangents it was baked for) and
+    occlusion-roughness-metallic map. Vertices split at chart borders keep bit-identical
+    positions, so merging by position closes the surface again.
 
     Args:
         asset: the mesh; its frame is written as it is.
-        texture: ``png`` (lossless) or ``jpeg``.
+        texture: ``png`` (lossless), ``jpeg`` or ``webp`` (needs a client that knows
+            EXT_texture_webp; the file says so).
 
     Raises:
         InputError: unknown texture format.
     """
     name = clean_name(asset.name)
-    picture, mime = _texture_bytes(asset, texture)
-    # 65535 is the restart index of 16-bit index buffers and must not be used.
-    index_dtype, index_type = ("<u2", _UINT16) if len(asset.vertices) < 65535 else ("<u4", _UINT32)
-    blob = bytearray()
-    buffer_views: list[dict[str, int]] = []
+    block = Block()
+    attributes = {
+        "POSITION": block.vertices(asset.vertices, bounds=True),
+        "NORMAL": block.vertices(unit_normals(asset.normals)),
+        "TEXCOORD_0": block.vertices(asset.uv),
+    }
+    indices = block.indices(asset.faces, len(asset.vertices))
+    if asset.tangents is not None:
+        attributes["TANGENT"] = block.vertices(asset.tangents)
+    textures: list[dict[str, Any]] = []
+    images: list[dict[str, Any]] = []
 
-    def add(data: bytes, target: int | None) -> int:
-        blob.extend(b"\0" * (-len(blob) % 4))
-        view = {"buffer": 0, "byteOffset": len(blob), "byteLength": len(data)}
-        if target is not None:
-            view["target"] = target
-        buffer_views.append(view)
-        blob.extend(data)
-        return len(buffer_views) - 1
+    def picture(label: str, pixels: U8, *, exact: bool = False) -> dict[str, int]:
+        data, mime = encoded_picture(pixels, texture, exact=exact)
+        entry: dict[str, Any] = {"name": label, "sampler": 0}
+        if mime == "image/webp":
+            entry["extensions"] = {"EXT_texture_webp": {"source": len(images)}}
+        else:
+            entry["source"] = len(images)
+        textures.append(entry)
+        images.append({"name": label, "mimeType": mime, "bufferView": block.add(data)})
+        return {"index": len(textures) - 1}
 
-    def accessor(
-        array: NDArray[Any], component: int, kind: str, target: int, bounds: bool = False
-    ) -> dict[str, Any]:
-        entry = {
-            "bufferView": add(array.astype(_DTYPES[component]).tobytes(), target),
-            "componentType": component,
-            "count": len(array),
-            "type": kind,
-        }
-        if bounds:
-            entry["min"] = [float(x) for x in array.min(axis=0)]
-            entry["max"] = [float(x) for x in array.max(axis=0)]
-        return entry
-
-    accessors = [
-        accessor(asset.vertices, _FLOAT, "VEC3", 34962, bounds=True),
-        accessor(unit_normals(asset.normals), _FLOAT, "VEC3", 34962),
-        accessor(asset.uv, _FLOAT, "VEC2", 34962),
-        accessor(asset.faces.reshape(-1).astype(index_dtype), index_type, "SCALAR", 34963),
-    ]
-    document = {
+    shading: dict[str, Any] = {
+        "baseColorTexture": picture(name, asset.texture),
+        "metallicFactor": 0.0,
+        "roughnessFactor": ROUGHNESS,
+    }
+    material: dict[str, Any] = {"name": name, "pbrMetallicRoughness": shading}
+    if asset.normal_map is not None:
+        material["normalTexture"] = picture(f"{name} normal", asset.normal_map, exact=True)
+    if asset.orm_map is not None:
+        packed = picture(f"{name} occlusion roughness metallic", asset.orm_map)
+        # The picture holds the values themselves: factors of one leave them alone.
+        shading |= {"metallicFactor": 1.0, "roughnessFactor": 1.0}
+        shading["metallicRoughnessTexture"] = packed
+        material["occlusionTexture"] = dict(packed)
+    primitive = {"attributes": attributes, "indices": indices, "material": 0, "mode": 4}
+    document: dict[str, Any] = {
         "asset": {"version": "2.0", "generator": f"img2mesh {version()}"},
         "scene": 0,
         "scenes": [{"name": name, "nodes": [0]}],
         "nodes": [{"name": name, "mesh": 0}],
-        "meshes": [
-            {
-                "name": name,
-                "primitives": [
-                    {
-                        "attributes": {"POSITION": 0, "NORMAL": 1, "TEXCOORD_0": 2},
-                        "indices": 3,
-                        "material": 0,
-                        "mode": 4,
-                    }
-                ],
-            }
-        ],
-        "materials": [
-            {
-                "name": name,
-                "pbrMetallicRoughness": {
-                    "baseColorTexture": {"index": 0},
-                    "metallicFactor": 0.0,
-                    "roughnessFactor": _ROUGHNESS,
-                },
-            }
-        ],
-        "textures": [{"name": name, "sampler": 0, "source": 0}],
+        "meshes": [{"name": name, "primitives": [primitive]}],
+        "materials": [material],
+        "textures": textures,
         # Linear, trilinear between mip levels, clamped at the atlas' border.
         "samplers": [{"magFilter": 9729, "minFilter": 9987, "wrapS": 33071, "wrapT": 33071}],
-        "images": [{"name": name, "mimeType": mime, "bufferView": add(picture, None)}],
-        "accessors": accessors,
-        "bufferViews": buffer_views,
-        "buffers": [{"byteLength": len(blob)}],
+        "images": images,
+        **block.tables(),
     }
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 4)
-    blob.extend(b"\0" * (-len(blob) % 4))
-    total = 12 + 8 + len(text) + 8 + len(blob)
-    return b"".join(
-        (
-            struct.pack("<4sII", _MAGIC, 2, total),
-            struct.pack("<I4s", len(text), _JSON),
-            text,
-            struct.pack("<I4s", len(blob), _BIN),
-            bytes(blob),
-        )
-    )
+    if texture == "webp":
+        document |= {
+            name: ["EXT_texture_webp"] for name in ("extensionsUsed", "extensionsRequired")
+        }
+    return pack(document, block.data)
 
 
 def load_glb(source: Path | bytes) -> TexturedMesh:
@@ -196,25 +165,39 @@ def load_glb(source: Path | bytes) -> TexturedMesh:
     label = "the GLB" if isinstance(source, bytes) else str(source)
     try:
         data = source if isinstance(source, bytes) else source.read_bytes()
-        document, blob = _chunks(data)
+        document, block = unpack(data)
         (mesh,) = document["meshes"]
         (primitive,) = mesh["primitives"]
         attributes = primitive["attributes"]
-        vertices = _array(document, blob, attributes["POSITION"])
         material = document["materials"][primitive["material"]]
-        base = material["pbrMetallicRoughness"]["baseColorTexture"]["index"]
-        image = document["images"][document["textures"][base]["source"]]
-        picture = _view(document, blob, image["bufferView"])
-        texture = _decode(picture)
+        shading = material["pbrMetallicRoughness"]
+
+        def picture(slot: dict[str, Any] | None) -> U8 | None:
+            if slot is None:
+                return None
+            entry = document["textures"][slot["index"]]
+            entry = entry.get("extensions", {}).get("EXT_texture_webp", entry)
+            return _decode(
+                view_bytes(document, block, document["images"][entry["source"]]["bufferView"])
+            )
+
+        def vertex(attribute: str) -> NDArray[Any]:
+            return array(document, block, attributes[attribute])
+
+        vertices, texture = vertex("POSITION"), picture(shading["baseColorTexture"])
+        assert texture is not None
         return TexturedMesh(
             vertices,
-            _array(document, blob, primitive["indices"]).reshape(-1, 3).astype(np.int32),
-            _array(document, blob, attributes["TEXCOORD_0"]),
-            _array(document, blob, attributes["NORMAL"]),
+            array(document, block, primitive["indices"]).reshape(-1, 3).astype(np.int32),
+            vertex("TEXCOORD_0"),
+            vertex("NORMAL"),
             texture,
             np.full(texture.shape[:2], UNSEEN, np.uint8),
             same_position(vertices),
             name=mesh.get("name", "object"),
+            normal_map=picture(material.get("normalTexture")),
+            orm_map=picture(shading.get("metallicRoughnessTexture")),
+            tangents=vertex("TANGENT") if "TANGENT" in attributes else None,
         )
     except (OSError, ValueError, KeyError, IndexError, TypeError, struct.error) as cause:
         raise InputError(
@@ -231,40 +214,6 @@ def same_position(vertices: NDArray[np.float32]) -> NDArray[np.int32]:
     rank = np.empty(len(first), np.int32)
     rank[np.argsort(first, kind="stable")] = np.arange(len(first), dtype=np.int32)
     return rank[inverse.reshape(-1)]
-
-
-def _chunks(data: bytes) -> tuple[dict[str, Any], bytes]:
-    magic, number, total = struct.unpack_from("<4sII", data)
-    if magic != _MAGIC or number != 2 or total != len(data):
-        raise ValueError("the header is not that of a complete glTF 2.0 binary")
-    length, kind = struct.unpack_from("<I4s", data, 12)
-    if kind != _JSON:
-        raise ValueError("the first chunk is not JSON")
-    document = json.loads(data[20 : 20 + length])
-    size, kind = struct.unpack_from("<I4s", data, 20 + length)
-    if kind != _BIN:
-        raise ValueError("the second chunk is not binary")
-    return document, data[28 + length : 28 + length + size]
-
-
-def _view(document: dict[str, Any], blob: bytes, index: int) -> bytes:
-    view = document["bufferViews"][index]
-    if "byteStride" in view:
-        raise ValueError("interleaved vertex data")
-    start = view.get("byteOffset", 0)
-    return blob[start : start + view["byteLength"]]
-
-
-def _array(document: dict[str, Any], blob: bytes, index: int) -> NDArray[Any]:
-    entry = document["accessors"][index]
-    width = _WIDTHS[entry["type"]]
-    flat = np.frombuffer(
-        _view(document, blob, entry["bufferView"]),
-        _DTYPES[entry["componentType"]],
-        entry["count"] * width,
-        entry.get("byteOffset", 0),
-    )
-    return flat.reshape(-1, width) if width > 1 else flat
 
 
 def _decode(picture: bytes) -> NDArray[np.uint8]:

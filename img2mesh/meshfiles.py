@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from img2mesh.artifacts import F32, TexturedMesh
 from img2mesh.errors import Img2MeshError, InputError
-from img2mesh.glb import clean_name, glb_bytes, load_glb, png_bytes, unit_normals, version
+from img2mesh.glb import glb_bytes, load_glb, png_bytes, unit_normals
+from img2mesh.glbpack import clean_name, version
 from img2mesh.usdz import write_usdz
 
 __all__ = ["FORMATS", "glb_bytes", "load_asset", "load_glb", "save_asset", "save_mesh"]

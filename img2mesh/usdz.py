@@ -10,9 +10,9 @@ import numpy as np
 
 from img2mesh.artifacts import TexturedMesh
 from img2mesh.errors import Img2MeshError, missing_extra
-from img2mesh.glb import clean_name, png_bytes, unit_normals, version
+from img2mesh.glb import ROUGHNESS, png_bytes, unit_normals
+from img2mesh.glbpack import clean_name, version
 
-_ROUGHNESS = 0.9  # as in the GLB
 _DATE = 315_619_200  # 2 January 1980, just after the earliest date that ZIP can hold
 
 
@@ -79,7 +79,7 @@ def _write(asset: TexturedMesh, path: Path) -> None:
         material = UsdShade.Material.Define(stage, "/Asset/Material")
         surface = UsdShade.Shader.Define(stage, "/Asset/Material/Surface")
         surface.CreateIdAttr("UsdPreviewSurface")
-        surface.CreateInput("roughness", Sdf.ValueTypeNames.Float).Set(_ROUGHNESS)
+        surface.CreateInput("roughness", Sdf.ValueTypeNames.Float).Set(ROUGHNESS)
         surface.CreateInput("metallic", Sdf.ValueTypeNames.Float).Set(0.0)
         reader = UsdShade.Shader.Define(stage, "/Asset/Material/Coordinates")
         reader.CreateIdAttr("UsdPrimvarReader_float2")

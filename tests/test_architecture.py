@@ -16,10 +16,13 @@ GRAPH_CEILING = 900  # lines the whole engine
 FOUNDATION = [
     "errors",
     "cameras",
+    "frozen",
     "artifacts",
+    "engineparts",
     "images",
     "raycast",
     "pixels",
+    "glbpack",
     "glb",
     "usdz",
     "sheets",

@@ -21,6 +21,7 @@ from PIL import Image
 from img2mesh.artifacts import TexturedMesh
 from img2mesh.errors import Img2MeshError, InputError
 from img2mesh.glb import same_position
+from img2mesh.glbpack import renamed
 from img2mesh.meshfiles import (
     FORMATS,
     glb_bytes,
@@ -229,8 +230,41 @@ def test_jpeg_texture_is_smaller_and_close() -> None:
     assert len(small) < len(glb_bytes(asset)) / 2
     difference = load_glb(small).texture.astype(int) - asset.texture
     assert np.abs(difference).mean() < 6
-    with pytest.raises(InputError, match="webp"):
-        glb_bytes(asset, texture="webp")
+    with pytest.raises(InputError, match=r"'bmp'.*png, jpeg, webp"):
+        glb_bytes(asset, texture="bmp")
+
+
+def mapped_asset() -> TexturedMesh:
+    """A box with a normal map, an occlusion-roughness-metallic map and tangents."""
+    asset = box_asset(texture=64)
+    rng = np.random.default_rng(7)
+    sideways = np.cross(asset.normals, (0.3, 0.5, 0.8))
+    sideways /= np.linalg.norm(sideways, axis=1, keepdims=True)
+    sign = np.where(np.arange(len(sideways)) % 8 < 4, 1.0, -1.0)
+    return replace(
+        asset,
+        normal_map=rng.integers(100, 156, (64, 64, 3)).astype(np.uint8),
+        orm_map=rng.integers(0, 256, (32, 32, 3)).astype(np.uint8),
+        tangents=np.concatenate([sideways, sign[:, None]], axis=1),
+    )
+
+
+@pytest.mark.parametrize("texture", ["png", "jpeg", "webp"])
+def test_maps_and_tangents_read_back(texture: str) -> None:
+    asset = mapped_asset()
+    again = load_glb(glb_bytes(asset, texture=texture))
+    np.testing.assert_array_equal(again.tangents, asset.tangents)
+    # Directions are never stored with loss, whatever the format of the colours.
+    np.testing.assert_array_equal(again.normal_map, asset.normal_map)
+    assert again.orm_map is not None and again.orm_map.shape == (32, 32, 3)
+    if texture == "png":
+        np.testing.assert_array_equal(again.orm_map, asset.orm_map)
+        assert glb_bytes(again) == glb_bytes(asset)
+
+
+def test_a_renamed_file_is_the_file_of_the_renamed_asset() -> None:
+    asset = mapped_asset()
+    assert renamed(glb_bytes(asset), "stühl\n") == glb_bytes(replace(asset, name="stühl"))
 
 
 def test_damaged_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
@@ -271,7 +305,9 @@ process.stdin.on('data', c => chunks.push(c)).on('end', () =>
     shutil.which("node") is None or node_modules() is None,
     reason="needs Node.js and `npm install gltf-validator`",
 )
-@pytest.mark.parametrize("kind", ["box", "named", "large", "jpeg", "bad normals"])
+@pytest.mark.parametrize(
+    "kind", ["box", "named", "large", "jpeg", "bad normals", "maps", "maps as webp"]
+)
 def test_khronos_validator_has_nothing_to_say(kind: str) -> None:
     texture = 64 if kind != "jpeg" else 256
     asset: TexturedMesh = box_asset(texture=texture)
@@ -282,7 +318,9 @@ def test_khronos_validator_has_nothing_to_say(kind: str) -> None:
         assert len(asset.vertices) > 65535
     if kind == "bad normals":
         asset = replace(asset, normals=asset.normals * 0)
-    data = glb_bytes(asset, texture="jpeg" if kind == "jpeg" else "png")
+    if kind.startswith("maps"):
+        asset = mapped_asset()
+    data = glb_bytes(asset, texture=kind.split()[-1] if kind.endswith(("jpeg", "webp")) else "png")
     answer = subprocess.run(
         ["node", "-e", SCRIPT],
         input=data,

@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 PACKAGE = HERE.parent / "img2mesh"
 RECORD = HERE / "stage_versions.json"
 
-SHARED = ["artifacts.py", "cameras.py", "formats.py", "raycast.py"]
+SHARED = ["frozen.py", "artifacts.py", "cameras.py", "formats.py", "raycast.py"]
 BEHIND = {
     "cutout": ["segmentation", "pixels.py", "images.py"],
     "views": ["multiview"],
@@ -27,7 +27,7 @@ BEHIND = {
     "refined": ["multiview"],
     "radiance": ["field", "hull.py"],
     "surface": ["meshing"],
-    "asset": ["texture", "export", "glb.py", "meshfiles.py"],
+    "asset": ["texture", "export", "glbpack.py", "glb.py", "meshfiles.py"],
     "quality": ["report"],
 }
 

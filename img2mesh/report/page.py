@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from img2mesh.errors import Img2MeshError
-from img2mesh.glb import version
+from img2mesh.glbpack import version
 from img2mesh.meshfiles import replacing
 
 _POLICY = (
