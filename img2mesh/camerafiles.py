@@ -63,7 +63,8 @@ class Record:
         h = self._number("h", "height") or height
         if abs(w * height - h * width) > 0.01 * h * width:
             raise InputError(
-                f"the picture has {width}x{height} pixels but its camera is for {w:g}x{h:g}"
+                f"the picture has {width}x{height} pixels but its camera is for {w:g}x{h:g}: "
+                "give the picture the camera was made for"
             )
         fx, fy = self._number("fl_x"), self._number("fl_y")
         angle_x, angle_y = self._number("camera_angle_x"), self._number("camera_angle_y")
@@ -95,22 +96,33 @@ class Record:
             if value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise InputError(f"{name} must be a number, got {value!r}")
+                raise InputError(f"{name} in the camera file must be a number, got {value!r}")
             if not math.isfinite(value):
-                raise InputError(f"{name} is not finite")
+                raise InputError(f"{name} must be a finite number, got {value}")
             return float(value)
         return None
 
     def _matrix(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         stored = self.numbers.get("transform_matrix")
         if stored is None:
-            raise InputError("it has no transform_matrix (4x4 camera-to-world)")
+            raise InputError("it has no transform_matrix: add its 4x4 camera-to-world matrix")
         try:
             matrix = np.array(stored, dtype=np.float64)
         except (TypeError, ValueError) as cause:
-            raise InputError("its transform_matrix is not a 4x4 matrix of numbers") from cause
+            raise InputError(
+                f"its transform_matrix must be a 4x4 matrix of numbers, got {stored!s:.60}"
+            ) from cause
         if matrix.shape == (3, 4):
             matrix = np.vstack([matrix, [0, 0, 0, 1]])
+        if matrix.shape != (4, 4):
+            raise InputError(
+                f"its transform_matrix must be 4x4 (camera-to-world, OpenGL axes), "
+                f"got {matrix.shape}"
+            )
+        if not np.isfinite(matrix).all():
+            raise InputError(
+                "its transform_matrix holds NaN or infinity: give numbers, or leave the view out"
+            )
         return matrix
 
     def _reject_lenses(self) -> None:
@@ -131,9 +143,12 @@ def read_records(path: Path, group: str | None) -> tuple[tuple[Record, ...], Pat
     """
     source = _find(path, group)
     try:
-        content = json.loads(source.read_text("utf-8"))
+        content = json.loads(source.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as cause:
-        raise InputError(f"{source} is not readable JSON: {cause}") from cause
+        raise InputError(
+            f"{source} is not readable JSON ({cause}): "
+            "give a camera file in the form of nerfstudio's transforms.json"
+        ) from cause
     unit: float | None
     if isinstance(content, dict) and isinstance(content.get("frames"), list):
         if group is not None:
@@ -157,7 +172,7 @@ def _find(path: Path, group: str | None) -> Path:
             return path / name
     raise InputError(
         f"the folder {path} has neither transforms.json nor cameras.json, "
-        "so the cameras of its pictures are not known"
+        "so the cameras of its pictures are not known: add one, or give a six-view sheet"
     )
 
 
@@ -168,7 +183,10 @@ def _grouped(
     if isinstance(content, list):
         content = {"views": content}
     if not isinstance(content, dict):
-        raise InputError(f"{source.name} must hold lists of cameras by group")
+        raise InputError(
+            f'{source.name} must hold lists of cameras by group, as {{"views": [...]}}, '
+            f"got {content!s:.40}"
+        )
     groups = {
         name: entries
         for name, entries in content.items()
@@ -179,13 +197,17 @@ def _grouped(
     if group is not None:
         if group not in groups:
             raise InputError(
-                f"{source.name} has no group {group!r}; it has: {', '.join(groups) or 'none'}"
+                f"{source.name} has no group {group!r} of views; "
+                f"it has: {', '.join(groups) or 'none'}"
             )
         return groups[group], shared, scale
     candidates = [name for name, entries in groups.items() if len(entries) > 2]
     if len(candidates) != 1:
         if not candidates:
-            raise InputError(f"{source.name} lists no group of at least 3 views")
+            raise InputError(
+                f"{source.name} lists no group of at least 3 views: a list of frames, each with "
+                "a picture and its transform_matrix, is needed"
+            )
         raise InputError(
             f"{source.name} has several groups of views: choose one with "
             f"--group {'|'.join(candidates)}"
@@ -202,10 +224,13 @@ def _nerfstudio_scale(content: dict[str, Any]) -> float:
 
 def _record(entry: Any, shared: dict[str, Any], unit: float | None, source: Path) -> Record:
     if not isinstance(entry, dict):
-        raise InputError(f"{source.name}: every view must be an object, got {entry!r:.60}")
+        raise InputError(
+            f"{source.name}: every view must be an object with file_path and transform_matrix, "
+            f"got {entry!r:.60}"
+        )
     name = entry.get("file", entry.get("file_path"))
     if not isinstance(name, str) or not name:
-        raise InputError(f"{source.name}: a view names no picture (file or file_path)")
+        raise InputError(f"{source.name}: a view names no picture: add its file or file_path")
 
     def beside(*keys: str) -> Path | None:
         for key in keys:
@@ -239,7 +264,10 @@ def _existing(file: Path, source: Path) -> Path:
         guess = file.with_name(file.name + suffix)
         if guess.is_file():
             return guess
-    raise InputError(f"{source.name} names {file.name}, which is not there: {file}")
+    raise InputError(
+        f"{source.name} names {file.name}, which is not there: put it at {file}, "
+        "or correct the name"
+    )
 
 
 def _focal(extent: float, angle: float) -> float:

@@ -99,12 +99,11 @@ def views_job(
     digest = viewfiles.digest_of(path, rig=rig, group=group)
     if normals is not None:
         digest = _joined(digest, "normals", viewfiles.digest_of(normals))
-
-    def load() -> Any:
-        return viewfiles.open_views(path, rig=rig, group=group, normals=normals)
+    # Opened here, not when a stage asks: what is wrong with it is said before anything is done.
+    views = viewfiles.open_views(path, rig=rig, group=group, normals=normals)
 
     # Given views are as good as refined ones: the second pass needs the photo and a network.
-    leaf = Leaf(digest, load)
+    leaf = Leaf(digest, lambda: views)
     stem = path.resolve().name if path.is_dir() else path.stem
     return Job(path, stem, digest, {"views": leaf, "refined": leaf})
 

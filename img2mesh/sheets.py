@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from img2mesh.artifacts import F32
 from img2mesh.errors import InputError
 
 ROWS, COLUMNS = 3, 2
+_MOST_TILES = 16  # above, the greatest common divisor of the sides says nothing about views
 
 #: Colour distances below are in 8-bit levels, the largest of the three channels' differences.
 _EXACT_TOLERANCE = 0.5  # a rendered backdrop is one single value
@@ -43,11 +45,27 @@ def untile(sheet: NDArray[Any]) -> NDArray[Any]:
     if width % COLUMNS or height % ROWS or width // COLUMNS != height // ROWS:
         raise InputError(
             f"a six-view sheet has 3 rows of 2 square views, such as 640x960 pixels; "
-            f"this picture has {width}x{height}"
+            f"this picture has {width}x{height}{_layout(width, height)}"
         )
     size = width // COLUMNS
     grid = sheet.reshape(ROWS, size, COLUMNS, size, channels)
     return grid.transpose(0, 2, 1, 3, 4).reshape(ROWS * COLUMNS, size, size, channels)
+
+
+def _layout(width: int, height: int) -> str:
+    """What a picture of another shape seems to hold, if that can be told, and what to do."""
+    side = gcd(width, height)
+    columns, rows = width // side, height // side
+    if columns * rows == 1:
+        return ": one square picture; if it is a photo, use img2mesh run"
+    if columns * rows == ROWS * COLUMNS:
+        return f" ({rows} x {columns} views, it seems): put its views into 3 rows of 2"
+    if columns * rows <= _MOST_TILES and min(width, height) >= 64:
+        return (
+            f" ({columns * rows} views, it seems): give six views, or single pictures in a folder "
+            "with a transforms.json"
+        )
+    return ": resize or crop it so that six square views fill it"
 
 
 def matte(rgb: F32, *, lossy: bool = False) -> tuple[F32, F32]:

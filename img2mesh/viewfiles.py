@@ -17,6 +17,7 @@ from img2mesh.cameras import RIGS, Camera
 from img2mesh.cameras import rig as rig_named
 from img2mesh.errors import InputError
 from img2mesh.sheets import untile
+from img2mesh.viewchecks import check_aim, check_outlines, up_note
 from img2mesh.viewpictures import (
     Picture,
     read_depth,
@@ -88,7 +89,10 @@ def digest_of(
         try:
             content = hashlib.sha256(file.read_bytes()).hexdigest()
         except OSError as cause:
-            raise InputError(f"{file} cannot be read: {cause.strerror or cause}") from cause
+            raise InputError(
+                f"{file} cannot be read ({cause.strerror or cause}): put it there, "
+                "or take it out of the camera file"
+            ) from cause
         digest.update(f"{file.name} {content}\n".encode())
     return digest.hexdigest()
 
@@ -120,12 +124,14 @@ def _open_sheet(path: Path, rig: str | None) -> ViewSet:
         separate(Picture(t, None if alphas is None else alphas[i], picture.lossy), names[i])
         for i, t in enumerate(tiles)
     ]
-    return _assemble(cut, known.cameras(size), names)
+    return _assemble(cut, known.cameras(size), names, sheet_rig=known.name)
 
 
 def _with_normals(views: ViewSet, path: Path) -> ViewSet:
-    picture = read_picture(path)
-    tiles = untile(picture.rgb)
+    try:
+        tiles = untile(read_picture(path).rgb)
+    except InputError as cause:
+        raise InputError(f"--normals {path.name}: {cause}") from cause
     if tiles.shape != views.rgb.shape:
         raise InputError(
             f"{path.name} holds {len(tiles)} normal pictures of {tiles.shape[2]}x{tiles.shape[1]} "
@@ -194,7 +200,10 @@ def _load_record(record: Record) -> tuple[F32, F32, Camera]:
     if picture.alpha is None and record.mask is not None:
         mask = read_picture(record.mask).rgb.mean(axis=2, dtype=np.float32)
         if mask.shape != picture.rgb.shape[:2]:
-            raise InputError(f"{record.mask.name} and {record.name} differ in size")
+            raise InputError(
+                f"{record.mask.name} has {mask.shape[1]}x{mask.shape[0]} pixels, but {record.name} "
+                f"{picture.rgb.shape[1]}x{picture.rgb.shape[0]}: a mask must have its view's size"
+            )
         picture = Picture(picture.rgb, mask, picture.lossy)
     height, width = picture.rgb.shape[:2]
     camera = record.camera(width, height)
@@ -210,67 +219,15 @@ def _stack_known(arrays: list[F32 | None], shape: tuple[int, ...], missing: floa
     return np.stack([empty if a is None else a for a in arrays])
 
 
-# ------------------------------------------------------------------------------------ checks
-
-
-def _assemble(cut: list[tuple[F32, F32]], cameras: tuple[Camera, ...], names: list[str]) -> ViewSet:
+def _assemble(
+    cut: list[tuple[F32, F32]],
+    cameras: tuple[Camera, ...],
+    names: list[str],
+    *,
+    sheet_rig: str | None = None,
+) -> ViewSet:
     alpha = np.stack([a for _, a in cut])
-    _check_agreement(alpha, cameras, names)
-    notes = _up_note(cameras)
+    check_aim(alpha, cameras, names)
+    notes = (*up_note(cameras), *check_outlines(alpha, cameras, names, sheet_rig=sheet_rig))
     provenance = Provenance(generator="given", exact=True, notes=notes)
     return ViewSet(np.stack([c for c, _ in cut]), alpha, cameras, provenance=provenance)
-
-
-def _check_agreement(alpha: F32, cameras: tuple[Camera, ...], names: list[str]) -> None:
-    """Do the cameras look at one common object where the masks show it?
-
-    The point nearest to all rays through the masks' centres must lie in front of every camera and
-    project near its mask: within the mask's bounding box grown by its own size on each side.
-
-    Raises:
-        InputError: names the view that disagrees most.
-    """
-    origins, rays, boxes = [], [], []
-    for mask, camera in zip(alpha > 0.5, cameras, strict=True):
-        rows, columns = np.nonzero(mask)
-        u, v = columns.mean() + 0.5, rows.mean() + 0.5
-        local = np.array([(u - camera.cx) / camera.fx, (camera.cy - v) / camera.fy, -1.0])
-        ray = camera.world_from_camera[:3, :3] @ local
-        origins.append(camera.origin)
-        rays.append(ray / np.linalg.norm(ray))
-        low = np.array([columns.min(), rows.min()], float)
-        high = np.array([columns.max() + 1, rows.max() + 1], float)
-        boxes.append((low - (high - low), high + (high - low)))
-    # Least squares for the point x: sum of (I - r r^T) (x - origin) = 0.
-    across = np.eye(3) - np.einsum("vi,vj->vij", rays, rays)
-    system = across.sum(axis=0)
-    if np.linalg.eigvalsh(system)[0] < 1e-3 * len(cameras):
-        raise InputError(
-            "all cameras look in the same direction, which shows one side only: "
-            "views from around the object are needed"
-        )
-    centre = np.linalg.solve(system, np.einsum("vij,vj->i", across, origins))
-    worst, worst_by = "", 0.0
-    for name, camera, (low, high) in zip(names, cameras, boxes, strict=True):
-        pixel, depth = camera.project(centre)
-        off = 1e6 if depth <= 0 else float(np.maximum(low - pixel, pixel - high).max())
-        if off > worst_by:
-            worst, worst_by = name, off
-    if worst:
-        raise InputError(
-            f"the cameras and pictures do not fit together: {worst} does not show the object where "
-            "the other views see it; matrices must be OpenGL camera-to-world (looking along -z)"
-        )
-
-
-def _up_note(cameras: tuple[Camera, ...]) -> tuple[str, ...]:
-    """A hint when the pictures' own up is not +y of the world (z up is Blender's habit)."""
-    up = np.mean([c.world_from_camera[:3, 1] for c in cameras], axis=0)
-    axis = int(np.abs(up).argmax())
-    if axis == 1 and up[1] > 0:
-        return ()
-    sign = "+" if up[axis] > 0 else "-"
-    return (
-        f"the cameras' up is {sign}{'xyz'[axis]}, not +y: the asset keeps their world and may lie "
-        "on its side",
-    )

@@ -29,7 +29,7 @@ def _open_image(path: Path) -> Any:
     from PIL import Image, UnidentifiedImageError
 
     if not path.is_file():
-        raise InputError(f"{path} is missing, or not a file")
+        raise InputError(f"{path} is missing, or not a file: check the name")
     try:
         image = Image.open(path)
         width, height = image.size
@@ -40,7 +40,9 @@ def _open_image(path: Path) -> Any:
             )
         image.load()
     except UnidentifiedImageError as cause:
-        raise InputError(f"{path.name} is not a picture that can be read") from cause
+        raise InputError(
+            f"{path.name} is not a picture that can be read: give a PNG, JPEG or WebP"
+        ) from cause
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as cause:
         raise InputError(f"{path.name} is damaged or cut short: {cause}") from cause
     return image
@@ -79,7 +81,10 @@ def separate(picture: Picture, name: str) -> tuple[F32, F32]:
         except InputError as cause:
             raise InputError(f"{name}: {cause}") from cause
     if not (alpha > 0.5).any():
-        raise InputError(f"{name} shows no object: its mask is empty")
+        raise InputError(
+            f"{name} shows no object (its mask is empty): every view must show it, on transparency "
+            "or on one plain colour"
+        )
     return spread_colour(rgb, alpha), alpha
 
 

@@ -29,6 +29,8 @@ FOUNDATION = [
     "camerafiles",
     "viewpictures",
     "hull",
+    "coherence",
+    "viewchecks",
     "meshfiles",
     "viewfiles",
     "formats",
