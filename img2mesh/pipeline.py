@@ -238,7 +238,7 @@ def surface(
     )
 
 
-@stage(version=1)
+@stage(version=2)
 def asset(
     surface: Mesh,
     refined: ViewSet,

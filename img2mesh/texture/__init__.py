@@ -1,6 +1,6 @@
 """Mesh + posed views -> textured mesh.
 
-The surface is unwrapped once (xatlas), every texel is traced back to the point of the surface it
+The surface is unwrapped once, every texel is traced back to the point of the surface it
 paints, that point is looked up in every view that sees it, and the best views win. Low
 frequencies are then levelled over the surface so that no border between views shows, and what
 nobody saw is filled from its surroundings and counted as unseen.

@@ -30,6 +30,7 @@ class Texels:
         barycentric: (k, 3) float32 of the texel's centre; outside [0, 1] in the skirt.
         inside: (k,) bool, False in the skirt.
         overlap: share of the inside texels that more than one face claims.
+        contested: (k,) bool, which texels those are.
     """
 
     index: NDArray[np.int64]
@@ -37,6 +38,7 @@ class Texels:
     barycentric: F32
     inside: NDArray[np.bool_]
     overlap: float
+    contested: NDArray[np.bool_]
 
     def interpolate(self, faces: I32, values: NDArray[np.floating]) -> F32:
         """Per-vertex values (n, c) at every texel: (k, c) float32."""
@@ -92,6 +94,7 @@ def rasterise(uv: F32, faces: I32, resolution: int) -> Texels:
         _barycentric(pixel, faces, face, index, resolution),
         owner[index] >= 0,
         float(twice.sum() / max(int(grid.sum()), 1)),
+        twice[index],
     )
 
 
