@@ -151,7 +151,7 @@ def _projected(
     """(n,) every vertex seen along the mean normal of its chart."""
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     mean = np.stack([np.bincount(chart, normal[:, k]) for k in range(3)], axis=1)
-    mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-30)
+    mean = mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-30)
     least = np.eye(3)[np.abs(mean).argmin(axis=1)]
     right = np.cross(least, mean)
     right = right / np.maximum(np.linalg.norm(right, axis=1, keepdims=True), 1e-30)
