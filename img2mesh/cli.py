@@ -15,6 +15,8 @@ from typing import Annotated, Any
 
 import typer
 
+from img2mesh.batch.command import batch
+from img2mesh.environment import STEADY
 from img2mesh.flags import (
     AsJson,
     Assignments,
@@ -64,6 +66,7 @@ app = typer.Typer(
 )
 app.add_typer(cache_app, name="cache")
 app.add_typer(models_app, name="models")
+app.command()(batch)
 
 
 @app.command()
@@ -282,15 +285,8 @@ def main(arguments: list[str] | None = None) -> None:
         return
     from img2mesh.errors import Img2MeshError
 
-    # Idle OpenMP threads that spin slow a busy machine down by up to 13 times (measured with two
-    # torch threads on two loaded cores); must be set before torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("GOMP_SPINCOUNT", "0")
-    # Fewer threads on a busy machine would sum in another order: other last bits, other bytes.
-    os.environ.setdefault("MKL_DYNAMIC", "FALSE")
-    os.environ.setdefault("OMP_DYNAMIC", "FALSE")
-    # The same sums whatever the alignment of the memory they were given.
-    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+    for name, value in STEADY.items():
+        os.environ.setdefault(name, value)
 
     verbose = "-v" in given or "--verbose" in given
     try:

@@ -320,7 +320,7 @@ def cache_verify(cache_dir: Path | None, *, as_json: bool) -> None:
 
 def cache_trim(cache_dir: Path | None, keep: str) -> None:
     """Delete what was used longest ago until the rest fits ``keep``."""
-    removed = _store(cache_dir).trim(_bytes_of(keep))
+    removed = _store(cache_dir).trim(bytes_of(keep, "--keep"))
     freed = sum(entry.size for entry in removed)
     sys.stdout.write(f"removed {len(removed)} entries, {_megabytes(freed)}\n")
 
@@ -329,7 +329,12 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
-def _bytes_of(text: str) -> int:
+def bytes_of(text: str, flag: str) -> int:
+    """A size such as 4GB in bytes.
+
+    Raises:
+        InputError: not a size; names the flag that took it.
+    """
     units = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
     number = text.strip().rstrip("BbKkMmGgTt").strip()
     unit = text.strip()[len(number) :].strip().upper()
@@ -338,5 +343,5 @@ def _bytes_of(text: str) -> int:
     except (ValueError, KeyError, OverflowError):
         size = -1
     if size < 0:
-        raise InputError(f"--keep takes a size such as 500MB or 20GB, got {text!r}")
+        raise InputError(f"{flag} takes a size such as 500MB or 20GB, got {text!r}")
     return size

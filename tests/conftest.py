@@ -12,14 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from img2mesh.environment import STEADY
+
 # As the command does, and before anything loads torch: no spinning, no changing thread counts.
-for _name, _value in (
-    ("OMP_WAIT_POLICY", "PASSIVE"),
-    ("GOMP_SPINCOUNT", "0"),
-    ("MKL_DYNAMIC", "FALSE"),
-    ("OMP_DYNAMIC", "FALSE"),
-    ("MKL_CBWR", "AUTO,STRICT"),
-):
+for _name, _value in STEADY.items():
     os.environ.setdefault(_name, _value)
 
 ROOT = Path(__file__).parent.parent

@@ -15,6 +15,7 @@ GRAPH_CEILING = 900  # lines the whole engine
 
 FOUNDATION = [
     "errors",
+    "environment",
     "cameras",
     "frozen",
     "artifacts",
@@ -47,6 +48,7 @@ ROOMS = [
     "evaluation",
 ]
 DOORS = [
+    "batch",
     "cli",
     "commands",
     "api",
@@ -185,11 +187,12 @@ def test_heavy_libraries_load_only_when_work_starts(code: str) -> None:
     assert loaded_after(code, *HEAVY) == []
 
 
-def test_help_needs_not_even_numpy() -> None:
+@pytest.mark.parametrize("command", ["run", "batch"])
+def test_help_needs_not_even_numpy(command: str) -> None:
     code = (
         "import contextlib, io, img2mesh.cli as c\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
-        "    c.main(['run', '--help'])"
+        f"    c.main([{command!r}, '--help'])"
     )
     assert loaded_after(code, "numpy", "PIL", *HEAVY) == []
 

@@ -19,6 +19,7 @@ COMMANDS = (
     [],
     ["run"],
     ["reconstruct"],
+    ["batch"],
     ["plan"],
     ["stages"],
     ["doctor"],

@@ -1,0 +1,97 @@
+"use strict";
+const items = new Map();  // an item's last card counts
+for (const card of JSON.parse(document.getElementById("cards").textContent)) items.set(card.name, card);
+const cards = [...items.values()];
+const PAGE = 120;
+const state = { filter: "all", sort: "order", search: "", shown: PAGE };
+const number = (value) => (typeof value === "number" && isFinite(value) ? value : null);
+const FILTERS = {
+  all: ["All", () => true],
+  done: ["Done", (c) => c.status === "done"],
+  warnings: ["With warnings", (c) => c.status === "done" && c.warnings.length > 0],
+  failed: ["Failed", (c) => c.status === "failed"],
+  quarantined: ["Quarantined", (c) => c.status === "quarantined"],
+};
+const SORTS = {
+  order: ["as they ended", null],
+  name: ["name", (c) => c.name.toLowerCase()],
+  match: ["worst silhouette first", (c) => number(c.match) ?? 2],
+  psnr: ["worst colours first", (c) => number(c.psnr) ?? 1e9],
+  seconds: ["slowest first", (c) => -(number(c.seconds) ?? 0)],
+  faces: ["most faces first", (c) => -(number(c.faces) ?? 0)],
+};
+const bar = document.getElementById("bar");
+const grid = document.getElementById("grid");
+const more = document.getElementById("more");
+
+function element(tag, name, text) {
+  const made = document.createElement(tag);
+  if (name) made.className = name;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+for (const [key, [label, accepts]] of Object.entries(FILTERS)) {
+  const button = element("button", "", `${label} ${cards.filter(accepts).length}`);
+  button.dataset.filter = key;
+  button.onclick = () => { state.filter = key; state.shown = PAGE; draw(); };
+  bar.append(button);
+}
+const sorts = element("select");
+sorts.setAttribute("aria-label", "Order");
+for (const [key, [label]] of Object.entries(SORTS)) sorts.append(new Option(label, key));
+sorts.onchange = () => { state.sort = sorts.value; draw(); };
+const search = element("input");
+search.type = "search";
+search.placeholder = "Search names, warnings, reasons";
+search.oninput = () => { state.search = search.value.toLowerCase(); state.shown = PAGE; draw(); };
+bar.append(sorts, search);
+more.onclick = () => { state.shown += PAGE; draw(); };
+
+function drawCard(card) {
+  const linked = card.page;
+  const box = element(linked ? "a" : "div", "item");
+  if (linked) box.href = `./${encodeURIComponent(card.name)}/${card.page}`;
+  if (card.thumbnail) {
+    const picture = element("img");
+    picture.src = card.thumbnail;
+    picture.alt = `${card.name}: input and result`;
+    picture.loading = "lazy";
+    box.append(picture);
+  } else {
+    box.append(element("div", "none", card.status === "done" ? "no picture here" : "no result"));
+  }
+  const text = element("div", "text");
+  const name = element("div", "name");
+  const title = element("span", "", card.name);
+  title.title = card.input;
+  name.append(title, element("span", `status ${card.status}`, card.status));
+  text.append(name);
+  const facts = [];
+  if (number(card.match) !== null) facts.push(`silhouette ${card.match.toFixed(3)}`);
+  if (number(card.psnr) !== null) facts.push(`${card.psnr.toFixed(1)} dB`);
+  if (number(card.faces) !== null) facts.push(`${card.faces.toLocaleString("en")} faces`);
+  if (card.watertight === false) facts.push("not watertight");
+  facts.push(`${card.seconds.toFixed(1)} s`);
+  if (card.attempts > 1) facts.push(`${card.attempts} attempts`);
+  text.append(element("div", "numbers", facts.join(" · ")));
+  if (card.error) text.append(element("div", "error", card.error));
+  for (const warning of card.warnings) text.append(element("div", "note", warning));
+  box.append(text);
+  return box;
+}
+
+function draw() {
+  for (const button of bar.querySelectorAll("button"))
+    button.setAttribute("aria-pressed", String(button.dataset.filter === state.filter));
+  const accepts = FILTERS[state.filter][1];
+  const words = (c) => [c.name, c.input, c.error || "", ...c.warnings].join("\n").toLowerCase();
+  let found = cards.filter((c) => accepts(c) && (!state.search || words(c).includes(state.search)));
+  const key = SORTS[state.sort][1];
+  if (key) found = found.map((c) => [key(c), c]).sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0)).map((p) => p[1]);
+  grid.replaceChildren(...found.slice(0, state.shown).map(drawCard));
+  if (!found.length) grid.append(element("p", "empty", "nothing here"));
+  more.hidden = found.length <= state.shown;
+  more.textContent = `Show more (${found.length - state.shown} left)`;
+}
+draw();

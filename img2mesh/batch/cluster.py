@@ -1,0 +1,257 @@
+"""Workers on an existing Ray cluster: an actor a slot, each the keeper of one worker process.
+
+The worker process is the same as on one machine; the actor only carries its messages. So what an
+item's bytes could depend on (threads, loaded libraries) does not differ, and a process that is
+killed costs an attempt as it does there, as do an actor or a whole machine that go.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import socket
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from img2mesh.batch.executor import Message
+from img2mesh.batch.process import WorkerProcess
+from img2mesh.errors import Img2MeshError, InputError, missing_extra
+
+_CONNECT_SECONDS = 5.0
+_JOIN_SECONDS = 60.0
+_LISTEN_SECONDS = 5.0
+
+
+class Keeper:
+    """The actor: starts a worker process and hands its messages on."""
+
+    def __init__(self, function: str, environment: Mapping[str, str], slot: int) -> None:
+        self._news: queue.Queue[Message] = queue.Queue()
+        self._folder = tempfile.TemporaryDirectory(prefix="img2mesh-")
+        self._worker = WorkerProcess(
+            function,
+            environment=environment,
+            log=Path(self._folder.name) / f"worker-{slot + 1}.log",
+            hear=self._news.put,
+        )
+
+    def submit(self, payload: Mapping[str, Any]) -> None:
+        """Give the worker a task."""
+        self._worker.send(payload)
+
+    def listen(self, seconds: float) -> list[Message]:
+        """What the worker told, waiting up to ``seconds`` for the first message."""
+        found: list[Message] = []
+        with suppress(queue.Empty):
+            found.append(self._news.get(timeout=seconds))
+            while True:
+                found.append(self._news.get_nowait())
+        return found
+
+    def stop(self) -> None:
+        """End the worker at once."""
+        self._worker.kill()
+
+
+class RayExecutor:
+    """See :class:`img2mesh.batch.executor.Executor`.
+
+    Args:
+        function: what a worker does with a task, as ``module:name``, importable on every machine.
+        address: ``HOST:PORT`` of the head, or ``auto``.
+        jobs: workers; None takes as many as the cluster has room for.
+        most: workers that would have something to do.
+        threads: cores a worker computes on, reserved on the cluster.
+        gpus: GPUs reserved for a worker; a fraction shares one.
+        environment: variables for every worker.
+
+    Raises:
+        InputError: Ray is not installed, the cluster does not answer, or lacks what is asked for.
+    """
+
+    def __init__(
+        self,
+        function: str,
+        *,
+        address: str,
+        jobs: int | None,
+        most: int,
+        threads: int,
+        gpus: float,
+        environment: Mapping[str, str],
+    ) -> None:
+        ray = _joined(address)
+        self._ray = ray
+        try:
+            total = ray.cluster_resources()
+            room = _room(total, threads=threads, gpus=gpus)
+            wish = jobs or room
+            if wish > room and gpus:
+                raise InputError(
+                    f"{wish} workers of {gpus:g} GPUs do not fit the cluster's "
+                    f"{total.get('GPU', 0):g}; at most --jobs {room}"
+                )
+            count = min(wish, most)
+        except BaseException:
+            ray.shutdown()
+            raise
+        machines = sum(node["Alive"] for node in ray.nodes())
+        self.sentence = (
+            f"{most} item{'s' * (most > 1)} on {count} worker{'s' * (count > 1)} of a Ray cluster "
+            f"({machines} node{'s' * (machines > 1)}, {total.get('CPU', 0):g} CPUs, "
+            f"{total.get('GPU', 0):g} GPUs)"
+        )
+        self._keeper = ray.remote(Keeper).options(
+            num_cpus=threads,
+            num_gpus=gpus,
+            # Listening must not keep a task or the order to stop from getting through.
+            max_concurrency=3,
+            max_restarts=0,
+            scheduling_strategy="SPREAD",
+        )
+        self._start = (function, dict(environment))
+        self._actors: list[Any] = [None] * count
+        self._listening: dict[Any, int] = {}
+        self._heard: deque[tuple[int, Any, Message]] = deque()
+
+    @property
+    def slots(self) -> int:
+        """How many workers there may be."""
+        return len(self._actors)
+
+    def start(self, slot: int) -> None:
+        """Put a fresh worker into an empty slot, wherever there is room."""
+        self._actors[slot] = self._keeper.remote(*self._start, slot)
+        self._listen(slot)
+
+    def _listen(self, slot: int) -> None:
+        self._listening[self._actors[slot].listen.remote(_LISTEN_SECONDS)] = slot
+
+    def submit(self, slot: int, payload: Mapping[str, Any]) -> None:
+        """Give a ready worker a task; if it is gone, ``lost`` is told anyway."""
+        self._actors[slot].submit.remote(dict(payload))
+
+    def stop(self, slot: int) -> None:
+        """End a slot's worker at once."""
+        actor, self._actors[slot] = self._actors[slot], None
+        self._listening = {ref: s for ref, s in self._listening.items() if s != slot}
+        if actor is not None:
+            with suppress(Exception):
+                # Its process goes with it: the pipe between them closes.
+                self._ray.kill(actor)
+
+    def poll(self, seconds: float) -> tuple[int, Message] | None:
+        """The next message of a worker that still has its slot, waiting up to ``seconds``."""
+        if not self._heard:
+            self._hear(seconds)
+        while self._heard:
+            slot, actor, message = self._heard.popleft()
+            if actor is self._actors[slot]:
+                return slot, message
+        return None
+
+    def _hear(self, seconds: float) -> None:
+        refs = list(self._listening)
+        done, _ = self._ray.wait(refs, num_returns=1, timeout=max(seconds, 0.001))
+        for ref in done:
+            slot = self._listening.pop(ref)
+            actor = self._actors[slot]
+            try:
+                messages = self._ray.get(ref)
+            except self._ray.exceptions.RayError as error:
+                messages = [{"kind": "lost", "error": _why_lost(error)}]
+            self._heard.extend((slot, actor, message) for message in messages)
+            if not messages or messages[-1]["kind"] != "lost":
+                self._listen(slot)
+
+    def close(self) -> None:
+        """End every worker and leave the cluster as it was."""
+        for slot in range(self.slots):
+            self.stop(slot)
+        self._ray.shutdown()
+
+
+def _joined(address: str) -> Any:
+    """Ray, as a driver of the cluster at an address; within about a minute or not at all.
+
+    Ray itself tries for two minutes and then ends the whole process, so a connection and a trial
+    join in a process of its own come first.
+    """
+    # Nobody asked for reports to its makers.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError:
+        raise missing_extra("ray", extra="ray", purpose="a batch on a cluster") from None
+    if address != "auto":
+        _knock(address)
+    join = f"import ray; ray.init({address!r}, log_to_driver=False, logging_level='ERROR')"
+    try:
+        trial = subprocess.run(
+            [sys.executable, "-c", join],
+            capture_output=True, text=True, timeout=_JOIN_SECONDS, check=False,
+        )  # fmt: skip
+        said = trial.stderr.strip().splitlines()
+        problem = "" if trial.returncode == 0 else (said[-1] if said else "it ended at once")
+    except subprocess.TimeoutExpired:
+        problem = f"no answer within {_JOIN_SECONDS:.0f} s"
+    if problem:
+        raise _unreachable(address, problem)
+    try:
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:  # Ray raises many kinds
+        raise _unreachable(address, str(error)) from error
+    return ray
+
+
+def _knock(address: str) -> None:
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit() or "/" in host:
+        raise InputError(
+            f"--ray takes auto or HOST:PORT of the cluster's head, such as 10.0.0.1:6379, "
+            f"got {address!r}"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _unreachable(address, str(error)) from error
+
+
+def _unreachable(address: str, cause: str) -> Img2MeshError:
+    cause = " ".join(cause.split())[:240]
+    where = "on this machine" if address == "auto" else f"at {address}"
+    return InputError(
+        f"there is no Ray cluster to join {where} ({cause}); start one with `ray start --head`, "
+        "check the address and RAY_AUTH_TOKEN, or leave --ray out to work on this machine"
+    )
+
+
+def _room(total: Mapping[str, float], *, threads: int, gpus: float) -> int:
+    """Workers the cluster has room for; a request it can never meet would wait for ever."""
+    cpus, has = total.get("CPU", 0.0), total.get("GPU", 0.0)
+    if gpus and has < min(gpus, 1.0):
+        raise InputError(
+            f"--gpus-per-worker {gpus:g} was asked for, but the cluster has {has:g} GPUs; leave it "
+            "out to compute on CPUs, or join machines with GPUs"
+        )
+    room = int(cpus // threads)
+    if gpus:
+        room = min(room, int(has / gpus + 1e-6))
+    if room < 1:
+        raise InputError(
+            f"a worker of {threads} CPUs and {gpus:g} GPUs does not fit the cluster's {cpus:g} "
+            f"CPUs and {has:g} GPUs"
+        )
+    return room
+
+
+def _why_lost(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"the cluster lost the worker: {lines[-1] if lines else type(error).__name__}"[:300]

@@ -1,0 +1,162 @@
+"""Flags and manifests to a plan and its workers, with everything checked before work starts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from img2mesh import commands, job
+from img2mesh.batch import history, machine, manifest, work
+from img2mesh.batch.door import Plan
+from img2mesh.batch.executor import Executor
+from img2mesh.batch.folder import Folder
+from img2mesh.batch.items import Entry, Item, from_inputs, named
+from img2mesh.environment import with_threads
+from img2mesh.errors import InputError
+from img2mesh.pipeline import PIPELINE
+
+FUNCTION = "img2mesh.batch.work:make"
+
+#: Parts of a request that say where and how, and never what comes out.
+_WHERE = ("device", "low_memory", "cache_dir", "force")
+
+
+def entries_from(inputs: Sequence[str], listed: Path | None) -> list[Entry]:
+    """What the user named, by argument or in a manifest.
+
+    Raises:
+        InputError: nothing, or something that cannot be read.
+    """
+    entries = from_inputs(inputs)
+    if listed is not None:
+        entries += manifest.read_manifest(listed)
+    if not entries:
+        raise InputError("nothing to do: name files, folders or globs, or give a --manifest")
+    return entries
+
+
+def plan_photos(
+    entries: Sequence[Entry],
+    *,
+    preset: str,
+    assignments: Sequence[str],
+    formats: str,
+    turntable: bool,
+    offline: bool,
+    quiet: bool = False,
+    **flags: Any,
+) -> Plan:
+    """The plan for photos; ``flags`` are :func:`img2mesh.commands.request_from`'s.
+
+    Raises:
+        InputError: a setting, preset or name that cannot be; a manifest's is named by its line.
+    """
+    items, twins = named(entries)
+    if twins and not quiet:
+        again, kept = twins[0]
+        more = f", and {len(twins) - 1} more like that" if len(twins) > 1 else ""
+        sys.stderr.write(f"img2mesh: {again.source} is {kept.source} again{more}; done once\n")
+    wanted = commands.wanted(formats, turntable)
+    encoded: dict[tuple[str, tuple[str, ...]], dict[str, Any]] = {}
+    digests: dict[tuple[str, tuple[str, ...]], str] = {}
+
+    def key(item: Item) -> tuple[str, tuple[str, ...]]:
+        return (item.entry.preset or preset, item.entry.assignments)
+
+    for item in items:
+        chosen = key(item)
+        if chosen in encoded:
+            continue
+        try:
+            request = commands.request_from(
+                preset=chosen[0],
+                assignments=[*assignments, *chosen[1]],
+                offline=offline,
+                **flags,
+            )
+            _check_backends(request)
+        except InputError as error:
+            if item.entry.preset or item.entry.assignments:
+                raise InputError(f"{item.entry.origin}: {error}") from error
+            raise
+        encoded[chosen] = work.encode(request, wanted)
+        parts = encoded[chosen]
+        what = {k: v for k, v in parts["request"].items() if k not in _WHERE}
+        digests[chosen] = history.fingerprint({"request": what, "wanted": parts["wanted"]})
+
+    def payload(item: Item) -> dict[str, Any]:
+        entry = item.entry
+        return {
+            **encoded[key(item)],
+            "source": str(entry.source.absolute()),
+            "mask": None if entry.mask is None else str(entry.mask.absolute()),
+            "offline": offline,
+        }
+
+    return Plan(
+        items=items,
+        payload=payload,
+        settings=lambda item: digests[key(item)],
+        record={"preset": preset, "versions": job.versions()},
+    )
+
+
+def _check_backends(request: job.Request) -> None:
+    """Find out now, not ten thousand times, that a checkpoint is not there."""
+    for name, stage in PIPELINE.stages.items():
+        if stage.identity is not None:
+            stage.identity(**stage.resolve(request.settings.get(name, {})))
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where the workers live and how many there are."""
+
+    jobs: int | None
+    threads: int
+    memory: int | None
+    ray: str | None
+    gpus_each: float | None
+    device: str
+    function: str = FUNCTION
+    worker_bytes: int = machine.WORKER_BYTES
+
+    def executor(self, folder: Folder, items: int) -> tuple[Executor, str]:
+        """What does ``items`` items, and a sentence about it.
+
+        Raises:
+            InputError: the cluster cannot be reached or lacks what was asked for.
+        """
+        environment: Mapping[str, str] = with_threads(self.threads)
+        if self.ray is not None:
+            from img2mesh.batch.cluster import RayExecutor
+
+            cluster = RayExecutor(
+                self.function,
+                address=self.ray,
+                jobs=self.jobs,
+                most=items,
+                threads=self.threads,
+                gpus=self.gpus_each or 0.0,
+                environment=environment,
+            )
+            return cluster, cluster.sentence
+        if self.gpus_each is not None:
+            raise InputError("--gpus-per-worker is for --ray; here every GPU gets its workers")
+        from img2mesh.batch.local import LocalExecutor
+
+        gpus = machine.gpus() if self.device in ("auto", "cuda") else []
+        each = self.memory or self.worker_bytes
+        shape = machine.choose_jobs(threads=self.threads, worker_bytes=each, gpus=len(gpus))
+        jobs = min(self.jobs or shape.jobs, items)
+        why = "--jobs" if self.jobs else shape.reason
+        if jobs == items < (self.jobs or shape.jobs):
+            why = "one an item"
+        sentence = f"{items} item{'s' * (items > 1)} on {jobs} worker{'s' * (jobs > 1)} ({why})"
+        executor = LocalExecutor(
+            self.function, jobs=jobs, environment=environment, logs=folder.logs, gpus=gpus
+        )
+        return executor, sentence

@@ -1,0 +1,294 @@
+"""Hand tasks to workers until each has ended: retries, back-off, timeouts, replaced workers.
+
+One loop for processes on this machine and for a cluster: it knows slots and messages only.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from img2mesh.batch.executor import Executor, Message
+from img2mesh.errors import Img2MeshError
+
+Status = Literal["done", "failed", "quarantined"]
+_LONGEST_DELAY = 60.0
+_LONGEST_POLL = 0.5
+#: A slot whose workers die this often in a row before they are ready will not get better.
+_STILLBORN = 3
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something to do; only its name matters here."""
+
+    name: str
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What to do when things go wrong.
+
+    Attributes:
+        retries: attempts after the first.
+        backoff: seconds before the second attempt; doubles with each, up to a minute.
+        timeout: seconds an attempt may take; None for ever.
+        worker_memory: bytes; a worker that holds more is replaced before its next task.
+    """
+
+    retries: int = 2
+    backoff: float = 2.0
+    timeout: float | None = None
+    worker_memory: int | None = None
+
+    def delay(self, attempt: int) -> float:
+        """Seconds to wait after a failed attempt, counted from 1."""
+        return float(min(self.backoff * 2 ** (attempt - 1), _LONGEST_DELAY))
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker can take tasks."""
+
+    slot: int
+    host: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class Began:
+    """A task's attempt was handed out."""
+
+    slot: int
+    name: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Staged:
+    """News of a task's progress."""
+
+    slot: int
+    name: str
+    stage: str
+    fraction: float
+
+
+@dataclass(frozen=True)
+class Retrying:
+    """An attempt failed and there will be another."""
+
+    slot: int
+    name: str
+    attempt: int
+    error: str
+    delay: float
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """A worker was ended or ended itself; a fresh one takes its place."""
+
+    slot: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A task is over.
+
+    Attributes:
+        slot: of the worker that had it last.
+        task: the task.
+        status: how it ended.
+        errors: one sentence a failed attempt; the last is the reason where it is not done.
+        seconds: that its last attempt took.
+        host: machine of the last attempt.
+        result: what the worker's function returned.
+    """
+
+    slot: int
+    task: Task
+    status: Status
+    errors: tuple[str, ...]
+    seconds: float
+    host: str
+    result: Mapping[str, Any]
+
+    @property
+    def attempts(self) -> int:
+        """How often it was tried."""
+        return len(self.errors) + (self.status == "done")
+
+
+Event = Ready | Began | Staged | Retrying | Replaced | Ended
+
+
+@dataclass(order=True)
+class _Try:
+    """A task with its history; ordered by when it may run."""
+
+    due: float
+    number: int
+    task: Task = field(compare=False)
+    errors: tuple[str, ...] = field(default=(), compare=False)
+
+
+@dataclass
+class _Slot:
+    number: int
+    ready: bool = False
+    at: _Try | None = None
+    since: float = 0.0
+    host: str = ""
+    stillborn: int = 0
+
+
+class Scheduler:
+    """Runs tasks on an executor; see :meth:`run`."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        policy: Policy,
+        tell: Callable[[Event], None] = lambda event: None,
+    ) -> None:
+        self._executor, self._policy, self._tell = executor, policy, tell
+        self._slots = [_Slot(number) for number in range(executor.slots)]
+        self._again: list[_Try] = []
+        self._count = 0
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[Ended]:
+        """Every task's end, as they come. The caller closes the executor.
+
+        Raises:
+            Img2MeshError: going on is useless: workers do not start, or the disk is full.
+        """
+        fresh = iter(tasks)
+        for slot in self._slots:
+            self._executor.start(slot.number)
+        while True:
+            more = self._hand_out(fresh)
+            busy = any(slot.at for slot in self._slots)
+            if not (more or busy or self._again):
+                return
+            if news := self._executor.poll(self._patience()):
+                yield from self._take(self._slots[news[0]], news[1])
+            yield from self._expire()
+
+    def _hand_out(self, fresh: Iterator[Task]) -> bool:
+        """Fill idle slots; False when there are no fresh tasks (left)."""
+        now, more = time.monotonic(), True
+        for slot in self._slots:
+            if not slot.ready or slot.at is not None:
+                continue
+            if self._again and self._again[0].due <= now:
+                attempt = heapq.heappop(self._again)
+            else:
+                task = next(fresh, None)
+                if task is None:
+                    more = False
+                    continue
+                self._count += 1
+                attempt = _Try(0.0, self._count, task)
+            slot.at, slot.since = attempt, time.monotonic()
+            self._tell(Began(slot.number, attempt.task.name, len(attempt.errors) + 1))
+            self._executor.submit(slot.number, attempt.task.payload)
+        return more
+
+    def _patience(self) -> float:
+        """Seconds until something is due whatever the workers say."""
+        now = time.monotonic()
+        dues = [_LONGEST_POLL]
+        if self._again and any(slot.ready and slot.at is None for slot in self._slots):
+            dues.append(self._again[0].due - now)
+        if self._policy.timeout is not None:
+            dues += [s.since + self._policy.timeout - now for s in self._slots if s.at]
+        return max(min(dues), 0.0)
+
+    def _take(self, slot: _Slot, message: Message) -> Iterator[Ended]:
+        match message["kind"]:
+            case "ready":
+                slot.ready, slot.stillborn, slot.host = True, 0, message.get("host", "")
+                self._tell(Ready(slot.number, slot.host, message.get("pid", 0)))
+            case "stage" if slot.at is not None:
+                name = slot.at.task.name
+                self._tell(Staged(slot.number, name, message["stage"], message["fraction"]))
+            case "done" if slot.at is not None:
+                yield self._end(slot, "done", result=message["result"])
+                self._recycle(slot, message["rss"])
+            case "failed" if slot.at is not None:
+                yield from self._failed(slot, message["error"], message["why"])
+                self._recycle(slot, message["rss"])
+            case "lost":
+                yield from self._lost(slot, message["error"])
+
+    def _lost(self, slot: _Slot, error: str) -> Iterator[Ended]:
+        if not slot.ready:
+            slot.stillborn += 1
+            if slot.stillborn >= _STILLBORN:
+                raise Img2MeshError(f"the workers do not start: {error}")
+        if slot.at is not None:
+            yield from self._failed(slot, error, "error")
+        self._replace(slot, error)
+
+    def _expire(self) -> Iterator[Ended]:
+        limit = self._policy.timeout
+        for slot in self._slots:
+            if limit is not None and slot.at and time.monotonic() - slot.since >= limit:
+                error = f"it took longer than {limit:g} s (--timeout)"
+                yield from self._failed(slot, error, "error")
+                self._executor.stop(slot.number)
+                self._replace(slot, error)
+
+    def _recycle(self, slot: _Slot, rss: int) -> None:
+        limit = self._policy.worker_memory
+        if limit is not None and rss > limit:
+            self._executor.stop(slot.number)
+            self._replace(slot, f"it holds {rss / 1e6:.0f} MB, more than {limit / 1e6:.0f} MB")
+
+    def _replace(self, slot: _Slot, reason: str) -> None:
+        slot.ready = False
+        self._tell(Replaced(slot.number, reason))
+        self._executor.start(slot.number)
+
+    def _failed(self, slot: _Slot, error: str, why: str) -> Iterator[Ended]:
+        assert slot.at is not None
+        if why == "full":
+            raise Img2MeshError(f"{error}; make room, then the same command with --resume goes on")
+        attempt = slot.at
+        errors = (*attempt.errors, error)
+        if why == "error" and len(errors) <= self._policy.retries:
+            delay = self._policy.delay(len(errors))
+            due = time.monotonic() + delay
+            heapq.heappush(self._again, _Try(due, attempt.number, attempt.task, errors))
+            slot.at = None
+            self._tell(Retrying(slot.number, attempt.task.name, len(errors), error, delay))
+            return
+        yield self._end(slot, "quarantined" if why == "input" else "failed", error=error)
+
+    def _end(
+        self,
+        slot: _Slot,
+        status: Status,
+        *,
+        result: Mapping[str, Any] | None = None,
+        error: str | None = None,
+    ) -> Ended:
+        attempt, slot.at = slot.at, None
+        assert attempt is not None
+        ended = Ended(
+            slot=slot.number,
+            task=attempt.task,
+            status=status,
+            errors=attempt.errors if error is None else (*attempt.errors, error),
+            seconds=round(time.monotonic() - slot.since, 3),
+            host=slot.host,
+            result=result or {},
+        )
+        self._tell(ended)
+        return ended
