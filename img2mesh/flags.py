@@ -20,6 +20,13 @@ McResolution = Annotated[
     int | None, typer.Option(help="Marching-cubes grid along the longest side; 0: the field's.")
 ]
 TargetFaces = Annotated[int | None, typer.Option(help="Triangles of the final mesh.")]
+Remesh = Annotated[
+    str | None,
+    typer.Option(
+        help="none; triangle: even triangles; quad: even quads, stored as triangle pairs, each "
+        "pair two of --target-faces.  [default: none]"
+    ),
+]
 TextureResolution = Annotated[int | None, typer.Option(help="Side of the texture in pixels.")]
 Formats = Annotated[
     str, typer.Option("--format", help="Comma-separated: glb, obj, ply, stl, usdz (glb always).")

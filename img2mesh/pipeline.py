@@ -215,6 +215,7 @@ def surface(
     target_faces: int = 20_000,
     resolution: int = 0,
     smoothing_steps: int = 2,
+    remesh: Literal["none", "triangle", "quad"] = "none",
     run: Run | None = None,
 ) -> Mesh:
     """One clean watertight mesh.
@@ -224,6 +225,8 @@ def surface(
         target_faces: triangles to keep.
         resolution: marching-cubes grid along the longest side; 0 uses the field's own.
         smoothing_steps: non-shrinking smoothing steps before decimation.
+        remesh: ``none`` spends faces where the surface bends; ``triangle`` and ``quad`` spread them
+            evenly.
         run: where and how.
     """
     from img2mesh.meshing import extract
@@ -234,6 +237,7 @@ def surface(
         target_faces=target_faces,
         resolution=resolution,
         smoothing_steps=smoothing_steps,
+        remesh=remesh,
         progress=run.progress,
     )
 

@@ -2,13 +2,14 @@
 
 Marching cubes at the zero level (Lorensen and Cline 1987, in the topologically consistent form of
 Lewiner et al. 2003), loose parts joined or dropped, Taubin smoothing, quadric decimation without
-slivers, and after each step a check of what downstream tools rely on, with repair where a step broke it.
+slivers, and after each step a check of what downstream tools rely on, with repair where a step
+broke it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from img2mesh.artifacts import Mesh
 from img2mesh.errors import Img2MeshError, InputError
@@ -29,6 +30,7 @@ def extract(
     smoothing_steps: int = 2,
     min_component: float = 0.02,
     resolution: int = 0,
+    remesh: Literal["none", "triangle", "quad"] = "none",
     progress: Callable[[float], None] | None = None,
 ) -> Mesh:
     """Extract the zero level of a field as a clean mesh.
@@ -39,6 +41,7 @@ def extract(
         smoothing_steps: Taubin steps (each one shrinking and one growing half step); 0 for none.
         min_component: parts below this share of the largest part's volume are dropped as noise.
         resolution: samples along the longest side to resample the grid to first; 0 keeps it.
+        remesh: ``none`` decimates; ``triangle`` and ``quad`` cover the surface evenly instead.
         progress: told the fraction done.
 
     Returns:
@@ -77,7 +80,12 @@ def extract(
     report(0.5)
     vertices = taubin(vertices, faces, steps=smoothing_steps)
     report(0.6)
-    vertices, faces, decimation_notes = decimate(vertices, faces, target_faces)
+    if remesh == "none":
+        vertices, faces, budget_notes = decimate(vertices, faces, target_faces)
+    else:
+        from img2mesh.meshing.remeshing import remesh as cover
+
+        vertices, faces, budget_notes = cover(vertices, faces, target_faces, kind=remesh)
     report(1.0)
     world = origin + voxel * vertices
-    return Mesh(world, faces, (*notes, *decimation_notes))
+    return Mesh(world, faces, (*notes, *budget_notes))
