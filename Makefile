@@ -6,16 +6,24 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 PHOTO ?= data/dahlia.jpg
+CLIENTS := .venv-clients
+# `make test-clients` draws its assets from these pictures, with these flags; ASSETS=FOLDER checks
+# what is already in a folder; RECORD=PAGE.md writes the table of results.
+PICTURES ?= data/vase.png data/crate.png data/robot.png data/rocket.jpg data/dahlia.jpg
+CLIENT_FLAGS ?= --preset draft
+ASSETS ?=
+RECORD ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUTF8 := 1
 
-.PHONY: help setup demo test lint format test-all clean
+.PHONY: help setup setup-clients demo test test-clients lint format clean
 
 help:
 	@echo "make demo    photo -> mesh on a real photograph; prints the GLB, the preview and the time"
 	@echo "make test    the whole test-suite with ruff and mypy"
+	@echo "make test-clients  Blender, three.js and the Khronos validator read the files (1.3 GB of clients)"
 	@echo "make setup   only install what both need into $(VENV)"
-	@echo "make clean   remove outputs, caches and $(VENV)"
+	@echo "make clean   remove outputs, caches, $(VENV) and $(CLIENTS)"
 
 setup: $(VENV)/.ready
 
@@ -32,6 +40,19 @@ test: setup
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest
 
+setup-clients: $(CLIENTS)/.ready
+
+$(CLIENTS)/.ready: scripts/setup_clients.sh tests/clients/requirements.txt tests/clients/package.json
+	@PYTHON="$(PYTHON)" CLIENTS="$(CLIENTS)" sh scripts/setup_clients.sh
+	@touch $@
+
+test-clients: setup setup-clients
+ifeq ($(ASSETS),)
+	@$(BIN)/img2mesh run $(PICTURES) $(CLIENT_FLAGS) --format glb,obj,usdz -o outputs/clients --quiet
+endif
+	@$(BIN)/python -m pytest tests/clients --assets "$(or $(ASSETS),outputs/clients)" \
+		$(if $(RECORD),--record "$(RECORD)")
+
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -42,4 +63,4 @@ format: setup
 	@$(BIN)/ruff format .
 
 clean:
-	rm -rf outputs $(VENV) node_modules .pytest_cache .mypy_cache .ruff_cache
+	rm -rf outputs $(VENV) $(CLIENTS) node_modules .pytest_cache .mypy_cache .ruff_cache

@@ -6,22 +6,8 @@ set -eu
 VENV="${VENV:-.venv}"
 
 # open3d loads these at import; a headless machine usually lacks them.
-libraries="libgl1 libegl1 libopengl0 libx11-6 libusb-1.0-0 libgomp1"
-missing=""
-for pair in libGL.so.1:libgl1 libEGL.so.1:libegl1 libOpenGL.so.0:libopengl0 libX11.so.6:libx11-6 \
-            libusb-1.0.so.0:libusb-1.0-0 libgomp.so.1:libgomp1; do
-    ldconfig -p 2>/dev/null | grep -q "${pair%%:*}" || missing="$missing ${pair##*:}"
-done
-if [ -n "$missing" ]; then
-    echo "installing system libraries:$missing" >&2
-    if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing >/dev/null
-    elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then
-        sudo apt-get update -qq && sudo apt-get install -y -qq $missing >/dev/null
-    else
-        echo "please run: sudo apt-get install $libraries" >&2
-    fi
-fi
+sh "$(dirname "$0")/debian_packages.sh" libGL.so.1:libgl1 libEGL.so.1:libegl1 \
+    libOpenGL.so.0:libopengl0 libX11.so.6:libx11-6 libusb-1.0.so.0:libusb-1.0-0 libgomp.so.1:libgomp1
 
 # Any Python from 3.11 on will do; prefer the named one.
 python=""
