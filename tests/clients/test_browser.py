@@ -114,7 +114,7 @@ def test_three_js_draws_what_we_draw(
         ours = stated.coverage(sight.camera)
         ious.append(overlap(alpha, ours))
         if stage is not None:
-            colours, _ = stage.render(sight.camera, supersample=3)
+            colours, _ = stage.render(sight.camera)
             # Two pixels in from the outline, where either side mixes in what lies behind.
             inner = binary_erosion((alpha > 0.5) & (ours > 0.5), iterations=2)
             differences.append(float(np.abs(theirs - colours)[inner].mean()))
