@@ -141,8 +141,10 @@ def known_stage(name: str) -> str:
     return name
 
 
-def runner_for(request: Request, on_event: Callable[[Any], None] | None = None) -> Runner:
-    """The engine, set up for a request."""
+def runner_for(
+    request: Request, on_event: Callable[[Any], None] | None = None, *, explain: bool = True
+) -> Runner:
+    """The engine, set up for a request; without ``explain`` it does not search for reasons."""
     store = None if request.cache_dir is None else Store(request.cache_dir)
     return Runner(
         pipeline.PIPELINE,
@@ -154,6 +156,7 @@ def runner_for(request: Request, on_event: Callable[[Any], None] | None = None) 
         versions=versions(),
         on_event=on_event,
         force=request.force,
+        explain=explain,
     )
 
 

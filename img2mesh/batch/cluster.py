@@ -25,7 +25,7 @@ from img2mesh.batch.process import WorkerProcess
 from img2mesh.errors import Img2MeshError, InputError, missing_extra
 
 _CONNECT_SECONDS = 5.0
-_JOIN_SECONDS = 60.0
+_JOIN_SECONDS = 90.0  # it takes some 20 on a busy machine
 _LISTEN_SECONDS = 5.0
 
 
@@ -179,7 +179,7 @@ class RayExecutor:
 
 
 def _joined(address: str) -> Any:
-    """Ray, as a driver of the cluster at an address; within about a minute or not at all.
+    """Ray, as a driver of the cluster at an address; within a minute or two or not at all.
 
     Ray itself tries for two minutes and then ends the whole process, so a connection and a trial
     join in a process of its own come first.

@@ -35,6 +35,7 @@ class Tally:
     )
     seconds: list[float] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
+    working: float | None = None  # since when the first worker has been at the first item
 
     def add(self, ended: Ended) -> None:
         """An item has ended."""
@@ -56,7 +57,9 @@ class Tally:
     def left(self) -> float | None:
         """Seconds to go, as the items so far went; None before the first has ended."""
         remaining = self.total - self.skipped - self.ended
-        return self.elapsed / self.ended * remaining if self.ended else None
+        if not self.ended or self.working is None:
+            return None
+        return (time.monotonic() - self.working) / self.ended * remaining
 
     def summary(self) -> dict[str, Any]:
         """The numbers for people and scripts."""

@@ -88,6 +88,7 @@ class Runner:
     on_event: Callable[[Event], None] | None = None
     force: Collection[str] = frozenset()  # stages to run again though their results are cached
     versions: Mapping[str, str] = field(default_factory=dict)  # of packages, for the record
+    explain: bool = True  # else every miss is called a first run: nobody looks through the cache
     outcomes: dict[str, Outcome] = field(default_factory=dict, init=False)  # by stage, last run
 
     def __post_init__(self) -> None:
@@ -154,8 +155,8 @@ class Runner:
         if found is None and self._room:
             return Reason("no_cache")
         if found is None:
-            past = (item.manifest for item in self._store.items(name)[:-_PAST:-1])
-            return explain_miss(past, recipe, leaves, running)
+            items = self._store.items(name)[:-_PAST:-1] if self.explain else ()
+            return explain_miss((item.manifest for item in items), recipe, leaves, running)
         for i, step in upstream.items():
             if step.plan.cached and step.found.digest != found.used[i]:
                 return Reason("inputs", i)

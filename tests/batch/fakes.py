@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import json
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from img2mesh.batch.door import Plan, Voice, run_batch
+from img2mesh.batch.executor import Executor
 from img2mesh.batch.folder import Folder
 from img2mesh.batch.items import Entry, Item
 from img2mesh.batch.local import LocalExecutor
@@ -75,10 +77,19 @@ def batch(
     policy: Policy | None = None,
     resume: bool = False,
     voice: Voice | None = None,
+    ray: str | None = None,
 ) -> int:
-    """Run a plan with local workers; its files go to ``folder / "out"``."""
+    """Run a plan with local workers, or on a cluster; its files go to ``folder / "out"``."""
 
-    def executor_for(opened: Folder, count: int) -> tuple[LocalExecutor, str]:
+    def executor_for(opened: Folder, count: int) -> tuple[Executor, str]:
+        if ray is not None:
+            from img2mesh.batch.cluster import RayExecutor
+
+            cluster = RayExecutor(
+                FUNCTION,
+                address=ray, jobs=None, most=count, threads=1, gpus=0.0, environment=ENVIRONMENT,
+            )  # fmt: skip
+            return cluster, cluster.sentence
         workers = LocalExecutor(FUNCTION, jobs=jobs, environment=ENVIRONMENT, logs=opened.logs)
         return workers, "fakes"
 
@@ -104,10 +115,20 @@ def attempts(folder: Path, name: str) -> list[str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """``folder count seconds [--resume]``: a batch to be killed from outside."""
-    folder, count, seconds, *more = arguments
-    verbs = {f"item{i:03}": f"sleep {seconds}" for i in range(int(count))}
-    return batch(Path(folder), verbs, resume="--resume" in more)
+    """A batch of sleepers in a process of its own, to be killed from outside or for a cluster."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("count", type=int)
+    parser.add_argument("seconds")
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--nasty", action="store_true")
+    parser.add_argument("--ray")
+    given = parser.parse_args(arguments)
+    verbs = {f"item{i:03}": f"sleep {given.seconds}" for i in range(given.count)}
+    if given.nasty:
+        verbs |= {"bad": "bad", "crash": "crash 1", "fail": "fail 9"}
+    voice = Voice(quiet=given.ray is None)
+    return batch(given.folder, verbs, resume=given.resume, ray=given.ray, voice=voice)
 
 
 if __name__ == "__main__":

@@ -199,3 +199,19 @@ def test_a_stage_after_which_others_keep_their_results(store: Store) -> None:
     graph = Graph(source={"seed": Number}, stages=[doubled, toy.spelled, toy.signed])
     # Its key is another, though, and so are those that hang on it: recipes, not contents.
     assert toy.run(store, graph=graph) == ["doubled", "spelled", "signed"]
+
+
+def test_a_runner_that_need_not_explain_does_not_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Store, stage: str = "*") -> list[Any]:
+        raise AssertionError("it looked through the whole cache")
+
+    store = Store(tmp_path)
+    toy.run(store)
+    monkeypatch.setattr(Store, "items", refuse)
+    runner = toy.runner(store, explain=False)
+    plan = runner.plan("signed", {"seed": toy.leaf(22)})
+    assert [step.cached for step in plan] == [False] * 3
+    runner.run("signed", {"seed": toy.leaf(22)})
+    assert all(step.cached for step in runner.plan("signed", {"seed": toy.leaf(22)}))

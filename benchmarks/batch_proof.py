@@ -1,0 +1,260 @@
+"""Is anything lost, done twice or changed when a batch is killed, resumed or spread out?
+
+Makes some forty pictures (variations of those given), five files that are no good, and one picture
+whose worker is killed whenever it begins. Runs them as a batch
+
+    one     with one worker,
+    two     with two workers, the batch killed with SIGKILL half-way and resumed,
+    ray     on a Ray cluster of two nodes, one node's worker killed with SIGKILL while it works,
+
+and checks that every good picture is done exactly once, every bad one quarantined with its reason,
+the killer failed after its attempts, the exit code 3, and every deliverable byte-identical.
+
+    python benchmarks/batch_proof.py PICTURES... --work FOLDER --json proof.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+#: Small, but no stage is left out.
+SETTINGS = (
+    "cutout.max_size=256",
+    "views.tile=96",
+    "depths.resolution=48",
+    "radiance.grid=24",
+    "surface.target_faces=800",
+    "asset.texture_resolution=128",
+)
+GOOD = 40
+KILLER = "09_killer"  # the numbers mix the bad ones among the good
+RETRIES = 1
+SAME = ("mesh.glb", "cutout.png", "views.png", "depths.png", "preview.png")
+
+
+def make(payload: Mapping[str, Any], tell: Callable[[str, float], None]) -> dict[str, Any]:
+    """The shipped worker's function, but for the killer, which ends its worker as memory would."""
+    from img2mesh.batch import work
+
+    if payload["name"] == KILLER:
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return work.make(payload, tell)
+
+
+def run_one(arguments: list[str]) -> int:
+    """``inputs out cache jobs ray-or-minus [--resume]``: `img2mesh batch` with make()."""
+    from img2mesh.batch import planning
+    from img2mesh.batch.door import Voice, run_batch
+    from img2mesh.batch.scheduler import Policy
+
+    inputs, out, cache, jobs, ray, *more = arguments
+    plan = planning.plan_photos(
+        planning.entries_from([inputs], None),
+        preset="draft", assignments=SETTINGS, formats="glb", turntable=False, offline=False,
+        cache_dir=Path(cache), device="cpu",
+    )  # fmt: skip
+    workers = planning.Workers(
+        int(jobs), 1, None, None if ray == "-" else ray, None, "cpu", "batch_proof:make"
+    )
+    policy = Policy(retries=RETRIES, backoff=0.5, timeout=1800)
+    voice = Voice(as_json=True, quiet=True, events=f"{out}.events.jsonl")
+    return run_batch(plan, Path(out), workers.executor, policy, voice, resume="--resume" in more)
+
+
+def make_inputs(pictures: list[Path], folder: Path) -> tuple[list[str], list[str]]:
+    """(names of good pictures, names of bad ones)."""
+    from PIL import Image, ImageOps
+
+    folder.mkdir(parents=True)
+    good = []
+    changes: list[Callable[[Any], Any]] = [
+        lambda p: p,
+        ImageOps.mirror,
+        lambda p: p.resize((p.width * 7 // 8, p.height), Image.Resampling.LANCZOS),
+        lambda p: ImageOps.expand(p, p.width // 10, fill=p.getpixel((0, 0))),
+        lambda p: p.rotate(8, Image.Resampling.BICUBIC, fillcolor=p.getpixel((0, 0))),
+    ]
+    for change in changes:
+        for path in pictures:
+            if len(good) == GOOD:
+                break
+            with Image.open(path) as opened:
+                picture = opened.convert("RGBA" if "A" in opened.getbands() else "RGB")
+            picture.thumbnail((224, 224), Image.Resampling.LANCZOS)
+            good.append(f"{len(good):02}_{path.parent.name}_{path.stem}")
+            change(picture).save(folder / f"{good[-1]}.png")
+    first = (folder / f"{good[0]}.png").read_bytes()
+    (folder / "05_bad_cut.png").write_bytes(first[: len(first) // 2])
+    (folder / "12_bad_text.jpg").write_text("a poem about a chair")
+    (folder / "17_bad_empty.png").write_bytes(b"")
+    Image.new("RGB", (1, 1)).save(folder / "23_bad_small.png")
+    Image.new("1", (30_000, 30_000)).save(folder / "30_bad_bomb.png")
+    (folder / f"{KILLER}.png").write_bytes((folder / f"{good[1]}.png").read_bytes()[:-1] + b"\x82")
+    return good, ["05_bad_cut", "12_bad_text", "17_bad_empty", "23_bad_small", "30_bad_bomb"]
+
+
+def lines(out: Path) -> list[dict[str, Any]]:
+    """The journal."""
+    path = out / "batch.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def hashes(out: Path, names: list[str]) -> dict[str, str]:
+    """sha256 of every deliverable."""
+    return {
+        f"{name}/{file}": hashlib.sha256((out / name / file).read_bytes()).hexdigest()
+        for name in names
+        for file in SAME
+    }
+
+
+def launch(folder: Path, name: str, jobs: int, ray: str, *more: str) -> subprocess.Popen[bytes]:
+    """A batch in a process of its own."""
+    paths = [str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    out, cache = folder / name, folder / f"cache_{name}"
+    command = [sys.executable, __file__, "--run-one", str(folder / "in"), str(out), str(cache)]
+    with (folder / f"{name}.stdout").open("ab") as told:
+        return subprocess.Popen([*command, str(jobs), ray, *more], env=environment, stdout=told)
+
+
+def wait_for_lines(out: Path, count: int, process: subprocess.Popen[bytes]) -> None:
+    """Until the journal has so many lines."""
+    while len(lines(out)) < count:
+        if process.poll() is not None:
+            raise SystemExit(f"{out.name}: the batch ended early with code {process.returncode}")
+        time.sleep(0.2)
+
+
+class Checks:
+    """Claims, each printed as it is found to hold or not."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def __call__(self, run: str, claim: str, holds: bool, detail: object = "") -> None:
+        self.rows.append({"run": run, "claim": claim, "holds": holds, "detail": str(detail)})
+        print(f"{'ok  ' if holds else 'FAIL'} {run:<4} {claim} {detail}", flush=True)
+
+
+def check_run(
+    check: Checks, run: str, out: Path, code: int, good: list[str], bad: list[str]
+) -> None:
+    """What must be true of every finished batch."""
+    found = lines(out)
+    status = {line["item"]: line["status"] for line in found}
+    times = Counter(line["item"] for line in found)
+    check(run, "exit code 3", code == 3, code)
+    done = sum(status.get(name) == "done" for name in good)
+    check(run, "every good picture is done", done == len(good), f"{done} of {len(good)}")
+    check(run, "nothing is done twice", set(times.values()) == {1}, f"{len(found)} lines")
+    check(run, "nothing is lost", set(times) == {*good, *bad, KILLER}, f"{len(times)} items")
+    for name in bad:
+        reason = out / "quarantine" / f"{name}.txt"
+        text = reason.read_text().splitlines()[-1] if reason.exists() else "no reason"
+        check(run, f"{name} is quarantined:", status.get(name) == "quarantined", text)
+    killer = next((line for line in found if line["item"] == KILLER), {})
+    right = killer.get("status") == "failed" and killer.get("attempts") == RETRIES + 1
+    check(run, "the killer failed after its attempts:", right, killer.get("error"))
+    page = (out / "index.html").read_text()
+    pictures = page.count("data:image/webp;base64,")
+    check(run, "the contact sheet shows every result", pictures == len(good), pictures)
+
+
+def start_nodes() -> Any:
+    """A Ray cluster of two nodes with a CPU each, behind a token of its own."""
+    import secrets
+
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0"}
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
+    return cluster
+
+
+def workers_of(out: Path) -> list[int]:
+    """Process ids of the workers a batch said to be ready, latest last."""
+    told = Path(f"{out}.events.jsonl").read_text().splitlines()
+    return [e["pid"] for e in map(json.loads, told) if e["event"] == "ready"]
+
+
+def main() -> None:
+    """Run the three batches and print what holds."""
+    if sys.argv[1:2] == ["--run-one"]:
+        sys.exit(run_one(sys.argv[2:]))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("pictures", nargs="+", type=Path)
+    parser.add_argument("--work", type=Path, required=True, help="a folder that is not there yet")
+    parser.add_argument("--without-ray", action="store_true")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    folder: Path = given.work.absolute()
+    good, bad = make_inputs(given.pictures, folder / "in")
+    before = {p.name: p.stat().st_mtime_ns for p in (folder / "in").iterdir()}
+    print(f"{len(good)} good pictures, {len(bad)} bad files, 1 killer of workers")
+    check, seconds = Checks(), {}
+
+    # The one-worker run goes on beside the others: it is a reference for bytes, not for time.
+    began = time.monotonic()
+    one = launch(folder, "one", 1, "-")
+
+    two_began = time.monotonic()
+    two = launch(folder, "two", 2, "-")
+    wait_for_lines(folder / "two", len(before) // 2, two)
+    two.send_signal(signal.SIGKILL)
+    two.wait()
+    half = len(lines(folder / "two"))
+    check("two", "killed with SIGKILL half-way,", 0 < half < len(before), f"{half} lines")
+    code = launch(folder, "two", 2, "-", "--resume").wait()
+    seconds["two"] = time.monotonic() - two_began
+    check_run(check, "two", folder / "two", code, good, bad)
+
+    if not given.without_ray:
+        cluster = start_nodes()
+        ray_began = time.monotonic()
+        batch = launch(folder, "ray", 2, cluster.address)
+        wait_for_lines(folder / "ray", len(before) // 2, batch)
+        os.kill(workers_of(folder / "ray")[-1], signal.SIGKILL)
+        code = batch.wait()
+        seconds["ray"] = time.monotonic() - ray_began
+        cluster.shutdown()
+        check_run(check, "ray", folder / "ray", code, good, bad)
+        retried = [n["item"] for n in lines(folder / "ray") if n["attempts"] > 1]
+        others = [name for name in retried if name != KILLER]
+        check("ray", "the killed worker cost one attempt of one item:", len(others) == 1, others)
+
+    code = one.wait()
+    seconds["one"] = time.monotonic() - began
+    check_run(check, "one", folder / "one", code, good, bad)
+    reference = hashes(folder / "one", good)
+    for run in ("two", "ray")[: 1 if given.without_ray else 2]:
+        found = hashes(folder / run, good)
+        same = sum(found[name] == reference[name] for name in reference)
+        check(run, "byte-identical to one worker:", same == len(reference), f"{same} files")
+    after = {p.name: p.stat().st_mtime_ns for p in (folder / "in").iterdir()}
+    check("all", "the inputs were not touched", before == after)
+    failed = sum(not row["holds"] for row in check.rows)
+    print(f"{len(check.rows) - failed} of {len(check.rows)} claims hold; seconds: {seconds}")
+    if given.json:
+        given.json.write_text(json.dumps({"checks": check.rows, "seconds": seconds}, indent=1))
+    sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+    main()

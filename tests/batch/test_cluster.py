@@ -1,0 +1,90 @@
+"""The same batch on a Ray cluster; skipped where Ray is not installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.batch.fakes import ROOT, journal
+from tests.conftest import Command
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="needs Ray: pip install 'img2mesh[ray]'"
+)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[dict[str, str]]:
+    """The environment of those who may join a cluster of two nodes; ADDRESS among it."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(16),
+    }
+    nodes = subprocess.Popen(
+        [sys.executable, "-m", "tests.batch.nodes"],
+        cwd=ROOT, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert nodes.stdin and nodes.stdout
+    address = next((line.strip() for line in nodes.stdout if ":" in line), "")
+    assert address, "the cluster did not start"
+    yield environment | {"ADDRESS": address}
+    nodes.stdin.close()
+    nodes.wait(60)
+
+
+def test_two_nodes_do_what_two_processes_do(cluster: dict[str, str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.batch.fakes", str(tmp_path), "8", "0.2"]
+    done = subprocess.run(
+        [*command, "--ray", cluster["ADDRESS"], "--nasty"],
+        cwd=ROOT, env=cluster, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert "2 nodes, 2 CPUs" in done.stderr
+    lines = {line["item"]: line for line in journal(tmp_path)}
+    assert len(lines) == len(journal(tmp_path)) == 11
+    status = {name: line["status"] for name, line in lines.items()}
+    assert status.pop("bad") == "quarantined" and status.pop("fail") == "failed"
+    assert set(status.values()) == {"done"}
+    assert lines["crash"]["attempts"] == 2 and "SIGKILL" in lines["crash"]["errors"][0]
+    assert lines["item000"]["attempts"] == 1
+
+
+def test_gpus_that_are_not_there_are_said_at_once(
+    cluster: dict[str, str], toy: Path, tmp_path: Path, img2mesh: Command
+) -> None:
+    flags = ["--ray", cluster["ADDRESS"], "--gpus-per-worker", "0.5", "-o", str(tmp_path / "out")]
+    done = img2mesh("batch", str(toy), *flags, env=cluster)
+    assert done.returncode == 2
+    assert "the cluster has 0 GPUs" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("127.0.0.1:1", "there is no Ray cluster to join at 127.0.0.1:1"),
+        ("no.such.host.invalid:6379", "there is no Ray cluster to join at no.such.host"),
+        ("auto", "there is no Ray cluster to join on this machine"),
+        ("ray://head:10001", "takes auto or HOST:PORT"),
+        ("head", "takes auto or HOST:PORT"),
+    ],
+)
+def test_no_cluster_is_one_sentence(
+    toy: Path, tmp_path: Path, img2mesh: Command, address: str, sentence: str
+) -> None:
+    # Where Ray writes down clusters of this machine, which "auto" looks for.
+    elsewhere = {"RAY_TMPDIR": str(tmp_path), "RAY_ADDRESS": ""}
+    done = img2mesh("batch", str(toy), "--ray", address, "-o", str(tmp_path / "out"), env=elsewhere)
+    assert done.returncode == 2
+    assert sentence in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
