@@ -34,7 +34,8 @@ class Check:
 PAGE = """# What other programs make of the files
 
 Written by `make test-clients RECORD=docs/clients.md`; thresholds and their reasons stand in
-`tests/clients`. Recorded on {date}, {system}, with {assets} assets.
+`tests/clients`. Recorded on {date}, {system}, with {count} assets
+({assets}).
 
 | client | checked | files | result |
 | --- | --- | --- | --- |
@@ -68,7 +69,8 @@ def as_page(checks: list[Check]) -> str:
     return PAGE.format(
         date=datetime.date.today().isoformat(),
         system=f"{platform.system()} {platform.machine()}",
-        assets=len(assets),
+        count=len(assets),
+        assets=", ".join(sorted(assets)),
         rows="\n".join(rows),
         skipped=notes,
     )

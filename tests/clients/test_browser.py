@@ -147,7 +147,7 @@ def test_the_report_page_shows_the_mesh(
 ) -> None:
     """report.html from disk: viewer loads, no error, no request, every picture; silhouettes"""
     answer = in_model_viewer[folder]
-    arrived(answer, "<model-viewer> 4.4.0", record_property)
+    arrived(answer, "`<model-viewer>` 4.4.0", record_property)
     # Its warning that a frame took too long only says that software rendering is slow.
     assert [m for m in answer["messages"] if not m.startswith("warning: rAF timed out")] == []
     assert min(answer["images"]) > 0
