@@ -19,7 +19,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-STAGES = ("cutout", "views", "depths", "refined", "radiance", "surface", "asset", "quality")
+STAGES = (
+    "cutout", "views", "depths", "refined", "posed", "radiance", "surface", "asset", "quality",
+)  # fmt: skip
 
 
 def timed(command: list[str]) -> tuple[int, float, float, str, str]:

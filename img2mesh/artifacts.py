@@ -148,6 +148,20 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class PhotoPose:
+    """Where the photo seems to have been taken from, where its generator does not say.
+
+    Attributes:
+        elevation_deg, azimuth_deg: direction as seen from the object, in the views' world.
+        confidence: in [0, 1]; :mod:`img2mesh.depth.photo_pose` defines it.
+    """
+
+    elevation_deg: float
+    azimuth_deg: float
+    confidence: float
+
+
+@dataclass(frozen=True)
 class ViewSet:
     """Posed views of one object, all of one size, in one world.
 
@@ -159,6 +173,8 @@ class ViewSet:
         normals: (v, h, w, 3) float32 unit world-space normals, 0 where there is none; or None.
         photo: the input picture as one more view (own size); its camera may be None.
         provenance: who drew the views.
+        photo_pose: what was found out about the photo's camera, if it had to be; the photo has a
+            camera only where that was sure enough.
     """
 
     rgb: F32
@@ -168,6 +184,7 @@ class ViewSet:
     normals: F32 | None = None
     photo: View | None = None
     provenance: Provenance = Provenance()
+    photo_pose: PhotoPose | None = None
 
     def __post_init__(self) -> None:
         rgb = frozen_array(self, "rgb", np.float32, None, None, None, 3)

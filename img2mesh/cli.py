@@ -39,6 +39,7 @@ from img2mesh.flags import (
     NoRemoveBg,
     Offline,
     OutputDir,
+    Photo,
     Pivot,
     Preset,
     Quiet,
@@ -169,6 +170,7 @@ def reconstruct(
     normals: Annotated[
         Path | None, typer.Option(help="A sheet of camera-space normals of the same views.")
     ] = None,
+    photo: Photo = None,
     preset: Preset = "default",
     config: Config = None,
     assignments: Assignments = None,
@@ -217,7 +219,7 @@ def reconstruct(
         no_cache=no_cache,
     )
     commands.run_jobs(
-        [job.views_job(source, rig=rig, group=group, normals=normals)],
+        [job.views_job(source, rig=rig, group=group, normals=normals, photo=photo)],
         request,
         commands.wanted(formats, turntable),
         output_dir,
@@ -333,5 +335,5 @@ def _normalised(given: list[str]) -> list[str]:
 
 # Only to tell `--force views photo.png` from `--force photo.png`; a test holds it to the pipeline.
 _STAGE_NAMES = (
-    "cutout", "views", "depths", "refined", "radiance", "surface", "asset", "quality",
+    "cutout", "views", "depths", "refined", "posed", "radiance", "surface", "asset", "quality",
 )  # fmt: skip

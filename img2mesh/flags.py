@@ -50,6 +50,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only results and err
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Tracebacks and details.")]
 Inputs = Annotated[list[str], typer.Argument(metavar="INPUT...", help="Files, folders, globs.")]
 Mask = Annotated[Path | None, typer.Option(help="A picture of the object's mask.")]
+Photo = Annotated[
+    Path | None, typer.Option(help="The cut-out photo behind the views: its pose is estimated.")
+]
 Generator = Annotated[
     str | None,
     typer.Option(help="geometric (the default: a weight-free prior) or a learned model's name."),

@@ -8,6 +8,7 @@ run and a resumed one compute from the same 8-bit pictures.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from img2mesh.artifacts import (
     Cutout,
     DepthSet,
     Mesh,
+    PhotoPose,
     Provenance,
     Quality,
     RadianceField,
@@ -112,6 +114,8 @@ def save_views(folder: Path, value: ViewSet) -> None:
         write_rgba(folder / "photo.png", value.photo.rgb, value.photo.alpha)
         camera = value.photo.camera
         meta["photo_camera"] = None if camera is None else camera_record(camera)
+    if value.photo_pose is not None:
+        meta["photo_pose"] = asdict(value.photo_pose)
     write_json(folder / "views.json", meta)
     arrays: dict[str, Any] = {}
     if value.depth is not None:
@@ -145,6 +149,7 @@ def load_views(folder: Path) -> ViewSet:
         normals=arrays.get("normals"),
         photo=photo,
         provenance=read_provenance(folder),
+        photo_pose=PhotoPose(**meta["photo_pose"]) if "photo_pose" in meta else None,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +87,16 @@ def photo_job(path: Path, *, mask: Path | None = None) -> Job:
 
 
 def views_job(
-    path: Path, *, rig: str | None = None, group: str | None = None, normals: Path | None = None
+    path: Path,
+    *,
+    rig: str | None = None,
+    group: str | None = None,
+    normals: Path | None = None,
+    photo: Path | None = None,
 ) -> Job:
     """A job that enters after view generation, with a sheet or a folder of posed views.
+
+    ``normals`` is a sheet of camera-space normals, ``photo`` the picture the views were drawn from.
 
     Raises:
         InputError: what is wrong with the sheet, folder or cameras file.
@@ -101,6 +108,9 @@ def views_job(
         digest = _joined(digest, "normals", viewfiles.digest_of(normals))
     # Opened here, not when a stage asks: what is wrong with it is said before anything is done.
     views = viewfiles.open_views(path, rig=rig, group=group, normals=normals)
+    if photo is not None:
+        digest = _joined(digest, "photo", viewfiles.digest_of(photo))
+        views = replace(views, photo=viewfiles.open_cutout(photo))
 
     # Given views are as good as refined ones: the second pass needs the photo and a network.
     leaf = Leaf(digest, lambda: views)

@@ -1,4 +1,4 @@
-"""The whole story: photo → cutout → views → depths → refined → radiance → surface → asset.
+"""The whole story: photo → cutout → views → depths → refined → posed → radiance → surface → asset.
 
 A stage is a plain function. Its positional parameters are artifacts and *are* the wiring: a stage
 that takes ``views`` runs after the stage called ``views``. Its keyword-only parameters are settings
@@ -164,8 +164,24 @@ def refined(
 
 
 @stage(version=1)
+def posed(refined: ViewSet, *, confidence: float = 0.5, run: Run | None = None) -> ViewSet:
+    """The views with the photo's camera, estimated where the generator does not know it.
+
+    Args:
+        refined: posed views, and the photo with or without a camera.
+        confidence: how sure, in [0, 1], an estimated camera must be to be used; above 1 none is
+            looked for.
+        run: where and how.
+    """
+    from img2mesh.depth import pose_photo
+
+    run = run or Run()
+    return pose_photo(refined, least=confidence, note=run.note)
+
+
+@stage(version=1)
 def radiance(
-    refined: ViewSet,
+    posed: ViewSet,
     *,
     grid: int = 128,
     fine_grid: int = 0,
@@ -179,7 +195,7 @@ def radiance(
     """A signed-distance radiance field fitted to the views by volume rendering.
 
     Args:
-        refined: posed views, with depth and normals where the generator knows them.
+        posed: posed views, with depth and normals where the generator knows them.
         grid: grid points along the longest side of the object.
         fine_grid: grid of a third, finer pass; 0 leaves it out.
         smoothness: ``exact`` for consistent views, ``generated`` for a network's; ``auto`` asks
@@ -194,7 +210,7 @@ def radiance(
 
     run = run or Run()
     return field.fit(
-        refined,
+        posed,
         grid=grid,
         fine_grid=fine_grid,
         smoothness=smoothness,
@@ -245,7 +261,7 @@ def surface(
 @stage(version=2)
 def asset(
     surface: Mesh,
-    refined: ViewSet,
+    posed: ViewSet,
     *,
     texture_resolution: int = 1024,
     frame: Literal["asset", "world"] = "asset",
@@ -257,7 +273,7 @@ def asset(
 
     Args:
         surface: the mesh.
-        refined: the views that give it colour.
+        posed: the views that give it colour.
         texture_resolution: side of the texture in pixels.
         frame: ``asset`` (+y up, front +z, sized and placed) or ``world`` (the cameras' own).
         pivot: where the origin is: ``base`` or ``centre``.
@@ -268,25 +284,25 @@ def asset(
     from img2mesh.texture import texture_mesh
 
     run = run or Run()
-    textured = texture_mesh(surface, refined, resolution=texture_resolution, progress=run.progress)
+    textured = texture_mesh(surface, posed, resolution=texture_resolution, progress=run.progress)
     return to_asset_frame(textured, frame=frame, pivot=pivot, scale=scale)
 
 
 @stage(version=1)
-def quality(asset: TexturedMesh, refined: ViewSet, *, run: Run | None = None) -> Quality:
+def quality(asset: TexturedMesh, posed: ViewSet, *, run: Run | None = None) -> Quality:
     """What the finished asset measures against its own input, and the preview picture.
 
     Args:
         asset: the deliverable.
-        refined: the views it was made from.
+        posed: the views it was made from.
         run: where and how.
     """
     from img2mesh.report import measure
 
-    return measure(asset, refined)
+    return measure(asset, posed)
 
 
 PIPELINE = Graph(
     source={"photo": Photo},
-    stages=[cutout, views, depths, refined, radiance, surface, asset, quality],
+    stages=[cutout, views, depths, refined, posed, radiance, surface, asset, quality],
 )

@@ -24,11 +24,13 @@ from img2mesh.viewpictures import (
     read_normals,
     read_picture,
     separate,
+    shrunk_view,
     world_normals,
 )
 
 _FEWEST_VIEWS = 3
 _SMALLEST_TILE = 32
+_LARGEST_PHOTO = 1024
 
 
 def open_views(
@@ -95,6 +97,24 @@ def digest_of(
             ) from cause
         digest.update(f"{file.name} {content}\n".encode())
     return digest.hexdigest()
+
+
+def open_cutout(path: Path) -> View:
+    """A photo of the object alone as a view without a camera, at most 1024 pixels along a side.
+
+    Raises:
+        InputError: no such picture, or neither transparency nor a plain background.
+    """
+    picture = read_picture(path)
+    try:
+        rgb, alpha = separate(picture, path.name)
+    except InputError as cause:
+        raise InputError(f"--photo: {cause} (img2mesh run --until cutout makes one)") from cause
+    if (alpha > 0.5).all():
+        raise InputError(
+            f"--photo: {path.name} has no background: give the object with space around it"
+        )
+    return shrunk_view(View(rgb, alpha, None), _LARGEST_PHOTO)
 
 
 # ------------------------------------------------------------------------------------------ sheets

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from img2mesh.artifacts import F32
+from img2mesh.artifacts import F32, View
 from img2mesh.cameras import Camera
 from img2mesh.errors import InputError
 from img2mesh.sheets import matte, spread_colour
@@ -124,3 +124,33 @@ def world_normals(rgb: F32, camera: Camera) -> F32:
     # Grey is length 0, a normal 1; blends of both along the outline have no direction to trust.
     unit = np.where(length > 0.8, local / np.maximum(length, 1e-9), 0)
     return (unit @ camera.world_from_camera[:3, :3].T).astype(np.float32)
+
+
+def shrunk_view(view: View, side: int) -> View:
+    """A view averaged down to ``side`` pixels along its longer side; smaller ones as they are."""
+    from PIL import Image
+
+    height, width = view.alpha.shape
+    if max(height, width) <= side:
+        return view
+    size = (
+        max(round(width * side / max(height, width)), 1),
+        max(round(height * side / max(height, width)), 1),
+    )
+    # Averaging straight colours would mix in what lies behind the object: weigh them by alpha.
+    bands = np.concatenate([view.rgb * view.alpha[..., None], view.alpha[..., None]], axis=2)
+    small = np.stack(
+        [
+            np.asarray(
+                Image.fromarray(np.ascontiguousarray(bands[..., c])).resize(
+                    size, Image.Resampling.BOX
+                )
+            )
+            for c in range(4)
+        ],
+        axis=2,
+    )
+    alpha = np.clip(small[..., 3], 0, 1)
+    rgb = np.clip(small[..., :3] / np.maximum(alpha, 1e-6)[..., None], 0, 1)
+    camera = None if view.camera is None else view.camera.resized(*size)
+    return View(rgb.astype(np.float32), alpha.astype(np.float32), camera)

@@ -25,6 +25,7 @@ BEHIND = {
     "views": ["multiview"],
     "depths": ["depth", "hull.py"],
     "refined": ["multiview"],
+    "posed": ["depth", "hull.py"],
     "radiance": ["field", "hull.py"],
     "surface": ["meshing"],
     "asset": ["texture", "export", "glbpack.py", "glb.py", "meshfiles.py"],

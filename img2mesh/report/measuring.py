@@ -24,7 +24,9 @@ def measure(asset: TexturedMesh, views: ViewSet) -> Quality:
     ``silhouette_iou`` and ``psnr_views`` hold one number a view under ``views`` and one for the
     photo under ``input`` (None where its pose is not known); :func:`~.fidelity.agreement` defines
     them. ``input_camera`` is the photo's camera in the asset's frame, so that anyone can render
-    the file and repeat the measurement.
+    the file and repeat the measurement. ``photo_elevation_deg`` and ``photo_pose_confidence`` say
+    where it stands in the views' world and how sure that is: 1 where the generator knows it, less
+    where it was estimated (it is used only above the setting ``posed.confidence``).
 
     Args:
         asset: the deliverable.
@@ -51,6 +53,12 @@ def measure(asset: TexturedMesh, views: ViewSet) -> Quality:
         front = agreement(stage, photo, camera)
         input_camera = describe_camera(camera, asset.asset_from_world[:3, 3])
 
+    pose: tuple[float | None, float | None] = (None, None)
+    if views.photo_pose is not None:
+        pose = views.photo_pose.elevation_deg, views.photo_pose.confidence
+    elif photo is not None and photo.camera is not None:
+        pose = float(np.rad2deg(np.arcsin(np.clip(-photo.camera.forward[1], -1, 1)))), 1.0
+
     provenance = views.provenance
     measures: dict[str, Any] = {
         "generator": provenance.generator,
@@ -71,6 +79,8 @@ def measure(asset: TexturedMesh, views: ViewSet) -> Quality:
         "psnr_views": {"views": [_round(s[1]) for s in scores], "input": _round(front[1])},
         "bounds": {"min": stage.low.tolist(), "max": stage.high.tolist()},
         "input_camera": input_camera,
+        "photo_elevation_deg": _round(pose[0]),
+        "photo_pose_confidence": _round(pose[1]),
         "asset_from_world": asset.asset_from_world.tolist(),
         "warnings": [*provenance.notes, *asset.notes, *_warnings(shape, atlas)],
     }
