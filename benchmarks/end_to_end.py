@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 STAGES = (
-    "cutout", "views", "depths", "refined", "posed", "radiance", "surface", "asset", "quality",
+    "cutout", "views", "depths", "refined", "posed", "radiance", "surface", "asset", "engine", "quality",
 )  # fmt: skip
 
 

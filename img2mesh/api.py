@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
 from img2mesh import job, settings
 from img2mesh.artifacts import TexturedMesh
+from img2mesh.engineparts import EngineParts
 from img2mesh.pipeline import PIPELINE
 
 
@@ -30,7 +32,7 @@ def reconstruct(
     cache: str | PathLike[str] | None = "default",
     device: str = "auto",
 ) -> TexturedMesh:
-    """One photo to a textured mesh, cached stage by stage.
+    """One photo to a textured mesh, cached stage by stage, called after the photo.
 
     Args:
         photo: picture file.
@@ -54,6 +56,7 @@ def reconstruct(
         cache_dir=folder,
     )
     work = job.photo_job(Path(photo), mask=None if mask is None else Path(mask))
-    outcome = job.runner_for(request).run("asset", work.given)
-    result: TexturedMesh = outcome.load()
-    return result
+    runner = job.runner_for(request)
+    parts: EngineParts = runner.run("engine", work.given).load()
+    asset: TexturedMesh = runner.outcomes["asset"].load()
+    return replace(parts.dress(asset), name=work.stem)

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from img2mesh import delivery, job, settings
+from img2mesh import delivery, job, packing, settings
 from img2mesh.diffusion import checkpoints
 from img2mesh.errors import Img2MeshError, InputError
 from img2mesh.graph import Store
@@ -81,19 +81,23 @@ def request_from(
     )
 
 
-def wanted(formats: str, turntable: bool) -> delivery.Wanted:
-    """The --format list, checked.
+def wanted(
+    formats: str,
+    turntable: bool,
+    texture_format: str = "png",
+    compress: str | None = None,
+    archive: bool = False,
+) -> packing.Wanted:
+    """The flags that choose files, checked.
 
     Raises:
-        InputError: a format there is not.
+        InputError: a mesh format, texture format or compression there is not.
     """
     names = [name.strip().lower().lstrip(".") for name in formats.split(",") if name.strip()]
-    unknown = [name for name in names if name not in delivery.MESH_FORMATS]
-    if unknown:
-        raise InputError(
-            f"unknown mesh format {unknown[0]!r}; known are {', '.join(delivery.MESH_FORMATS)}"
-        )
-    return delivery.Wanted(tuple(dict.fromkeys(["glb", *names])), turntable)
+    texture = texture_format.lower().replace("jpg", "jpeg")
+    return packing.Wanted(
+        tuple(dict.fromkeys(["glb", *names])), turntable, texture, compress, archive
+    )
 
 
 def photo_jobs(inputs: Sequence[str], mask: Path | None) -> list[job.Job]:
@@ -111,7 +115,7 @@ def photo_jobs(inputs: Sequence[str], mask: Path | None) -> list[job.Job]:
 def run_jobs(
     jobs: Sequence[job.Job],
     request: job.Request,
-    files: delivery.Wanted,
+    files: packing.Wanted,
     output_dir: Path,
     *,
     as_json: bool = False,
@@ -162,7 +166,7 @@ def run_jobs(
 def _run_job(
     work: job.Job,
     request: job.Request,
-    files: delivery.Wanted,
+    files: packing.Wanted,
     output_dir: Path,
     console: Console,
     *,
@@ -194,8 +198,10 @@ def _run_job(
 def _tell(done: delivery.Delivered) -> None:
     """The result on stdout: paths a script can read, most wanted first."""
     names = {
-        "mesh": "mesh", "obj": "obj", "ply": "ply", "stl": "stl", "usdz": "usdz",
-        "preview": "preview", "turntable": "turntable", "page": "report",
+        "mesh": "mesh", **{f"mesh_lod{k}": f"lod {k}" for k in range(1, 9)},
+        "obj": "obj", "ply": "ply", "stl": "stl", "usdz": "usdz",
+        "mesh_collision": "collision", "mesh_meshopt": "meshopt", "archive": "zip",
+        "preview": "preview", "parts": "parts", "turntable": "turntable", "page": "report",
     }  # fmt: skip
     shown = [name for name in names if name in done.files] or ["report"]
     for name in shown:

@@ -9,25 +9,22 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from img2mesh import formats, pipeline
+from img2mesh.artifacts import TexturedMesh
+from img2mesh.engineparts import EngineParts
 from img2mesh.errors import Img2MeshError
 from img2mesh.graph import Runner
 from img2mesh.job import Job, Request, versions
+from img2mesh.packing import Wanted as Wanted
+from img2mesh.packing import mesh_files, parts_report, write_archive
 
-#: Deliverables that are written from the asset when asked for; mesh.glb always is.
-MESH_FORMATS = ("glb", "obj", "ply", "stl", "usdz")
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which files the user wants besides the ones that are always written."""
-
-    mesh_formats: tuple[str, ...] = ("glb",)
-    turntable: bool = False
+#: Files that only some runs leave.
+_OPTIONAL = ("mesh_lod*.glb", "mesh_collision.glb", "mesh*_meshopt.glb", "engine.png", "asset.zip")
 
 
 @dataclass(frozen=True)
@@ -94,7 +91,6 @@ def _deliver(
             files[purpose] = place(folder / target, lambda path: _copy(source, path))
 
     copy("cutout", "cutout", "cutout.png", "cutout.png")
-    copy("mesh", "asset", "asset.glb", "mesh.glb")
     copy("preview", "quality", "preview.png", "preview.png")
 
     views, refined = (_artifact(runner, job, name) for name in ("views", "refined"))
@@ -114,19 +110,9 @@ def _deliver(
 
     report = _report(runner, job, refined if refined is not None else views, seconds)
     if "asset" in outcomes:
-        asset = None
-        for suffix in wanted.mesh_formats:
-            if suffix != "glb":
-                asset = asset if asset is not None else outcomes["asset"].load()
-                files[suffix] = asset.save(folder / f"mesh.{suffix}")
-        if wanted.turntable:
-            from img2mesh.report import save_turntable
-
-            asset = asset if asset is not None else outcomes["asset"].load()
-            turning = asset
-            files["turntable"] = place(
-                folder / "turntable.webp", lambda path: save_turntable(turning, path)
-            )
+        made, about = _deliver_meshes(runner, job, wanted, folder)
+        report["warnings"] += about.pop("notes", [])
+        files, report = made | files, report | about
     _place_json(folder / "report.json", report)
     files["report"] = folder / "report.json"
     if "mesh" in files:
@@ -134,7 +120,7 @@ def _deliver(
 
         pictures: dict[str, bytes] = {
             name: files[name].read_bytes()
-            for name in ("preview", "cutout", "views", "depths", "refined")
+            for name in ("preview", "parts", "cutout", "views", "depths", "refined")
             if name in files
         }
         glb = files["mesh"].read_bytes()
@@ -145,9 +131,68 @@ def _deliver(
             ),
         )
     # run.json comes last: its presence says that everything above it is in place.
-    _place_json(folder / "run.json", _run_record(runner, job, request))
+    _place_json(folder / "run.json", _run_record(runner, job, request, wanted))
     files["run"] = folder / "run.json"
     return Delivered(folder, files, report)
+
+
+def _deliver_meshes(
+    runner: Runner, job: Job, wanted: Wanted, folder: Path
+) -> tuple[dict[str, Path], dict[str, Any]]:
+    """The mesh in every form, by purpose, and what the report says of it."""
+    outcome = runner.outcomes["asset"]
+    parts: EngineParts = (
+        runner.outcomes["engine"].load() if "engine" in runner.outcomes else EngineParts()
+    )
+    asset = cache(outcome.load)
+    stored = None if outcome.folder is None else (outcome.folder / "asset.glb").read_bytes()
+    files: dict[str, Path] = {}
+    for name, data in mesh_files(stored, asset, parts, job.stem, wanted).items():
+        files[Path(name).stem] = place(folder / name, partial(_write_bytes, data))
+
+    def dressed() -> TexturedMesh:
+        return parts.dress(replace(asset(), name=job.stem))
+
+    sides: list[Path] = []
+    for suffix in wanted.mesh_formats:
+        if suffix != "glb":
+            files[suffix] = dressed().save(folder / f"mesh.{suffix}")
+        if suffix == "obj":
+            names = ["mesh.mtl", "mesh_texture.png"]
+            names += ["mesh_normal.png"] if parts.normal_map is not None else []
+            sides += [folder / name for name in names]
+    if parts:
+        files["parts"] = place(folder / "engine.png", lambda path: _draw(asset(), parts, path))
+    if wanted.turntable:
+        from img2mesh.report import save_turntable
+
+        files["turntable"] = place(
+            folder / "turntable.webp", lambda path: save_turntable(dressed(), path)
+        )
+    if wanted.archive:
+        packed = [*files.values(), *sides]
+        if "quality" in runner.outcomes:
+            packed.append(folder / "preview.png")
+        files["archive"] = place(
+            folder / "asset.zip", lambda path: write_archive(path, packed, job.stem)
+        )
+    kept = {*files.values(), *sides}
+    for pattern in _OPTIONAL:  # of an earlier run that was asked for more
+        for stale in set(folder.glob(pattern)) - kept:
+            stale.unlink()
+    return files, parts_report(parts, asset()) if parts else {}
+
+
+def _draw(asset: TexturedMesh, parts: EngineParts, path: Path) -> None:
+    from PIL import Image
+
+    from img2mesh.report import draw_parts
+
+    Image.fromarray(draw_parts(asset, parts)).save(path, compress_level=6)
+
+
+def _write_bytes(data: bytes, path: Path) -> None:
+    path.write_bytes(data)
 
 
 def _artifact(runner: Runner, job: Job, name: str) -> Any:
@@ -229,7 +274,7 @@ def _report(runner: Runner, job: Job, views: Any, seconds: float) -> dict[str, A
     }
 
 
-def _run_record(runner: Runner, job: Job, request: Request) -> dict[str, Any]:
+def _run_record(runner: Runner, job: Job, request: Request, wanted: Wanted) -> dict[str, Any]:
     """run.json: enough to run it again."""
     stages = pipeline.PIPELINE.stages
     settings = runner.settings
@@ -237,6 +282,7 @@ def _run_record(runner: Runner, job: Job, request: Request) -> dict[str, Any]:
         "input": {"path": str(job.source), "digest": job.digest},
         "preset": request.preset,
         "settings": settings,
+        "files": asdict(wanted),
         "seeds": {n: s["seed"] for n, s in settings.items() if "seed" in s},
         "stages": {
             name: {"version": stages[name].version, "key": outcome.key}

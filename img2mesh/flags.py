@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,6 +36,30 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps: where
 Frame = Annotated[
     str | None, typer.Option(help="asset (+y up, sized and placed) or world (the cameras' own).")
 ]
+Lods = Annotated[
+    int | None, typer.Option(help="Coarser versions: mesh_lod1.glb and so on.  [default: 0]")
+]
+LodRatio = Annotated[
+    float | None, typer.Option(help="Faces of a version as a share of the one before, 0.5.")
+]
+NormalMap = Annotated[
+    bool | None, typer.Option("--normal-map/--no-normal-map", help="Bake the fit's detail.")
+]
+OrmMap = Annotated[
+    bool | None,
+    typer.Option("--orm-map/--no-orm-map", help="Bake occlusion, packed with roughness and metal."),
+]
+Collision = Annotated[
+    bool | None,
+    typer.Option("--collision/--no-collision", help="Convex hulls in mesh_collision.glb."),
+]
+CollisionHulls = Annotated[int | None, typer.Option(help="Collision hulls at most, 16.")]
+CollisionVertices = Annotated[int | None, typer.Option(help="Vertices of a hull at most, 32.")]
+TextureFormat = Annotated[str, typer.Option(help="Pictures inside GLB files: png, jpeg or webp.")]
+Compress = Annotated[
+    str | None, typer.Option(metavar="meshopt", help="Also mesh_meshopt.glb, smaller.")
+]
+Zip = Annotated[bool, typer.Option("--zip", help="Also asset.zip with everything to deliver.")]
 Pivot = Annotated[str | None, typer.Option(help="base or centre.")]
 Scale = Annotated[float | None, typer.Option(help="Largest extent in metres.")]
 Until = Annotated[str, typer.Option(help="Stop after this stage.")]
@@ -72,3 +96,26 @@ Offline = Annotated[bool, typer.Option("--offline", help="Never touch the networ
 CommercialOnly = Annotated[
     bool, typer.Option("--commercial-only", help="Refuse weights not for commercial use.")
 ]
+
+
+def engine_settings(
+    lods: int | None,
+    lod_ratio: float | None,
+    normal_map: bool | None,
+    orm_map: bool | None,
+    collision: bool | None,
+    collision_hulls: int | None,
+    collision_vertices: int | None,
+) -> dict[str, Any]:
+    """The flags for game engines as settings of their stage; a limit on hulls asks for hulls."""
+    if collision is None and (collision_hulls is not None or collision_vertices is not None):
+        collision = True
+    return {
+        "engine.lods": lods,
+        "engine.lod_ratio": lod_ratio,
+        "engine.normal_map": normal_map,
+        "engine.orm_map": orm_map,
+        "engine.collision": collision,
+        "engine.collision_hulls": collision_hulls,
+        "engine.collision_vertices": collision_vertices,
+    }

@@ -29,6 +29,8 @@ from img2mesh.artifacts import (
     ViewSet,
 )
 from img2mesh.cameras import Camera
+from img2mesh.enginefiles import load_parts, save_parts
+from img2mesh.engineparts import EngineParts
 from img2mesh.graph import Codec
 from img2mesh.meshfiles import load_asset, save_asset
 
@@ -257,5 +259,6 @@ CODECS: dict[type, Codec[Any]] = {
     RadianceField: Codec(1, save_field, load_field, exact=False),
     Mesh: Codec(1, save_plain_mesh, load_plain_mesh, exact=False),
     TexturedMesh: Codec(1, save_asset, load_asset, exact=False),
+    EngineParts: Codec(1, save_parts, load_parts, exact=False),
     Quality: Codec(1, save_quality, load_quality, exact=False),
 }

@@ -22,7 +22,7 @@ LAST_STAGE = "quality"
 _RECORDED = (
     "img2mesh", "numpy", "pillow", "scipy", "torch", "nerfacc", "open3d", "scikit-image",
     "opencv-python-headless", "fast-simplification", "xatlas", "trimesh", "diffusers",
-    "transformers",
+    "transformers", "meshoptimizer", "coacd",
 )  # fmt: skip
 
 

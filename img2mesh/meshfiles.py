@@ -33,8 +33,8 @@ Write = Callable[[Path], object]
 def save_mesh(asset: TexturedMesh, path: Path) -> Path:
     """Write the asset in the format its suffix names; an existing file is replaced.
 
-    .obj brings a ``.mtl`` and a ``_texture.png`` beside it, .ply carries vertex colours (the
-    texture sampled), .stl the shape alone.
+    .obj brings a ``.mtl``, a ``_texture.png`` and, where there is one, a ``_normal.png`` beside it,
+    .ply carries vertex colours (the texture sampled), .stl the shape alone.
 
     Returns:
         The path.
@@ -116,13 +116,16 @@ def _obj(asset: TexturedMesh, path: Path) -> Iterator[tuple[Path, Write]]:
     ]
     yield path, _bytes(("\n".join(lines) + "\n").encode())
     yield path.with_name(texture), _bytes(png_bytes(asset.texture))
-    yield (
-        path.with_name(material),
-        _bytes(
-            f"# img2mesh {version()}\nnewmtl {name}\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nd 1\nillum 1\n"
-            f"map_Kd {texture}\n".encode()
-        ),
+    about = (
+        f"# img2mesh {version()}\nnewmtl {name}\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nd 1\nillum 1\n"
+        f"map_Kd {texture}\n"
     )
+    if asset.normal_map is not None:
+        # MTL knows bump maps only; every importer today takes a coloured one for a normal map.
+        normal = f"{stem}_normal.png"
+        about += f"map_Bump -bm 1 {normal}\n"
+        yield path.with_name(normal), _bytes(png_bytes(asset.normal_map))
+    yield path.with_name(material), _bytes(about.encode())
 
 
 def _rows(keyword: str, values: NDArray[Any], pattern: str) -> Iterator[str]:

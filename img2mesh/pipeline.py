@@ -24,6 +24,7 @@ from img2mesh.artifacts import (
     TexturedMesh,
     ViewSet,
 )
+from img2mesh.engineparts import EngineParts
 from img2mesh.graph import Graph, Run, stage
 
 
@@ -289,20 +290,73 @@ def asset(
 
 
 @stage(version=1)
-def quality(asset: TexturedMesh, posed: ViewSet, *, run: Run | None = None) -> Quality:
+def engine(
+    asset: TexturedMesh,
+    radiance: RadianceField,
+    *,
+    normal_map: bool = False,
+    orm_map: bool = False,
+    lods: int = 0,
+    lod_ratio: float = 0.5,
+    collision: bool = False,
+    collision_hulls: int = 16,
+    collision_vertices: int = 32,
+    run: Run | None = None,
+) -> EngineParts:
+    """What a game engine wants besides; all of it is off unless asked for.
+
+    Args:
+        asset: the deliverable.
+        radiance: the fit, whose detail the normal map keeps.
+        normal_map: bake the fit's surface into a tangent-space normal map.
+        orm_map: bake an occlusion map, packed with roughness and metalness.
+        lods: coarser versions to make.
+        lod_ratio: faces of a version as a share of the one before.
+        collision: make convex collision hulls.
+        collision_hulls: hulls at most.
+        collision_vertices: vertices of a hull at most.
+        run: where and how.
+    """
+    from img2mesh import texture
+    from img2mesh.export import collision as bodies
+    from img2mesh.export import lods as levels
+
+    run = run or Run()
+    maps = texture.bake_maps(
+        asset, radiance, normal_map=normal_map, orm_map=orm_map, progress=run.progress
+    )
+    chain, notes = levels.levels_of_detail(asset, count=lods, ratio=lod_ratio)
+    hulls, enclosed = (
+        bodies.collision_hulls(asset, hulls=collision_hulls, vertices=collision_vertices)
+        if collision
+        else ((), None)
+    )
+    if enclosed is not None and enclosed < 0.99:
+        notes += (
+            f"the collision hulls hold {enclosed:.1%} of the surface: allow more of them "
+            "(--collision-hulls) or more vertices (--collision-vertices)",
+        )
+    return EngineParts(*maps, chain, hulls, enclosed, notes)
+
+
+@stage(version=1)
+def quality(
+    asset: TexturedMesh, engine: EngineParts, posed: ViewSet, *, run: Run | None = None
+) -> Quality:
     """What the finished asset measures against its own input, and the preview picture.
 
     Args:
         asset: the deliverable.
+        engine: the maps that it wears.
         posed: the views it was made from.
         run: where and how.
     """
     from img2mesh.report import measure
 
-    return measure(asset, posed)
+    return measure(engine.dress(asset), posed)
 
 
 PIPELINE = Graph(
     source={"photo": Photo},
-    stages=[cutout, views, depths, refined, posed, radiance, surface, asset, quality],
+    stages=[cutout, views, depths, refined, posed, radiance, surface, asset, engine, quality],
 )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from img2mesh.artifacts import TexturedMesh
+from img2mesh.artifacts import U8, TexturedMesh
 from img2mesh.errors import Img2MeshError, missing_extra
 from img2mesh.glb import ROUGHNESS, png_bytes, unit_normals
 from img2mesh.glbpack import clean_name, version
@@ -41,8 +42,7 @@ def _write(asset: TexturedMesh, path: Path) -> None:
     from pxr import Gf, Sdf, Usd, UsdGeom, UsdShade, Vt
 
     with tempfile.TemporaryDirectory(prefix="img2mesh-usd-") as folder:
-        layer, texture = Path(folder) / "mesh.usdc", Path(folder) / "texture.png"
-        texture.write_bytes(png_bytes(asset.texture))
+        layer, pictures = Path(folder) / "mesh.usdc", list[Path]()
         stage = Usd.Stage.CreateNew(str(layer))
         UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.y)
         UsdGeom.SetStageMetersPerUnit(stage, 1.0)
@@ -79,23 +79,37 @@ def _write(asset: TexturedMesh, path: Path) -> None:
         material = UsdShade.Material.Define(stage, "/Asset/Material")
         surface = UsdShade.Shader.Define(stage, "/Asset/Material/Surface")
         surface.CreateIdAttr("UsdPreviewSurface")
-        surface.CreateInput("roughness", Sdf.ValueTypeNames.Float).Set(ROUGHNESS)
-        surface.CreateInput("metallic", Sdf.ValueTypeNames.Float).Set(0.0)
+        if asset.orm_map is None:
+            surface.CreateInput("roughness", Sdf.ValueTypeNames.Float).Set(ROUGHNESS)
+            surface.CreateInput("metallic", Sdf.ValueTypeNames.Float).Set(0.0)
         reader = UsdShade.Shader.Define(stage, "/Asset/Material/Coordinates")
         reader.CreateIdAttr("UsdPrimvarReader_float2")
         reader.CreateInput("varname", Sdf.ValueTypeNames.String).Set("st")
-        sampler = UsdShade.Shader.Define(stage, "/Asset/Material/Texture")
-        sampler.CreateIdAttr("UsdUVTexture")
-        sampler.CreateInput("file", Sdf.ValueTypeNames.Asset).Set("./texture.png")
-        sampler.CreateInput("sourceColorSpace", Sdf.ValueTypeNames.Token).Set("sRGB")
-        for wrap in ("wrapS", "wrapT"):
-            sampler.CreateInput(wrap, Sdf.ValueTypeNames.Token).Set("clamp")
-        sampler.CreateInput("st", Sdf.ValueTypeNames.Float2).ConnectToSource(
-            reader.CreateOutput("result", Sdf.ValueTypeNames.Float2)
-        )
+        coordinates = reader.CreateOutput("result", Sdf.ValueTypeNames.Float2)
+
+        def sampled(node: str, picture: U8, space: str) -> Any:
+            file = Path(folder) / f"{node.lower()}.png"
+            file.write_bytes(png_bytes(picture))
+            pictures.append(file)
+            return _texture(material, node, file.name, space, coordinates)
+
+        colour = sampled("Texture", asset.texture, "sRGB")
         surface.CreateInput("diffuseColor", Sdf.ValueTypeNames.Color3f).ConnectToSource(
-            sampler.CreateOutput("rgb", Sdf.ValueTypeNames.Float3)
+            colour.CreateOutput("rgb", Sdf.ValueTypeNames.Float3)
         )
+        if asset.normal_map is not None:
+            normal = sampled("Normal", asset.normal_map, "raw")
+            normal.CreateInput("scale", Sdf.ValueTypeNames.Float4).Set(Gf.Vec4f(2, 2, 2, 1))
+            normal.CreateInput("bias", Sdf.ValueTypeNames.Float4).Set(Gf.Vec4f(-1, -1, -1, 0))
+            surface.CreateInput("normal", Sdf.ValueTypeNames.Normal3f).ConnectToSource(
+                normal.CreateOutput("rgb", Sdf.ValueTypeNames.Float3)
+            )
+        if asset.orm_map is not None:
+            packed = sampled("Orm", asset.orm_map, "raw")
+            for channel, name in zip("rgb", ("occlusion", "roughness", "metallic"), strict=True):
+                surface.CreateInput(name, Sdf.ValueTypeNames.Float).ConnectToSource(
+                    packed.CreateOutput(channel, Sdf.ValueTypeNames.Float)
+                )
         material.CreateSurfaceOutput().ConnectToSource(
             surface.CreateOutput("surface", Sdf.ValueTypeNames.Token)
         )
@@ -104,8 +118,27 @@ def _write(asset: TexturedMesh, path: Path) -> None:
         del stage
 
         writer = Sdf.ZipFileWriter.CreateNew(str(path))
-        for file in (layer, texture):  # the package records their dates: equal assets, equal bytes
+        for file in (
+            layer,
+            *pictures,
+        ):  # the package records their dates: equal assets, equal bytes
             os.utime(file, (_DATE, _DATE))
         with writer:  # the layer must come first, uncompressed and aligned: the writer does both
             writer.AddFile(str(layer), "mesh.usdc")
-            writer.AddFile(str(texture), "texture.png")
+            for file in pictures:
+                writer.AddFile(str(file), file.name)
+
+
+def _texture(material: Any, node: str, file: str, space: str, coordinates: Any) -> Any:
+    """A shader node under the material that looks a picture up at the coordinates."""
+    from pxr import Sdf, UsdShade
+
+    path = material.GetPath().AppendChild(node)
+    sampler = UsdShade.Shader.Define(material.GetPrim().GetStage(), path)
+    sampler.CreateIdAttr("UsdUVTexture")
+    sampler.CreateInput("file", Sdf.ValueTypeNames.Asset).Set(f"./{file}")
+    sampler.CreateInput("sourceColorSpace", Sdf.ValueTypeNames.Token).Set(space)
+    for wrap in ("wrapS", "wrapT"):
+        sampler.CreateInput(wrap, Sdf.ValueTypeNames.Token).Set("clamp")
+    sampler.CreateInput("st", Sdf.ValueTypeNames.Float2).ConnectToSource(coordinates)
+    return sampler

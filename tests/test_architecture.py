@@ -20,6 +20,7 @@ FOUNDATION = [
     "frozen",
     "artifacts",
     "engineparts",
+    "enginefiles",
     "images",
     "raycast",
     "pixels",
@@ -58,6 +59,7 @@ DOORS = [
     "doctor",
     "models",
     "flags",
+    "packing",
     "housekeeping",
 ]
 SENTENCES = {

@@ -29,7 +29,8 @@ BEHIND = {
     "radiance": ["field", "hull.py"],
     "surface": ["meshing"],
     "asset": ["texture", "export", "glbpack.py", "glb.py", "meshfiles.py"],
-    "quality": ["report"],
+    "engine": ["texture", "export", "engineparts.py", "enginefiles.py"],
+    "quality": ["report", "engineparts.py"],
 }
 
 

@@ -168,8 +168,26 @@ def _quality(report: dict[str, Any]) -> str:
         rows.append(("Surface seen in the photo", f"{seen['photo']:.0%}"))
         rows.append(("… only in the views", f"{seen['views']:.0%}"))
         rows.append(("… nowhere, filled", f"{max(1 - seen['photo'] - seen['views'], 0):.0%}"))
+    rows += _parts(report)
     body = "".join(f"<tr><th>{label}</th><td>{value}</td></tr>" for label, value in rows)
     return f"<table>{body}</table>"
+
+
+def _parts(report: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was made for game engines, a row each."""
+    rows = []
+    maps = report.get("maps") or {}
+    if names := [name.replace("_", ", ") for name, made in maps.items() if made]:
+        rows.append(("Maps", escape("; ".join(names))))
+    for number, lod in enumerate(report.get("lods") or [], start=1):
+        error = (
+            f"off by {lod['error_mean']:.2f} % of the diagonal, {lod['error_max']:.2f} % at most"
+        )
+        rows.append((f"LOD {number}", f"{lod['faces']:,} faces, {error}"))
+    if hulls := report.get("collision"):
+        enclosed = f", {hulls['enclosed']:.1%} of the surface held" if hulls.get("enclosed") else ""
+        rows.append(("Collision", f"{hulls['hulls']} convex hulls{enclosed}"))
+    return rows
 
 
 def _cell(key: str, value: Any) -> str:

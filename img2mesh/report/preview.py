@@ -51,7 +51,7 @@ def draw_preview(studio: Studio, given: View, *, caption: str) -> U8:
     captions = [(caption, 0, 0), ("texture", 0, 1)]
     captions += [(text, column, 0) for column, text in enumerate(_CAPTIONS, start=1)]
     captions += [("shape", column, 1) for column in range(1, columns)]
-    return _lettered(picture, captions, row)
+    return lettered(picture, captions, row)
 
 
 def framed(given: View, size: int) -> F32:
@@ -99,7 +99,8 @@ def _atlas(studio: Studio, size: int) -> F32:
     return out
 
 
-def _lettered(picture: U8, captions: list[tuple[str, int, int]], row: int) -> U8:
+def lettered(picture: U8, captions: list[tuple[str, int, int]], row: int) -> U8:
+    """A picture with captions (text, column, line) under cells that are ``row`` pixels apart."""
     from PIL import Image, ImageDraw, ImageFont
 
     image = Image.fromarray(picture)

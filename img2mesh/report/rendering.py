@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from img2mesh.artifacts import F32, TexturedMesh
+from img2mesh.artifacts import F32, U8, TexturedMesh
 from img2mesh.cameras import Camera
 from img2mesh.meshfiles import texture_at
 from img2mesh.raycast import Hits, Scene
 
 _OCCLUSION_RAYS = 32  # more shows no difference at 384 pixels
+Mip = NDArray[np.float32] | NDArray[np.uint8]
 _CHUNK = 1 << 18  # vertices x rays cast at once
 _CLAY = (0.60, 0.59, 0.575)  # linear reflectance of the untextured look
 
@@ -96,14 +97,13 @@ class Stage:
         return float((self.high - self.low).max())
 
     @cached_property
-    def _mips(self) -> list[NDArray[np.float32] | NDArray[np.uint8]]:
-        levels: list[NDArray[np.float32] | NDArray[np.uint8]] = [self.asset.texture]
-        while min(levels[-1].shape[:2]) >= 8:
-            t = levels[-1].astype(np.float32)
-            t = np.pad(t, ((0, t.shape[0] % 2), (0, t.shape[1] % 2), (0, 0)), mode="edge")
-            half = (t[::2, ::2] + t[1::2, ::2] + t[::2, 1::2] + t[1::2, 1::2]) / np.float32(4)
-            levels.append(half.astype(np.float32, copy=False))
-        return levels
+    def _mips(self) -> list[Mip]:
+        return mip_levels(self.asset.texture)
+
+    @cached_property
+    def _normal_mips(self) -> list[Mip] | None:
+        normal_map = self.asset.normal_map
+        return None if normal_map is None else mip_levels(normal_map)
 
     @cached_property
     def _texels_per_unit(self) -> F32:
@@ -187,6 +187,17 @@ class Stage:
         return pictures
 
 
+def mip_levels(picture: U8) -> list[Mip]:
+    """A picture (h, w, c) and its halves, down to about four pixels."""
+    levels: list[Mip] = [picture]
+    while min(levels[-1].shape[:2]) >= 8:
+        t = levels[-1].astype(np.float32)
+        t = np.pad(t, ((0, t.shape[0] % 2), (0, t.shape[1] % 2), (0, 0)), mode="edge")
+        half = (t[::2, ::2] + t[1::2, ::2] + t[::2, 1::2] + t[1::2, 1::2]) / np.float32(4)
+        levels.append(half.astype(np.float32, copy=False))
+    return levels
+
+
 def _pooled(fine: NDArray[Any], factor: int) -> F32:
     """Sums over factor x factor blocks, (h f, w f, ...) -> (h, w, ...), in a fixed order."""
     total = np.zeros(
@@ -223,6 +234,10 @@ class Surface:
     @cached_property
     def texture(self) -> F32:
         """(k, 3) texture colours in [0, 1], trilinear between mip levels."""
+        return self._filtered(self._stage._mips) / np.float32(255)
+
+    def _filtered(self, mips: list[Mip]) -> F32:
+        """(k, c) values of a picture over the atlas, trilinear between its mip levels."""
         stage = self._stage
         uv = self.interpolate(stage.asset.uv)
         # The side of a pixel on the surface; foreshortening stretches one axis only, so the
@@ -230,31 +245,47 @@ class Surface:
         unit = self._rays / np.linalg.norm(self._rays, axis=1, keepdims=True)
         facing = np.maximum(np.abs((unit * self._geometric).sum(axis=1)), 0.05)
         side = self._depth / np.float32(self._camera.fy) / np.sqrt(facing)
-        texels = np.maximum(side * stage._texels_per_unit[self._face], 1)
-        level = np.minimum(np.log2(texels), np.float32(len(stage._mips) - 1))
+        ratio = np.float32(len(mips[0]) / len(stage.asset.texture))
+        texels = np.maximum(side * stage._texels_per_unit[self._face] * ratio, 1)
+        level = np.minimum(np.log2(texels), np.float32(len(mips) - 1))
         lower = level.astype(np.int32)
         fraction = (level - lower)[:, None]
-        out = np.empty((len(uv), 3), np.float32)
+        out = np.empty((len(uv), mips[0].shape[2]), np.float32)
         for number in np.unique(lower):
             here = np.flatnonzero(lower == number)
-            colour = texture_at(stage._mips[number], uv[here])
+            colour = texture_at(mips[number], uv[here])
             blend = here[fraction[here, 0] > 0]
             if len(blend):
                 fine = colour[fraction[here, 0] > 0]
-                coarse = texture_at(stage._mips[number + 1], uv[blend])
+                coarse = texture_at(mips[number + 1], uv[blend])
                 colour[fraction[here, 0] > 0] = fine + fraction[blend] * (coarse - fine)
             out[here] = colour
-        out /= np.float32(255)
         return out
+
+    @cached_property
+    def normal(self) -> F32:
+        """(k, 3) unit normals that the surface is lit with, the normal map's where there is one."""
+        stage = self._stage
+        normal = self.interpolate(stage.asset.normals)
+        mips, tangents = stage._normal_mips, stage.asset.tangents
+        if mips is not None and tangents is not None:
+            # As glTF clients do it: z out of the surface, y up in the picture.
+            local = self._filtered(mips) / np.float32(127.5) - 1
+            tangent = self.interpolate(tangents)
+            bitangent = np.sign(tangent[:, 3:]) * np.cross(normal, tangent[:, :3])
+            normal = (
+                local[:, :1] * tangent[:, :3] + local[:, 1:2] * bitangent + local[:, 2:] * normal
+            )
+        away = (normal * self._rays).sum(axis=1) > 0  # smooth normals may lean over the horizon
+        normal[away] = self._geometric[away]
+        unit: F32 = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
+        return unit
 
     @cached_property
     def light(self) -> F32:
         """(k,) studio light on a white surface, linear, around 1 where it is brightest."""
         stage, rotation = self._stage, self._camera.world_from_camera[:3, :3]
-        normal = self.interpolate(stage.asset.normals)
-        away = (normal * self._rays).sum(axis=1) > 0  # smooth normals may lean over the horizon
-        normal[away] = self._geometric[away]
-        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
+        normal = self.normal
         sky = self.interpolate(stage.occlusion)
         # A sky brighter above than below, darkened in hollows, then wrapped lights.
         total = _AMBIENT * sky * (0.8 + 0.2 * normal[:, 1])

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from img2mesh.errors import InputError
 
 if TYPE_CHECKING:
-    from img2mesh.artifacts import Mesh, TexturedMesh, ViewSet
+    from img2mesh.artifacts import F32, U8, Mesh, RadianceField, TexturedMesh, ViewSet
 
-__all__ = ["texture_mesh"]
+__all__ = ["bake_maps", "texture_mesh"]
 
 #: Atlas sides that make sense in pixels.
 RESOLUTIONS = (64, 8192)
@@ -68,3 +68,36 @@ def texture_mesh(
     )
     report(1.0)
     return asset
+
+
+def bake_maps(
+    asset: TexturedMesh,
+    field: RadianceField,
+    *,
+    normal_map: bool,
+    orm_map: bool,
+    progress: Callable[[float], None] | None = None,
+) -> tuple[U8 | None, U8 | None, F32 | None]:
+    """Normal map, occlusion-roughness-metallic map and tangents, as far as they are asked for.
+
+    Both maps share the texture's size and uv.
+    """
+    from img2mesh.glb import ROUGHNESS
+    from img2mesh.texture.occlusion import bake_orm
+    from img2mesh.texture.relief import bake_normals
+
+    report = progress or (lambda fraction: None)
+    resolution = max(asset.texture.shape[:2])
+    normals = tangents = orm = None
+    if normal_map:
+        normals, tangents, _ = bake_normals(
+            asset, field, resolution=resolution, progress=lambda done: report(0.4 * done)
+        )
+    if orm_map:
+        orm = bake_orm(
+            asset,
+            resolution=resolution,
+            roughness=ROUGHNESS,
+            progress=lambda done: report(0.4 + 0.4 * done),
+        )
+    return normals, orm, tangents

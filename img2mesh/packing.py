@@ -1,0 +1,139 @@
+"""The mesh files of a finished job: named after it, encoded as asked for, and packed."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from img2mesh.artifacts import TexturedMesh
+from img2mesh.engineparts import EngineParts
+from img2mesh.errors import InputError
+from img2mesh.glb import TEXTURE_FORMATS, glb_bytes
+from img2mesh.glbpack import renamed
+
+#: Deliverables that are written from the asset when asked for; mesh.glb always is.
+MESH_FORMATS = ("glb", "obj", "ply", "stl", "usdz")
+#: What ``--compress`` takes.
+COMPRESSIONS = ("meshopt",)
+
+_ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that ZIP can hold: equal assets, equal bytes
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which files the user wants, and in what form.
+
+    Attributes:
+        mesh_formats: of ``MESH_FORMATS``.
+        turntable: also turntable.webp.
+        texture_format: of the pictures inside GLB files: ``png``, ``jpeg`` or ``webp``.
+        compress: ``meshopt`` for small GLB files beside the plain ones.
+        archive: also asset.zip.
+    """
+
+    mesh_formats: tuple[str, ...] = ("glb",)
+    turntable: bool = False
+    texture_format: str = "png"
+    compress: str | None = None
+    archive: bool = False
+
+    def __post_init__(self) -> None:
+        if self.texture_format == "ktx2":
+            raise InputError(
+                "img2mesh writes no ktx2 textures; write png, and let your engine's importer or "
+                "KTX-Software's toktx make them"
+            )
+        _require("mesh format", self.mesh_formats, MESH_FORMATS)
+        _require("texture format", [self.texture_format], TEXTURE_FORMATS)
+        _require("compression", [self.compress] if self.compress else [], COMPRESSIONS)
+
+
+def _require(what: str, given: Iterable[str], known: tuple[str, ...]) -> None:
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise InputError(f"unknown {what} {unknown[0]!r}; known are {', '.join(known)}")
+
+
+def mesh_files(
+    stored: bytes | None,
+    load: Callable[[], TexturedMesh],
+    parts: EngineParts,
+    name: str,
+    wanted: Wanted,
+) -> dict[str, bytes]:
+    """Every GLB of the job by file name: mesh.glb, its levels of detail and its hulls.
+
+    Args:
+        stored: the GLB in the cache, if any; it *is* the deliverable where nothing was added.
+        load: reads the asset, only where it must be written anew.
+        parts: what was made for engines.
+        name: of the object in the files.
+        wanted: the form the user asked for.
+    """
+    files: dict[str, bytes] = {}
+    if stored is not None and not parts and wanted.texture_format == "png":
+        files["mesh.glb"] = renamed(stored, name)
+    else:
+        asset = replace(load(), name=name)
+        files["mesh.glb"] = glb_bytes(parts.dress(asset), texture=wanted.texture_format)
+        for number, mesh in enumerate(parts.coarser(asset), start=1):
+            labelled = replace(mesh, name=f"{name}_LOD{number}")
+            files[f"mesh_lod{number}.glb"] = glb_bytes(labelled, texture=wanted.texture_format)
+    if wanted.compress == "meshopt":
+        from img2mesh.export.compression import meshopt_glb
+
+        files |= {
+            file.replace(".glb", "_meshopt.glb"): meshopt_glb(data) for file, data in files.items()
+        }
+    if parts.hulls:
+        from img2mesh.export.collision import collision_glb
+
+        files["mesh_collision.glb"] = collision_glb(parts.hulls, name)
+    return files
+
+
+def parts_report(parts: EngineParts, asset: TexturedMesh) -> dict[str, Any]:
+    """What ``report.json`` says of the parts, and ``notes`` for its warnings."""
+    found: dict[str, Any] = {"notes": list(parts.notes)}
+    if parts.normal_map is not None or parts.orm_map is not None:
+        found["maps"] = {
+            "normal": parts.normal_map is not None,
+            "occlusion_roughness_metallic": parts.orm_map is not None,
+        }
+    if parts.lods:
+        found["lods"] = [
+            {
+                "file": f"mesh_lod{number}.glb",
+                "faces": len(lod.faces),
+                "vertices": len(mesh.vertices),
+                "target": lod.target,
+                "error_mean": lod.error_mean,
+                "error_max": lod.error_max,
+            }
+            for number, (lod, mesh) in enumerate(
+                zip(parts.lods, parts.coarser(asset), strict=True), start=1
+            )
+        ]
+    if parts.hulls:
+        found["collision"] = {
+            "file": "mesh_collision.glb",
+            "hulls": len(parts.hulls),
+            "vertices_max": max(len(hull.vertices) for hull in parts.hulls),
+            "faces": sum(len(hull.faces) for hull in parts.hulls),
+            "enclosed": parts.enclosed,
+        }
+    return found
+
+
+def write_archive(path: Path, files: Iterable[Path], folder: str) -> None:
+    """A ZIP of the files in one folder; GLB, USDZ and pictures are stored, text is deflated."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(files):
+            entry = zipfile.ZipInfo(f"{folder}/{file.name}", _ZIP_DATE)
+            entry.external_attr = 0o644 << 16
+            packed = file.suffix in (".obj", ".mtl", ".ply", ".stl", ".glb")
+            entry.compress_type = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
+            archive.writestr(entry, file.read_bytes())

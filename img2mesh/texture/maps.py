@@ -1,0 +1,29 @@
+"""Values of texels as a picture whose charts continue into the space between them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from img2mesh.artifacts import U8
+from img2mesh.texture.raster import Texels
+
+
+def padded(texels: Texels, values: NDArray[Any], resolution: int) -> U8:
+    """A picture (r, r, c) uint8 of texel values (k, c), every other texel like the nearest one.
+
+    The space between charts is filled so that filtering and mip levels never reach a foreign value.
+    """
+    from scipy import ndimage
+
+    flat = np.zeros((resolution * resolution, values.shape[1]), np.uint8)
+    flat[texels.index] = values
+    empty = np.ones(resolution * resolution, bool)
+    empty[texels.index] = False
+    nearest = ndimage.distance_transform_edt(
+        empty.reshape(resolution, resolution), return_distances=False, return_indices=True
+    )
+    picture: U8 = flat.reshape(resolution, resolution, -1)[nearest[0], nearest[1]]
+    return picture
