@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 STAGES = (
-    "cutout", "views", "depths", "refined", "posed", "radiance", "surface", "asset", "engine", "quality",
+    "cutout", "views", "depths", "refined", "posed", "radiance", "surface", "asset", "engine",
+    "quality",
 )  # fmt: skip
 
 
