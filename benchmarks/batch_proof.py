@@ -5,7 +5,7 @@ whose worker is killed whenever it begins. Runs them as a batch
 
     one     with one worker,
     two     with two workers, the batch killed with SIGKILL half-way and resumed,
-    ray     on a Ray cluster of two nodes, one node's worker killed with SIGKILL while it works,
+    ray     on a Ray cluster of two nodes, a worker killed with SIGKILL while it works,
 
 and checks that every good picture is done exactly once, every bad one quarantined with its reason,
 the killer failed after its attempts, the exit code 3, and every deliverable byte-identical.
@@ -19,6 +19,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -39,6 +40,7 @@ SETTINGS = (
     "asset.texture_resolution=128",
 )
 GOOD = 40
+RUNS = ("one", "two", "ray")
 KILLER = "09_killer"  # the numbers mix the bad ones among the good
 RETRIES = 1
 SAME = ("mesh.glb", "cutout.png", "views.png", "depths.png", "preview.png")
@@ -78,8 +80,8 @@ def make_inputs(pictures: list[Path], folder: Path) -> tuple[list[str], list[str
     """(names of good pictures, names of bad ones)."""
     from PIL import Image, ImageOps
 
-    folder.mkdir(parents=True)
-    good = []
+    folder.mkdir(parents=True, exist_ok=True)
+    good: list[str] = []
     changes: list[Callable[[Any], Any]] = [
         lambda p: p,
         ImageOps.mirror,
@@ -95,7 +97,8 @@ def make_inputs(pictures: list[Path], folder: Path) -> tuple[list[str], list[str
                 picture = opened.convert("RGBA" if "A" in opened.getbands() else "RGB")
             picture.thumbnail((224, 224), Image.Resampling.LANCZOS)
             good.append(f"{len(good):02}_{path.parent.name}_{path.stem}")
-            change(picture).save(folder / f"{good[-1]}.png")
+            if not (folder / f"{good[-1]}.png").exists():
+                change(picture).save(folder / f"{good[-1]}.png")
     first = (folder / f"{good[0]}.png").read_bytes()
     (folder / "05_bad_cut.png").write_bytes(first[: len(first) // 2])
     (folder / "12_bad_text.jpg").write_text("a poem about a chair")
@@ -160,7 +163,9 @@ def check_run(
     check(run, "exit code 3", code == 3, code)
     done = sum(status.get(name) == "done" for name in good)
     check(run, "every good picture is done", done == len(good), f"{done} of {len(good)}")
-    check(run, "nothing is done twice", set(times.values()) == {1}, f"{len(found)} lines")
+    # The killer may have failed before the kill as well: what failed is tried again.
+    once = {n for name, n in times.items() if name != KILLER} == {1}
+    check(run, "nothing is done twice", once, f"{len(found)} lines")
     check(run, "nothing is lost", set(times) == {*good, *bad, KILLER}, f"{len(times)} items")
     for name in bad:
         reason = out / "quarantine" / f"{name}.txt"
@@ -179,7 +184,7 @@ def start_nodes() -> Any:
     import secrets
 
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0"}
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}"}
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
@@ -200,59 +205,56 @@ def main() -> None:
         sys.exit(run_one(sys.argv[2:]))
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("pictures", nargs="+", type=Path)
-    parser.add_argument("--work", type=Path, required=True, help="a folder that is not there yet")
-    parser.add_argument("--without-ray", action="store_true")
+    parser.add_argument("--work", type=Path, required=True, help="a new folder, or an earlier one")
+    parser.add_argument("--runs", nargs="+", choices=RUNS, default=RUNS, help="others: as they are")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     folder: Path = given.work.absolute()
     good, bad = make_inputs(given.pictures, folder / "in")
     before = {p.name: p.stat().st_mtime_ns for p in (folder / "in").iterdir()}
+    half = len(before) // 2
     print(f"{len(good)} good pictures, {len(bad)} bad files, 1 killer of workers")
-    check, seconds = Checks(), {}
+    check = Checks()
 
     # The one-worker run goes on beside the others: it is a reference for bytes, not for time.
-    began = time.monotonic()
-    one = launch(folder, "one", 1, "-")
-
-    two_began = time.monotonic()
-    two = launch(folder, "two", 2, "-")
-    wait_for_lines(folder / "two", len(before) // 2, two)
-    two.send_signal(signal.SIGKILL)
-    two.wait()
-    half = len(lines(folder / "two"))
-    check("two", "killed with SIGKILL half-way,", 0 < half < len(before), f"{half} lines")
-    code = launch(folder, "two", 2, "-", "--resume").wait()
-    seconds["two"] = time.monotonic() - two_began
-    check_run(check, "two", folder / "two", code, good, bad)
-
-    if not given.without_ray:
+    one = launch(folder, "one", 1, "-") if "one" in given.runs else None
+    if "two" in given.runs:
+        two = launch(folder, "two", 2, "-")
+        wait_for_lines(folder / "two", half, two)
+        two.send_signal(signal.SIGKILL)
+        two.wait()
+        left = len(lines(folder / "two"))
+        check("two", "killed with SIGKILL half-way,", 0 < left < len(before), f"{left} lines")
+        launch(folder, "two", 2, "-", "--resume").wait()
+    if "ray" in given.runs:
         cluster = start_nodes()
-        ray_began = time.monotonic()
         batch = launch(folder, "ray", 2, cluster.address)
-        wait_for_lines(folder / "ray", len(before) // 2, batch)
+        wait_for_lines(folder / "ray", half, batch)
         os.kill(workers_of(folder / "ray")[-1], signal.SIGKILL)
-        code = batch.wait()
-        seconds["ray"] = time.monotonic() - ray_began
+        batch.wait()
         cluster.shutdown()
-        check_run(check, "ray", folder / "ray", code, good, bad)
+    if one is not None:
+        one.wait()
+
+    there = [run for run in RUNS if (folder / run / "index.html").exists()]
+    for run in there:
+        code = int(re.findall(r'"exit_code": (\d+)', (folder / f"{run}.stdout").read_text())[-1])
+        check_run(check, run, folder / run, code, good, bad)
+    if "ray" in there:
         retried = [n["item"] for n in lines(folder / "ray") if n["attempts"] > 1]
         others = [name for name in retried if name != KILLER]
         check("ray", "the killed worker cost one attempt of one item:", len(others) == 1, others)
-
-    code = one.wait()
-    seconds["one"] = time.monotonic() - began
-    check_run(check, "one", folder / "one", code, good, bad)
     reference = hashes(folder / "one", good)
-    for run in ("two", "ray")[: 1 if given.without_ray else 2]:
+    for run in there[1:]:
         found = hashes(folder / run, good)
         same = sum(found[name] == reference[name] for name in reference)
         check(run, "byte-identical to one worker:", same == len(reference), f"{same} files")
     after = {p.name: p.stat().st_mtime_ns for p in (folder / "in").iterdir()}
     check("all", "the inputs were not touched", before == after)
     failed = sum(not row["holds"] for row in check.rows)
-    print(f"{len(check.rows) - failed} of {len(check.rows)} claims hold; seconds: {seconds}")
+    print(f"{len(check.rows) - failed} of {len(check.rows)} claims hold")
     if given.json:
-        given.json.write_text(json.dumps({"checks": check.rows, "seconds": seconds}, indent=1))
+        given.json.write_text(json.dumps(check.rows, indent=1))
     sys.exit(bool(failed))
 
 

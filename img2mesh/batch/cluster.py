@@ -37,7 +37,8 @@ class Keeper:
         self._folder = tempfile.TemporaryDirectory(prefix="img2mesh-")
         self._worker = WorkerProcess(
             function,
-            environment=environment,
+            # What the actor can import, its process can.
+            environment={**environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             log=Path(self._folder.name) / f"worker-{slot + 1}.log",
             hear=self._news.put,
         )

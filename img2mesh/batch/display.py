@@ -188,7 +188,8 @@ def show_summary(console: Console, summary: Mapping[str, Any], problems: Mapping
     console.print(table)
     for name, reason in problems.items():
         console.print(f"  {escape(name)}: {escape(reason)}", highlight=False, soft_wrap=True)
-    more = summary["failed"] + summary["quarantined"] - len(problems)
+    before = summary["settled_before"]["quarantined"]
+    more = summary["failed"] + summary["quarantined"] + before - len(problems)
     if problems and more > 0:
         console.print(f"  and {more} more in batch.jsonl", highlight=False)
 

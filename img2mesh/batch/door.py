@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -92,7 +93,7 @@ def run_batch(
         todo, settled = _split(plan, past, folder)
         folder.describe(inputs=inputs, items=len(plan.items), settings=plan.record)
         tally = Tally(total=len(plan.items), skipped=len(plan.items) - len(todo))
-        problems = {n: f"{p.status} before" for n, p in settled.items() if p.status != "done"}
+        problems = _problems_before(settled)
         interrupted = False
         log = EventLog(voice.events)
         with closing(log), closing(sheet.ContactSheet(folder)) as page:
@@ -136,6 +137,11 @@ def _split(
 
 def _count(settled: Mapping[str, history.Past], status: str) -> int:
     return sum(past.status == status for past in settled.values())
+
+
+def _problems_before(settled: Mapping[str, history.Past]) -> dict[str, str]:
+    bad = ((name, past) for name, past in settled.items() if past.status != "done")
+    return {n: f"{p.status} before: {p.error}" for n, p in islice(bad, _PROBLEMS_SHOWN)}
 
 
 def _exit_code(tally: Tally, problems: Mapping[str, str], interrupted: bool) -> int:

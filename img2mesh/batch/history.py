@@ -45,7 +45,7 @@ class Past:
     source: str
     stamps: list[Any]
     digest: str | None
-    seconds: float
+    error: str
 
 
 def read_history(journal: Path) -> dict[str, Past]:
@@ -55,7 +55,7 @@ def read_history(journal: Path) -> dict[str, Past]:
         try:
             past[line["item"]] = Past(
                 line["status"], line["settings"], line["input"], line["stamps"],
-                line.get("digest"), line["seconds"],
+                line.get("digest"), str(line.get("error", "")),
             )  # fmt: skip
         except (KeyError, TypeError):
             continue

@@ -99,6 +99,7 @@ class ContactSheet:
 <body>
 <h1>{title}</h1>
 <p class="sub">img2mesh batch, as of {now()}. A card opens its item's report.</p>
+<details id="notes" hidden></details>
 <div class="bar" id="bar"></div>
 <div class="grid" id="grid"></div>
 <button class="more" id="more" hidden></button>

@@ -2,6 +2,19 @@
 const items = new Map();  // an item's last card counts
 for (const card of JSON.parse(document.getElementById("cards").textContent)) items.set(card.name, card);
 const cards = [...items.values()];
+// What is said of most items says nothing about one: it is told once, above.
+const kind = (text) => text.replace(/\(.*?\)/g, "").replace(/[\d.]+/g, "#");
+const made = cards.filter((card) => card.status === "done");
+const said = new Map();
+for (const card of made)
+  for (const sentence of new Set(card.warnings.map(kind))) said.set(sentence, (said.get(sentence) || 0) + 1);
+const common = new Set([...said].filter(([, n]) => made.length >= 5 && n > 0.6 * made.length).map(([text]) => text));
+const examples = new Map();
+for (const card of cards) {
+  for (const warning of card.warnings) if (common.has(kind(warning))) examples.set(kind(warning), warning);
+  card.warnings = card.warnings.filter((warning) => !common.has(kind(warning)));
+  if (card.error) card.error = card.error.replaceAll(card.input, card.input.split(/[\\/]/).pop());
+}
 const PAGE = 120;
 const state = { filter: "all", sort: "order", search: "", shown: PAGE };
 const number = (value) => (typeof value === "number" && isFinite(value) ? value : null);
@@ -47,6 +60,14 @@ search.placeholder = "Search names, warnings, reasons";
 search.oninput = () => { state.search = search.value.toLowerCase(); state.shown = PAGE; draw(); };
 bar.append(sorts, search);
 more.onclick = () => { state.shown += PAGE; draw(); };
+
+if (examples.size) {
+  const notes = document.getElementById("notes");
+  notes.append(element("summary", "", `${examples.size} notes that hold for most items`));
+  for (const [text, example] of examples)
+    notes.append(element("p", "note", `${example} (${said.get(text)} of ${made.length})`));
+  notes.hidden = false;
+}
 
 function drawCard(card) {
   const linked = card.page;
