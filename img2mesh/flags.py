@@ -20,6 +20,9 @@ McResolution = Annotated[
     int | None, typer.Option(help="Marching-cubes grid along the longest side; 0: the field's.")
 ]
 TargetFaces = Annotated[int | None, typer.Option(help="Triangles of the final mesh.")]
+Delight = Annotated[
+    bool, typer.Option("--delight", help="Take the views' smooth light out of the colours.")
+]
 Remesh = Annotated[
     str | None,
     typer.Option(

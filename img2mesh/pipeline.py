@@ -259,12 +259,13 @@ def surface(
     )
 
 
-@stage(version=2)
+@stage(version=3)
 def asset(
     surface: Mesh,
     posed: ViewSet,
     *,
     texture_resolution: int = 1024,
+    delight: bool = False,
     frame: Literal["asset", "world"] = "asset",
     pivot: Literal["base", "centre"] = "base",
     scale: float = 1.0,
@@ -276,6 +277,7 @@ def asset(
         surface: the mesh.
         posed: the views that give it colour.
         texture_resolution: side of the texture in pixels.
+        delight: take the smooth light of the views out of the colours.
         frame: ``asset`` (+y up, front +z, sized and placed) or ``world`` (the cameras' own).
         pivot: where the origin is: ``base`` or ``centre``.
         scale: largest extent in metres.
@@ -285,7 +287,13 @@ def asset(
     from img2mesh.texture import texture_mesh
 
     run = run or Run()
-    textured = texture_mesh(surface, posed, resolution=texture_resolution, progress=run.progress)
+    textured = texture_mesh(
+        surface,
+        posed,
+        resolution=texture_resolution,
+        delight=delight,
+        progress=run.progress,
+    )
     return to_asset_frame(textured, frame=frame, pivot=pivot, scale=scale)
 
 

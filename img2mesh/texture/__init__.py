@@ -1,9 +1,9 @@
 """Mesh + posed views -> textured mesh.
 
-The surface is unwrapped once, every texel is traced back to the point of the surface it
-paints, that point is looked up in every view that sees it, and the best views win. Low
-frequencies are then levelled over the surface so that no border between views shows, and what
-nobody saw is filled from its surroundings and counted as unseen.
+The surface is unwrapped once, every texel is traced back to the point of the surface it paints,
+that point is looked up in every view that sees it, and the best views win; where they disagree,
+the best supported one alone. Low frequencies are then levelled over the surface so that no border
+between views shows, and what nobody saw is filled from its surroundings and counted as unseen.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ def texture_mesh(
     *,
     resolution: int = 1024,
     name: str = "object",
+    delight: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> TexturedMesh:
     """Unwrap a mesh and paint it from the views (and the photo, where its pose is known).
@@ -37,6 +38,7 @@ def texture_mesh(
         views: at least one posed view.
         resolution: side of the square atlas in texels.
         name: what the object is called in the files.
+        delight: take the views' smooth light out of the colours.
         progress: told the fraction done.
 
     Returns:
@@ -64,6 +66,7 @@ def texture_mesh(
         views,
         resolution=resolution,
         name=name,
+        delight=delight,
         progress=lambda fraction: report(0.3 + 0.7 * fraction),
     )
     report(1.0)

@@ -20,6 +20,8 @@ from img2mesh.artifacts import (
 )
 from img2mesh.raycast import Scene
 from img2mesh.texture.atlas import Atlas, vertex_normals
+from img2mesh.texture.blending import Sample, blend
+from img2mesh.texture.delighting import light, mean_level, without_light
 from img2mesh.texture.levelling import EXACT_HOLD, GENERATED_HOLD, exposure_gains, level
 from img2mesh.texture.projection import SHARPEN, weigh
 from img2mesh.texture.raster import Texels, rasterise
@@ -43,6 +45,7 @@ def bake(
     *,
     resolution: int,
     name: str,
+    delight: bool = False,
     progress: Callable[[float], None],
 ) -> TexturedMesh:
     """Paint an unwrapped mesh from the posed views.
@@ -53,6 +56,7 @@ def bake(
         views: what to paint with.
         resolution: side of the square atlas.
         name: of the object.
+        delight: take the views' smooth light out of the colours.
         progress: told the fraction done.
     """
     scene = Scene(mesh.vertices, mesh.faces)
@@ -68,32 +72,31 @@ def bake(
     directions = texels.interpolate(mesh.faces, normals)
     directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
     texel = _texel_size(mesh, texels)
-    smooth, correction, gains = _level(
+    smooth, correction, gains, lit = _level(
         mesh, normals, scene, sources, diagonal, exact=views.provenance.exact
     )
     progress(0.4)
 
-    painted = np.zeros((len(points), 3), np.float32)
-    sharp = np.zeros(len(points), np.float32)
-    plain = np.zeros(len(points), np.float32)
+    samples = []
     coverage = np.full(len(points), UNSEEN, np.uint8)
     for k, source in enumerate(sources):
         seen, uv, weight = weigh(source, scene, points, directions, offset=_OFFSET * diagonal)
-        share = weight**SHARPEN
-        painted[seen] += share[:, None] * gains[k] * _sampled(source, uv, texel, points)
-        sharp[seen] += share
-        plain[seen] += weight
+        samples.append(Sample(seen, weight, gains[k] * _sampled(source, uv, texel, points)))
         coverage[seen] = np.maximum(
             coverage[seen], SEEN_IN_PHOTO if source.is_photo else SEEN_IN_VIEWS
         )
         progress(0.4 + 0.5 * (k + 1) / len(sources))
-    painted /= np.maximum(sharp, 1e-20)[:, None]
+    painted, plain = blend(samples, len(points))
     painted += texels.interpolate(mesh.faces, correction)
     belief = (plain / (plain + _HALF_TRUST))[:, None]
     colour = (belief * painted + (1 - belief) * texels.interpolate(mesh.faces, smooth)).astype(
         np.float32
     )
 
+    notes = _notes(texels, coverage)
+    if delight:
+        colour, note = _delit(mesh, normals, smooth, lit, colour, directions)
+        notes = (*notes, note)
     return TexturedMesh(
         vertices=mesh.vertices[atlas.source_vertex],
         faces=atlas.faces,
@@ -103,14 +106,14 @@ def bake(
         coverage=_coverage(texels, coverage, resolution),
         source_vertex=atlas.source_vertex,
         name=name,
-        notes=(*mesh.notes, *_notes(texels, coverage)),
+        notes=(*mesh.notes, *notes),
     )
 
 
 def _level(
     mesh: Mesh, normals: F32, scene: Scene, sources: list[Source], diagonal: float, *, exact: bool
-) -> tuple[F32, F32, F32]:
-    """Levelled colour and correction of every vertex, and the gain of every source."""
+) -> tuple[F32, F32, F32, NDArray[np.bool_]]:
+    """Levelled colour and correction of vertices, gain of sources, and which vertices are seen."""
     count = len(mesh.vertices)
     colours = np.zeros((len(sources), count, 3))
     weights = np.zeros((len(sources), count))
@@ -126,7 +129,24 @@ def _level(
     shares = weights**SHARPEN
     shares /= np.maximum(shares.sum(axis=0), 1e-30)
     smooth, correction = level(mesh.faces, colours * gains[:, None], shares, photo, view_hold=hold)
-    return smooth, correction, gains.astype(np.float32)
+    return smooth, correction, gains.astype(np.float32), weights.max(axis=0) > 0
+
+
+def _delit(
+    mesh: Mesh,
+    normals: F32,
+    smooth: F32,
+    seen: NDArray[np.bool_],
+    colour: F32,
+    directions: F32,
+) -> tuple[F32, str]:
+    """Texel colours without the light that the vertices show, and a note on it."""
+    found = light(mesh.faces, normals, smooth, seen)
+    around = mean_level(normals, found, seen.astype(np.float64))
+    after = without_light(smooth, normals, found, level=around)[seen]
+    change = float(after.std() / max(smooth[seen].std(), 1e-6)) if len(after) else 1.0
+    note = f"the views' smooth light was divided out; the colours vary {change:.0%} as much"
+    return without_light(colour, directions, found, level=around), note
 
 
 def _sampled(source: Source, uv: NDArray[np.float64], texel: float, points: F32) -> F32:

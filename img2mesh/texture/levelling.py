@@ -93,7 +93,7 @@ def level(
     from scipy.sparse.linalg import splu
 
     count = shares.shape[1]
-    a, b = _edges(faces)
+    a, b = edges(faces)
     common = np.minimum(shares[:, a], shares[:, b])
     total = common.sum(axis=0)
     difference = np.einsum("se,sec->ec", common, colours[:, a] - colours[:, b])
@@ -122,7 +122,7 @@ def level(
     return np.clip(colour, 0, 1).astype(np.float32), correction.astype(np.float32)
 
 
-def _edges(faces: I32) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def edges(faces: I32) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Both ends of every edge, each edge once, in a fixed order."""
     start, end = faces.astype(np.int64).ravel(), faces[:, [1, 2, 0]].astype(np.int64).ravel()
     count = int(faces.max()) + 1
