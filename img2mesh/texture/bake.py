@@ -86,7 +86,7 @@ def bake(
             coverage[seen], SEEN_IN_PHOTO if source.is_photo else SEEN_IN_VIEWS
         )
         progress(0.4 + 0.5 * (k + 1) / len(sources))
-    painted, plain = blend(samples, len(points))
+    painted, plain = blend(samples, len(points), exact=views.provenance.exact)
     painted += texels.interpolate(mesh.faces, correction)
     belief = (plain / (plain + _HALF_TRUST))[:, None]
     colour = (belief * painted + (1 - belief) * texels.interpolate(mesh.faces, smooth)).astype(

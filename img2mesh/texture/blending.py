@@ -33,12 +33,13 @@ class Sample:
     colour: F32
 
 
-def blend(samples: list[Sample], count: int) -> tuple[F32, F32]:
+def blend(samples: list[Sample], count: int, *, exact: bool) -> tuple[F32, F32]:
     """One colour for every point.
 
     Args:
         samples: of each view.
         count: of all points.
+        exact: the views agree by construction: no view is left out.
 
     Returns:
         colour: (count, 3), 0 where nobody sees.
@@ -55,7 +56,8 @@ def blend(samples: list[Sample], count: int) -> tuple[F32, F32]:
             says[k, at], weight[k, at] = sample.colour[low:high], sample.weight[low:high]
         total[begin:end] = weight.sum(axis=0)
         share = weight**SHARPEN
-        share = share * _agreement(says, share)
+        if not exact:
+            share = share * _agreement(says, share)
         colour[begin:end] = np.einsum("sn,snc->nc", share, says)
         colour[begin:end] /= np.maximum(share.sum(axis=0), 1e-20)[:, None]
     return colour, total

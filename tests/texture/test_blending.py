@@ -24,24 +24,24 @@ def say(colour, weight, seen=(0,)):
 
 
 def test_two_that_agree_outvote_the_one_that_looks_straightest():
-    colour, total = blend([say(RED, 0.8), say(BLUE, 0.75), say(BLUE, 0.75)], 1)
+    colour, total = blend([say(RED, 0.8), say(BLUE, 0.75), say(BLUE, 0.75)], 1, exact=False)
     np.testing.assert_allclose(colour[0], BLUE, atol=0.03)
     np.testing.assert_allclose(total, 2.3, rtol=1e-6)
 
 
 def test_of_two_that_disagree_one_is_taken_not_the_mean():
-    colour, _ = blend([say(RED, 0.8), say(BLUE, 0.7)], 1)
+    colour, _ = blend([say(RED, 0.8), say(BLUE, 0.7)], 1, exact=False)
     np.testing.assert_allclose(colour[0], RED, atol=0.03)
 
 
 def test_views_that_agree_are_blended_by_weight():
-    colour, _ = blend([say((0.5, 0.5, 0.5), 1.0), say((0.52, 0.52, 0.52), 1.0)], 1)
+    colour, _ = blend([say((0.5, 0.5, 0.5), 1.0), say((0.52, 0.52, 0.52), 1.0)], 1, exact=False)
     np.testing.assert_allclose(colour[0], 0.51, atol=1e-3)
 
 
 def test_points_nobody_sees_and_chunks_keep_their_places():
     seen = np.arange(0, 120_000, 2)
-    colour, total = blend([say(GREY, 0.5, seen)], 120_001)
+    colour, total = blend([say(GREY, 0.5, seen)], 120_001, exact=False)
     np.testing.assert_allclose(colour[seen], 0.5)
     assert (total[1::2] == 0).all()
     assert total[120_000] == 0
@@ -70,6 +70,5 @@ def test_misplaced_edges_leave_no_doubles():
         points, colour, coverage = sampled(texture_mesh(ball(), given, resolution=256))
         inside = (coverage == 2) & (np.abs(np.sin(14 * points[:, 0])) > 0.6)  # away from edges
         off.append((np.abs(colour - stripes(points))[inside].max(axis=1) > 0.25).mean())
-    print(off)
     assert off[0] < 0.01
     assert off[1] < 0.05
