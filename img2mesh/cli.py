@@ -66,6 +66,7 @@ from img2mesh.flags import (
     engine_settings,
 )
 from img2mesh.housekeeping import cache_app, models_app
+from img2mesh.measuring import eval_app
 
 #: When the command began; wall times count from here, libraries' loading included.
 STARTED = time.perf_counter()
@@ -80,6 +81,7 @@ app = typer.Typer(
 )
 app.add_typer(cache_app, name="cache")
 app.add_typer(models_app, name="models")
+app.add_typer(eval_app, name="eval")
 app.command()(batch)
 
 

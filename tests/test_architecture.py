@@ -61,6 +61,7 @@ DOORS = [
     "flags",
     "packing",
     "housekeeping",
+    "measuring",
 ]
 SENTENCES = {
     "graph": "the engine knows nothing of pictures or meshes",
@@ -189,12 +190,12 @@ def test_heavy_libraries_load_only_when_work_starts(code: str) -> None:
     assert loaded_after(code, *HEAVY) == []
 
 
-@pytest.mark.parametrize("command", ["run", "batch"])
-def test_help_needs_not_even_numpy(command: str) -> None:
+@pytest.mark.parametrize("command", [["run"], ["batch"], ["eval", "mesh"]], ids=" ".join)
+def test_help_needs_not_even_numpy(command: list[str]) -> None:
     code = (
         "import contextlib, io, img2mesh.cli as c\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
-        f"    c.main([{command!r}, '--help'])"
+        f"    c.main([*{command!r}, '--help'])"
     )
     assert loaded_after(code, "numpy", "PIL", *HEAVY) == []
 

@@ -32,6 +32,9 @@ COMMANDS = (
     ["cache", "show"],
     ["cache", "verify"],
     ["cache", "trim"],
+    ["eval"],
+    ["eval", "mesh"],
+    ["eval", "views"],
 )
 
 
