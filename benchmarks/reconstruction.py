@@ -9,6 +9,10 @@ table with medians and, with --json, writes everything.
 
     python benchmarks/reconstruction.py --objects DIR [--group views_v12] [--json OUT]
 
+``--disturb 1.5 0.05`` first warps every view smoothly by 1.5 pixels (root mean square) and scales
+its channels by gains that spread by 5 %, as a network's views disagree. Depths and normals are
+dropped then, and so are the methods that are nothing without them.
+
 An object is a folder with ``mesh.glb``, ``cameras.json`` and its pictures, held-out ones in the
 group ``novel``. Normals come from ``grid_v12_normal.png`` for the group ``views_v12``, and so on.
 """
@@ -28,6 +32,7 @@ from typing import Any
 
 import baselines
 import numpy as np
+from disturbing import disturb
 from PIL import Image
 
 from img2mesh import pipeline as p
@@ -219,6 +224,13 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="STAGE.SETTING=VALUE")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="objects to run")
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), metavar="METHOD")
+    parser.add_argument(
+        "--disturb",
+        nargs=2,
+        type=float,
+        metavar=("PIXELS", "COLOUR"),
+        help="warp and tint every view on its own; only pictures are used then",
+    )
     parser.add_argument("--nerf", action="store_true", help="also run the density grid (slow)")
     parser.add_argument("--keep", type=Path, help="leave the GLBs and contact pictures here")
     parser.add_argument("--json", type=Path, help="write every number to this file")
@@ -244,11 +256,16 @@ def main() -> None:
             sheet = folder / f"grid_{options.group.removeprefix('views_')}_normal.png"
             normals = sheet if sheet.is_file() else None
             views = open_views(folder, group=options.group, normals=normals)
+            if options.disturb:
+                warp, colour = options.disturb
+                views = disturb(views, warp_px=warp, colour=colour, seed=1)
             (keep / folder.name).mkdir(parents=True, exist_ok=True)
             glbs = {}
             for method in chosen:
                 if method.needs and getattr(views, method.needs) is None:
                     continue
+                if options.disturb and method.name == "ours":
+                    continue  # without depth it is the same as "ours, no depth"
                 glb = keep / folder.name / f"{method.name.replace(' ', '_').replace(',', '')}.glb"
                 try:
                     row = run(method, views, settings, glb)
@@ -265,6 +282,7 @@ def main() -> None:
     if options.json:
         content = {
             "group": options.group,
+            "disturb": options.disturb,
             "preset": options.preset,
             "settings": settings,
             "methods": {m.name: m.how for m in chosen},

@@ -187,6 +187,7 @@ def radiance(
     grid: int = 128,
     fine_grid: int = 0,
     smoothness: Literal["auto", "exact", "generated"] = "auto",
+    relax_px: float | None = None,
     normal_weight: float = 1.0,
     depth_weight: float = 20.0,
     use_photo: bool = True,
@@ -200,7 +201,9 @@ def radiance(
         grid: grid points along the longest side of the object.
         fine_grid: grid of a third, finer pass; 0 leaves it out.
         smoothness: ``exact`` for consistent views, ``generated`` for a network's; ``auto`` asks
-            the views' provenance.
+            the views' provenance and measures how well given views agree.
+        relax_px: outlines are widened by so many pixels first; none takes half of what they are
+            measured to be misplaced by, and nothing from exact views.
         normal_weight: weight of the given normals.
         depth_weight: weight of the given depth.
         use_photo: use the photo as one more view where its pose is known.
@@ -215,6 +218,7 @@ def radiance(
         grid=grid,
         fine_grid=fine_grid,
         smoothness=smoothness,
+        relax_px=relax_px,
         normal_weight=normal_weight,
         depth_weight=depth_weight,
         use_photo=use_photo,

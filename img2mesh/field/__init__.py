@@ -14,6 +14,9 @@ from img2mesh.errors import InputError
 
 __all__ = ["fit"]
 
+#: Outlines further apart than this are wrong rather than inaccurate: more room does not help.
+_MOST_MISPLACED = 4.0
+
 
 def fit(
     views: ViewSet,
@@ -26,7 +29,7 @@ def fit(
     match_weight: float = 100.0,
     normal_weight: float = 1.0,
     depth_weight: float = 20.0,
-    relax_px: float = 0.0,
+    relax_px: float | None = None,
     use_photo: bool = True,
     seed: int = 42,
     device: str = "auto",
@@ -40,12 +43,14 @@ def fit(
         grid: grid points along the longest side of the object's box.
         fine_grid: the same for a last, finer stage; 0 leaves it out.
         smoothness: ``exact`` for renders of one body, ``generated`` for a network's views, which
-            do not quite agree; ``auto`` asks the views' provenance.
+            do not quite agree; ``auto`` asks the views' provenance and, where that is ``given``,
+            how well their outlines agree.
         photometric_weight: weight of colour agreement between the views.
         eikonal_weight: weight of |gradient| = 1.
         match_weight: weight of depths found by matching windows between the views.
         normal_weight, depth_weight: weights of known normals and depths.
-        relax_px: widen the outlines first; half the expected misalignment of the views in pixels.
+        relax_px: widen the outlines first by so many pixels; None takes half of what they are
+            found to be misplaced by, and nothing from exact views.
         use_photo: use the input picture as one more view where its camera is known.
         seed: order of the rays. The same seed gives the same bytes.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:n``.
@@ -61,12 +66,22 @@ def fit(
     """
     import torch
 
+    from img2mesh.field.disagreement import LIMIT_PX, misalignment
     from img2mesh.field.loop import fit_field
     from img2mesh.field.losses import Weights
     from img2mesh.field.schedule import stages
+    from img2mesh.hull import make_outlines
 
-    if smoothness == "auto":
-        smoothness = "exact" if views.provenance.exact else "generated"
+    if smoothness == "auto" or relax_px is None:
+        misplaced = misalignment(make_outlines(views.posed))
+        doubtful = not views.provenance.exact or views.provenance.generator == "given"
+        agreed = not doubtful or misplaced < LIMIT_PX
+        if smoothness == "auto":
+            smoothness = "exact" if agreed and views.provenance.exact else "generated"
+        if relax_px is None:
+            relax_px = 0.0 if agreed else min(misplaced, _MOST_MISPLACED) / 2
+    if relax_px < 0:
+        raise InputError(f"relax_px {relax_px} must be none or a number of pixels, 0 or more")
     plan = stages(
         smoothness,
         grid=grid,
@@ -85,7 +100,7 @@ def fit(
             photometric_weight, eikonal_weight, depth_weight, normal_weight, match_weight
         ),
         use_photo=use_photo,
-        relax_px=relax_px,
+        relax_px=float(relax_px),
         seed=seed,
         device=torch.device(device),
         scratch=scratch,

