@@ -78,7 +78,9 @@ def unit_normals(normals: NDArray[Any]) -> NDArray[np.float32]:
     return mended
 
 
-def glb_bytes(asset: TexturedMesh, *, texture: str = "png") -> bytes:
+def glb_bytes(
+    asset: TexturedMesh, *, texture: str = "png", extras: dict[str, Any] | None = None
+) -> bytes:
     """The asset as a GLB file.
 
     One mesh, one primitive, one metallic-roughness material with the embedded base colour picture
@@ -90,6 +92,7 @@ def glb_bytes(asset: TexturedMesh, *, texture: str = "png") -> bytes:
         asset: the mesh; its frame is written as it is.
         texture: ``png`` (lossless), ``jpeg`` or ``webp`` (needs a client that knows
             EXT_texture_webp; the file says so).
+        extras: of the node: numbers and texts for whoever opens the file.
 
     Raises:
         InputError: unknown texture format.
@@ -137,7 +140,7 @@ def glb_bytes(asset: TexturedMesh, *, texture: str = "png") -> bytes:
         "asset": {"version": "2.0", "generator": f"img2mesh {version()}"},
         "scene": 0,
         "scenes": [{"name": name, "nodes": [0]}],
-        "nodes": [{"name": name, "mesh": 0}],
+        "nodes": [{"name": name, "mesh": 0} | ({"extras": extras} if extras else {})],
         "meshes": [{"name": name, "primitives": [primitive]}],
         "materials": [material],
         "textures": textures,

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from img2mesh.artifacts import TexturedMesh
 from img2mesh.engineparts import EngineParts
 from img2mesh.errors import InputError
@@ -79,9 +81,11 @@ def mesh_files(
     else:
         asset = replace(load(), name=name)
         files["mesh.glb"] = glb_bytes(parts.dress(asset), texture=wanted.texture_format)
-        for number, mesh in enumerate(parts.coarser(asset), start=1):
-            labelled = replace(mesh, name=f"{name}_LOD{number}")
-            files[f"mesh_lod{number}.glb"] = glb_bytes(labelled, texture=wanted.texture_format)
+        about = lods_report(parts, asset)
+        for entry, mesh in zip(about, parts.coarser(asset), strict=True):
+            labelled = replace(mesh, name=f"{name}_LOD{entry['level']}")
+            extras = {key: value for key, value in entry.items() if key != "file"}
+            files[entry["file"]] = glb_bytes(labelled, texture=wanted.texture_format, extras=extras)
     if wanted.compress == "meshopt":
         from img2mesh.export.compression import meshopt_glb
 
@@ -95,6 +99,28 @@ def mesh_files(
     return files
 
 
+def lods_report(parts: EngineParts, asset: TexturedMesh) -> list[dict[str, Any]]:
+    """What the report, and each file of a level of detail itself, says of it.
+
+    ``error_mean`` and ``error_max`` are in percent of the diagonal, ``error_metres`` is the largest
+    error in the asset's own unit: what engines call geometric error.
+    """
+    diagonal = float(np.linalg.norm(np.ptp(asset.vertices[np.unique(asset.faces)], axis=0)))
+    return [
+        {
+            "file": f"mesh_lod{number}.glb",
+            "level": number,
+            "faces": len(lod.faces),
+            "target": lod.target,
+            "vertices": len(np.unique(lod.faces)),
+            "error_mean": lod.error_mean,
+            "error_max": lod.error_max,
+            "error_metres": round(lod.error_max / 100 * diagonal, 7),
+        }
+        for number, lod in enumerate(parts.lods, start=1)
+    ]
+
+
 def parts_report(parts: EngineParts, asset: TexturedMesh) -> dict[str, Any]:
     """What ``report.json`` says of the parts, and ``notes`` for its warnings."""
     found: dict[str, Any] = {"notes": list(parts.notes)}
@@ -104,19 +130,7 @@ def parts_report(parts: EngineParts, asset: TexturedMesh) -> dict[str, Any]:
             "occlusion_roughness_metallic": parts.orm_map is not None,
         }
     if parts.lods:
-        found["lods"] = [
-            {
-                "file": f"mesh_lod{number}.glb",
-                "faces": len(lod.faces),
-                "vertices": len(mesh.vertices),
-                "target": lod.target,
-                "error_mean": lod.error_mean,
-                "error_max": lod.error_max,
-            }
-            for number, (lod, mesh) in enumerate(
-                zip(parts.lods, parts.coarser(asset), strict=True), start=1
-            )
-        ]
+        found["lods"] = lods_report(parts, asset)
     if parts.hulls:
         found["collision"] = {
             "file": "mesh_collision.glb",

@@ -19,8 +19,9 @@ from img2mesh.raycast import Scene
 #: The fewest faces a level may ask for: a tetrahedron.
 _FEWEST = 4
 
-#: Points on each surface that its distance from the other is measured at.
-_SAMPLES = 30_000
+#: Points on each surface that its distance from the other is measured at: with so many, the
+#: largest distance found is within a few per cent of what ever more points would find.
+_SAMPLES = 300_000
 
 
 def levels_of_detail(

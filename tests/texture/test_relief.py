@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import trimesh
 
 from img2mesh.artifacts import Mesh, RadianceField, TexturedMesh
 from img2mesh.cameras import Camera
 from img2mesh.meshing import extract
 from img2mesh.report.rendering import CLAY, Stage
-from img2mesh.texture.atlas import unwrap, vertex_normals
+from img2mesh.texture.atlas import face_normals, unwrap, vertex_normals
 from img2mesh.texture.relief import bake_normals
 
 SIZE = 256
@@ -173,3 +174,71 @@ def test_where_the_field_has_no_surface_the_map_is_flat(coarse):
     picture, _, found = bake_normals(coarse["sphere"], away, resolution=SIZE)
     assert found == 0
     assert np.abs(picture.astype(int) - (128, 128, 255)).max() <= 1
+
+
+def faceted_ball(body: trimesh.Trimesh) -> TexturedMesh:
+    """Unwrapped with a normal a face: without a map every triangle shows."""
+    asset = plain(Mesh(body.vertices, body.faces))
+    corner = asset.faces.ravel()
+    return replace(
+        asset,
+        vertices=asset.vertices[corner],
+        faces=np.arange(len(corner)).reshape(-1, 3),
+        uv=asset.uv[corner],
+        normals=np.repeat(face_normals(asset.vertices, asset.faces), 3, axis=0),
+        source_vertex=asset.source_vertex[corner],
+    )
+
+
+def turned_over(asset: TexturedMesh) -> TexturedMesh:
+    """With the map's green pointing down, as DirectX has it."""
+    picture = asset.normal_map.copy()
+    picture[..., 1] = 255 - picture[..., 1]
+    return replace(asset, normal_map=picture)
+
+
+def psnr(one, other) -> float:
+    return float(-10 * np.log10(((one - other) ** 2).mean()))
+
+
+@pytest.mark.parametrize("flip", [False, True], ids=["as packed", "mirrored"])
+def test_a_sphere_of_eighty_faces_shades_like_the_sphere(fields, flip):
+    """Under plain lights, the map read as a client does; right only as it is."""
+    low = faceted_ball(trimesh.creation.icosphere(1, 0.7))
+    low = baked(mirrored(low) if flip else low, fields["sphere"])
+    bare = replace(low, normal_map=np.full_like(low.normal_map, (128, 128, 255)))
+    found = {}
+    for name, asset in {"mapped": low, "bare": bare, "green down": turned_over(low)}.items():
+        points, normals = read(asset, 20_000)
+        truth = points / np.linalg.norm(points, axis=1, keepdims=True)
+        lights = np.array([[0.6, 0.5, 0.62], [-0.7, 0.1, 0.7], [0, 1, 0], [0.3, -0.4, -0.87]])
+        shades = [np.maximum(n @ lights.T, 0) for n in (normals, truth)]
+        found[name] = psnr(*shades)
+    assert found["mapped"] >= 30
+    assert found["bare"] < 25 and found["green down"] < 25
+
+
+def test_its_pictures_are_those_of_the_sphere(fields):
+    ball = trimesh.creation.icosphere(5, 0.7)
+    count = len(ball.vertices)
+    fine = TexturedMesh(
+        ball.vertices,
+        ball.faces,
+        np.zeros((count, 2)),
+        ball.vertices / 0.7,
+        np.full((8, 8, 3), 190, np.uint8),
+        np.ones((8, 8), np.uint8),
+        np.arange(count),
+    )
+    low = baked(faceted_ball(trimesh.creation.icosphere(1, 0.7)), fields["sphere"])
+    shown = {"mapped": low, "bare": replace(low, normal_map=None), "green down": turned_over(low)}
+    worst = dict.fromkeys(shown, np.inf)
+    for azimuth in (30, 120, 210, 300):
+        camera = Camera.orbit(azimuth, 20, distance=4, fov_deg=26, width=128, height=128)
+        truth, alpha = Stage(fine).render(camera, CLAY)
+        for name, asset in shown.items():
+            rgb, covered = Stage(asset).render(camera, CLAY)
+            both = (alpha > 0.99) & (covered > 0.99)
+            worst[name] = min(worst[name], psnr(truth[both], rgb[both]))
+    assert worst["mapped"] >= 38
+    assert worst["bare"] < worst["mapped"] - 6 and worst["green down"] < 30
