@@ -180,7 +180,7 @@ def posed(refined: ViewSet, *, confidence: float = 0.5, run: Run | None = None) 
     return pose_photo(refined, least=confidence, note=run.note)
 
 
-@stage(version=1)
+@stage(version=2)
 def radiance(
     posed: ViewSet,
     *,
