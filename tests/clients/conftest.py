@@ -135,10 +135,10 @@ class Browser:
         """Carry out jobs as ``browser.py`` describes them; each answer names its pictures."""
         program = next((p for n in BROWSERS if (p := shutil.which(n))), None)
         assert program, "no Chromium; run scripts/setup_clients.sh"
-        for number, job in enumerate(jobs):
-            job["out"] = str(self._folder / f"{job['with']}-{number}")
+        for job in jobs:
+            job["out"] = str(self._folder / f"{job['with']}-{len(list(self._folder.iterdir()))}")
             Path(job["out"]).mkdir()
-        file = self._folder / f"{jobs[0]['with']}.json"
+        file = Path(jobs[0]["out"]).with_suffix(".json")
         three = CLIENTS / "node_modules" / "three"
         file.write_text(json.dumps({"chromium": program, "three": str(three), "jobs": jobs}))
         answer = ask(CLIENTS / "bin" / "python", HERE / "browser.py", file)

@@ -94,11 +94,16 @@ def chunk(path: Path) -> dict[str, Any]:
     return json.loads(data[20 : 20 + length])
 
 
+def plain(path: Path) -> Path:
+    """The file that a compressed one was made from."""
+    return path.with_name(path.name.replace("_meshopt", ""))
+
+
 def read(path: Path) -> Stated:
-    """Read a GLB; a compressed one takes its numbers from the plain ``mesh.glb`` beside it."""
+    """Read a GLB; a compressed one takes its numbers from the plain one beside it."""
     document = chunk(path)
     exact = _COMPRESSED not in document.get("extensionsRequired", ())
-    source = path if exact else path.with_name("mesh.glb")
+    source = path if exact else plain(path)
     scene = trimesh.load_scene(source, process=False)
     has_normals = "NORMAL" in chunk(source)["meshes"][0]["primitives"][0]["attributes"]
     corners, uv, normals = [], [], []

@@ -26,7 +26,7 @@ from scipy.ndimage import binary_erosion
 from img2mesh.meshfiles import load_glb
 from img2mesh.report.rendering import Stage
 from tests.clients.conftest import Browser, files_of
-from tests.clients.stated import FOV_DEG, SIZE, Stated, open_rgba, overlap, read, sights
+from tests.clients.stated import FOV_DEG, SIZE, Stated, open_rgba, overlap, plain, read, sights
 
 Property = Callable[..., None]
 Drawn = dict[Path, dict[str, Any]]
@@ -85,7 +85,7 @@ def textured(stated: Stated) -> Stage | None:
     """The asset for our own pictures; a compressed file stands for the plain one beside it."""
     if not stated.has("baseColorTexture"):
         return None
-    return Stage(load_glb(stated.path if stated.exact else stated.path.with_name("mesh.glb")))
+    return Stage(load_glb(stated.path if stated.exact else plain(stated.path)))
 
 
 def test_three_js_draws_what_we_draw(

@@ -8,18 +8,23 @@ import numpy as np
 import pytest
 import trimesh
 
-from img2mesh.artifacts import Mesh, RadianceField, TexturedMesh
+from img2mesh.artifacts import RadianceField, TexturedMesh
 from img2mesh.cameras import Camera
 from img2mesh.meshing import extract
 from img2mesh.report.rendering import CLAY, Stage
-from img2mesh.texture.atlas import face_normals, unwrap, vertex_normals
 from img2mesh.texture.relief import bake_normals
-
-SIZE = 256
-
-
-def sphere(p):
-    return np.linalg.norm(p, axis=-1) - 0.7
+from tests.bodies import (
+    SIZE,
+    baked,
+    faceted_ball,
+    field_of,
+    mirrored,
+    plain,
+    psnr,
+    round_ball,
+    sphere,
+    turned_over,
+)
 
 
 def bumpy(p):
@@ -33,35 +38,6 @@ def normals_of(body, points):
     step = 1e-4 * np.eye(3)
     slope = np.stack([body(points + s) - body(points - s) for s in step], axis=1)
     return slope / np.linalg.norm(slope, axis=1, keepdims=True)
-
-
-def field_of(body, size=80) -> RadianceField:
-    axis = np.linspace(-1, 1, size)
-    points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1)
-    return RadianceField(body(points), np.full(3, -1.0), float(axis[1] - axis[0]), 0.01)
-
-
-def plain(mesh: Mesh, normals=None) -> TexturedMesh:
-    atlas = unwrap(mesh, SIZE)
-    normals = vertex_normals(mesh.vertices, mesh.faces) if normals is None else normals
-    return TexturedMesh(
-        mesh.vertices[atlas.source_vertex],
-        atlas.faces,
-        atlas.uv,
-        normals[atlas.source_vertex],
-        np.full((SIZE, SIZE, 3), 190, np.uint8),
-        np.ones((SIZE, SIZE), np.uint8),
-        atlas.source_vertex,
-    )
-
-
-def baked(asset: TexturedMesh, field: RadianceField) -> TexturedMesh:
-    picture, tangents, _ = bake_normals(asset, field, resolution=SIZE)
-    return replace(asset, normal_map=picture, tangents=tangents)
-
-
-def mirrored(asset: TexturedMesh) -> TexturedMesh:
-    return replace(asset, uv=np.stack([1 - asset.uv[:, 0], asset.uv[:, 1]], axis=1))
 
 
 def read(asset: TexturedMesh, count=4000):
@@ -176,31 +152,6 @@ def test_where_the_field_has_no_surface_the_map_is_flat(coarse):
     assert np.abs(picture.astype(int) - (128, 128, 255)).max() <= 1
 
 
-def faceted_ball(body: trimesh.Trimesh) -> TexturedMesh:
-    """Unwrapped with a normal a face: without a map every triangle shows."""
-    asset = plain(Mesh(body.vertices, body.faces))
-    corner = asset.faces.ravel()
-    return replace(
-        asset,
-        vertices=asset.vertices[corner],
-        faces=np.arange(len(corner)).reshape(-1, 3),
-        uv=asset.uv[corner],
-        normals=np.repeat(face_normals(asset.vertices, asset.faces), 3, axis=0),
-        source_vertex=asset.source_vertex[corner],
-    )
-
-
-def turned_over(asset: TexturedMesh) -> TexturedMesh:
-    """With the map's green pointing down, as DirectX has it."""
-    picture = asset.normal_map.copy()
-    picture[..., 1] = 255 - picture[..., 1]
-    return replace(asset, normal_map=picture)
-
-
-def psnr(one, other) -> float:
-    return float(-10 * np.log10(((one - other) ** 2).mean()))
-
-
 @pytest.mark.parametrize("flip", [False, True], ids=["as packed", "mirrored"])
 def test_a_sphere_of_eighty_faces_shades_like_the_sphere(fields, flip):
     """Under plain lights, the map read as a client does; right only as it is."""
@@ -219,17 +170,7 @@ def test_a_sphere_of_eighty_faces_shades_like_the_sphere(fields, flip):
 
 
 def test_its_pictures_are_those_of_the_sphere(fields):
-    ball = trimesh.creation.icosphere(5, 0.7)
-    count = len(ball.vertices)
-    fine = TexturedMesh(
-        ball.vertices,
-        ball.faces,
-        np.zeros((count, 2)),
-        ball.vertices / 0.7,
-        np.full((8, 8, 3), 190, np.uint8),
-        np.ones((8, 8), np.uint8),
-        np.arange(count),
-    )
+    fine = round_ball()
     low = baked(faceted_ball(trimesh.creation.icosphere(1, 0.7)), fields["sphere"])
     shown = {"mapped": low, "bare": replace(low, normal_map=None), "green down": turned_over(low)}
     worst = dict.fromkeys(shown, np.inf)
