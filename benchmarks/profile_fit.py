@@ -22,7 +22,7 @@ import numpy as np
 
 from img2mesh import field
 from img2mesh.artifacts import ViewSet
-from img2mesh.cameras import RIGS
+from img2mesh.cameras import RIGS, Camera
 from img2mesh.raycast import Scene
 
 #: Functions whose time is counted, in the order of the fit; times include what they call.
@@ -81,14 +81,14 @@ def install() -> dict[str, Clock]:
     return clocks
 
 
-def painted_box(size: int = 320) -> ViewSet:
-    """Six views of a textured box that faces no camera."""
+def painted_box(cameras: tuple[Camera, ...] | None = None) -> ViewSet:
+    """Views of a textured box that faces none of the usual six cameras."""
+    cameras = cameras or RIGS["zero123plus-v1.2"].cameras(320)
     corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
     sides = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
     faces = [t for a, b, c, d in sides for t in ((a, b, c), (a, c, d))]
     turn = np.array([[0.8, 0, 0.6], [0, 1, 0], [-0.6, 0, 0.8]])
     scene = Scene((corners * [0.6, 0.45, 0.35]) @ turn.T, np.array(faces))
-    cameras = RIGS["zero123plus-v1.2"].cameras(size)
     rgb, alpha = [], []
     for camera in cameras:
         hits = scene.look(camera)
