@@ -61,11 +61,12 @@ def run_one(arguments: list[str]) -> int:
     from img2mesh.batch import planning
     from img2mesh.batch.door import Voice, run_batch
     from img2mesh.batch.scheduler import Policy
+    from img2mesh.packing import Wanted
 
     inputs, out, cache, jobs, ray, *more = arguments
     plan = planning.plan_photos(
         planning.entries_from([inputs], None),
-        preset="draft", assignments=SETTINGS, formats="glb", turntable=False, offline=False,
+        preset="draft", assignments=SETTINGS, wanted=Wanted(), offline=False,
         cache_dir=Path(cache), device="cpu",
     )  # fmt: skip
     workers = planning.Workers(

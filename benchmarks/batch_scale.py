@@ -51,6 +51,7 @@ def run_one(arguments: list[str]) -> int:
     from img2mesh.batch import planning
     from img2mesh.batch.door import Voice, run_batch
     from img2mesh.batch.scheduler import Policy
+    from img2mesh.packing import Wanted
 
     function, inputs, out, jobs = arguments
     own, samples = psutil.Process(), []
@@ -67,7 +68,7 @@ def run_one(arguments: list[str]) -> int:
     began = time.perf_counter()
     plan = planning.plan_photos(
         planning.entries_from([inputs], None),
-        preset="draft", assignments=(), formats="glb", turntable=False, offline=False,
+        preset="draft", assignments=(), wanted=Wanted(), offline=False,
         cache_dir=Path(f"{out}.cache"), device="cpu",
     )  # fmt: skip
     planned = time.perf_counter() - began

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,8 @@ class RayExecutor:
         self._ray = ray
         try:
             total = ray.cluster_resources()
-            room = _room(total, threads=threads, gpus=gpus)
+            alive = [node for node in ray.nodes() if node["Alive"]]
+            room = room_for([n["Resources"] for n in alive], threads=threads, gpus=gpus)
             wish = jobs or room
             if wish > room and gpus:
                 raise InputError(
@@ -103,7 +104,7 @@ class RayExecutor:
         except BaseException:
             ray.shutdown()
             raise
-        machines = sum(node["Alive"] for node in ray.nodes())
+        machines = len(alive)
         self.sentence = (
             f"{most} item{'s' * (most > 1)} on {count} worker{'s' * (count > 1)} of a Ray cluster "
             f"({machines} node{'s' * (machines > 1)}, {total.get('CPU', 0):g} CPUs, "
@@ -234,23 +235,41 @@ def _unreachable(address: str, cause: str) -> Img2MeshError:
     )
 
 
-def _room(total: Mapping[str, float], *, threads: int, gpus: float) -> int:
-    """Workers the cluster has room for; a request it can never meet would wait for ever."""
-    cpus, has = total.get("CPU", 0.0), total.get("GPU", 0.0)
+def room_for(nodes: Sequence[Mapping[str, float]], *, threads: int, gpus: float) -> int:
+    """Workers the nodes have room for; a request that fits none of them would wait for ever.
+
+    Args:
+        nodes: ``CPU`` and ``GPU`` of each.
+        threads: CPUs a worker needs, all on one node.
+        gpus: GPUs a worker needs; a part is a part of one device.
+
+    Raises:
+        InputError: not one fits.
+    """
+    cpus, has = (sum(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
+    if gpus > 1 and gpus != int(gpus):
+        raise InputError(f"--gpus-per-worker takes a part of one GPU or whole ones, got {gpus:g}")
     if gpus and has < min(gpus, 1.0):
         raise InputError(
             f"--gpus-per-worker {gpus:g} was asked for, but the cluster has {has:g} GPUs; leave it "
             "out to compute on CPUs, or join machines with GPUs"
         )
-    room = int(cpus // threads)
-    if gpus:
-        room = min(room, int(has / gpus + 1e-6))
+    room = sum(_fits(node, threads, gpus) for node in nodes)
     if room < 1:
         raise InputError(
-            f"a worker of {threads} CPUs and {gpus:g} GPUs does not fit the cluster's {cpus:g} "
-            f"CPUs and {has:g} GPUs"
+            f"a worker of {threads} CPUs and {gpus:g} GPUs fits no node of the cluster, which has "
+            f"{cpus:g} CPUs and {has:g} GPUs in all"
         )
     return room
+
+
+def _fits(node: Mapping[str, float], threads: int, gpus: float) -> int:
+    by_cpus = int(node.get("CPU", 0.0) // threads)
+    if not gpus:
+        return by_cpus
+    devices = node.get("GPU", 0.0)
+    shares = devices // gpus if gpus >= 1 else devices * ((1 + 1e-6) // gpus)
+    return min(by_cpus, int(shares))
 
 
 def _why_lost(error: Exception) -> str:

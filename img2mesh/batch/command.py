@@ -11,29 +11,42 @@ from img2mesh.flags import (
     AsJson,
     Assignments,
     CacheDir,
+    Collision,
+    CollisionHulls,
+    CollisionVertices,
     CommercialOnly,
+    Compress,
     Config,
+    Delight,
     Device,
     ForegroundRatio,
     Formats,
     Generator,
     GuidanceScale,
+    LodRatio,
+    Lods,
     LowVram,
     McResolution,
     NoCache,
     NoRemoveBg,
+    NormalMap,
     Offline,
+    OrmMap,
     Pivot,
     Preset,
     Quiet,
+    Remesh,
     Scale,
     Seed,
     Steps,
     TargetFaces,
+    TextureFormat,
     TextureResolution,
     Turntable,
     Until,
     Verbose,
+    Zip,
+    engine_settings,
 )
 
 OutputDir = Annotated[
@@ -69,7 +82,11 @@ Threads = Annotated[
 ]
 WorkerMemory = Annotated[
     str | None,
-    typer.Option(metavar="SIZE", help="Replace a worker that holds more than this, such as 4GB."),
+    typer.Option(
+        metavar="SIZE",
+        help="What a worker may need, such as 4GB: decides how many there are, and one that "
+        "holds more is replaced.",
+    ),
 ]
 Timeout = Annotated[
     float | None, typer.Option(min=0.01, help="Seconds an attempt may take.  [default: no limit]")
@@ -108,11 +125,23 @@ def batch(
     seed: Seed = None,
     mc_resolution: McResolution = None,
     target_faces: TargetFaces = None,
+    remesh: Remesh = None,
     texture_resolution: TextureResolution = None,
+    delight: Delight = False,
     formats: Formats = "glb",
     turntable: Turntable = False,
     pivot: Pivot = None,
     scale: Scale = None,
+    lods: Lods = None,
+    lod_ratio: LodRatio = None,
+    normal_map: NormalMap = None,
+    orm_map: OrmMap = None,
+    collision: Collision = None,
+    collision_hulls: CollisionHulls = None,
+    collision_vertices: CollisionVertices = None,
+    texture_format: TextureFormat = "png",
+    compress: Compress = None,
+    archive: Zip = False,
     device: Device = "auto",
     low_vram: LowVram = False,
     offline: Offline = False,
@@ -155,12 +184,16 @@ def batch(
             "radiance.seed": seed,
             "surface.resolution": mc_resolution,
             "surface.target_faces": target_faces,
+            "surface.remesh": remesh,
             "asset.texture_resolution": texture_resolution,
+            "asset.delight": True if delight else None,
             "asset.pivot": pivot,
             "asset.scale": scale,
+            **engine_settings(
+                lods, lod_ratio, normal_map, orm_map, collision, collision_hulls, collision_vertices
+            ),
         },
-        formats=formats,
-        turntable=turntable,
+        wanted=commands.wanted(formats, turntable, texture_format, compress, archive),
         device=device,
         low_vram=low_vram,
         offline=offline,
@@ -171,7 +204,9 @@ def batch(
         quiet=quiet,
     )
     memory = commands.bytes_of(worker_memory, "--worker-memory") if worker_memory else None
-    workers = planning.Workers(jobs, threads_per_worker, memory, ray, gpus_per_worker, device)
+    workers = planning.Workers(
+        jobs, threads_per_worker, memory, ray, gpus_per_worker, device, learned=plan.learned
+    )
     code = run_batch(
         plan,
         output_dir,

@@ -198,14 +198,18 @@ class EventLog:
     """Events as JSON lines, for scripts that watch.
 
     Args:
-        target: a file, ``-`` for stdout, or None for nowhere.
+        target: a file, ``-`` for stdout, ``stderr``, or None for nowhere.
+        tally: of the batch, to say how far it is.
     """
 
-    def __init__(self, target: str | None) -> None:
+    def __init__(self, target: str | None, tally: Tally) -> None:
+        self._tally = tally
         self._file: TextIO | None = None
-        if target == "-":
-            self._file = sys.stdout
+        self._own = False
+        if target in ("-", "stderr"):
+            self._file = sys.stdout if target == "-" else sys.stderr
         elif target is not None:
+            self._own = True
             self._file = Path(target).open("a", encoding="utf-8")  # noqa: SIM115
 
     def __call__(self, event: Event) -> None:
@@ -215,6 +219,8 @@ class EventLog:
                 "ended", slot=event.slot, name=event.task.name, status=event.status,
                 attempts=event.attempts, seconds=event.seconds,
                 error=event.errors[-1] if event.status != "done" else None,
+                ended=self._tally.ended + self._tally.skipped, items=self._tally.total,
+                seconds_left=None if self._tally.left is None else round(self._tally.left, 1),
             )  # fmt: skip
         else:
             self.tell(type(event).__name__.lower(), **asdict(event))
@@ -228,5 +234,5 @@ class EventLog:
 
     def close(self) -> None:
         """Close the file."""
-        if self._file not in (None, sys.stdout):
+        if self._own and self._file is not None:
             self._file.close()

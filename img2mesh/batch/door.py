@@ -38,17 +38,23 @@ class Plan:
         payload: what a worker is told of an item, apart from its name, folder and batch.
         settings: a digest of what decides an item's result, beside its input.
         record: what batch.json says of the batch.
+        learned: whether any item needs a learned generator's memory.
     """
 
     items: Sequence[Item]
     payload: Callable[[Item], Mapping[str, Any]]
     settings: Callable[[Item], str]
     record: Mapping[str, Any]
+    learned: bool = False
 
 
 @dataclass(frozen=True)
 class Voice:
-    """How to tell: ``events`` is a file or ``-`` for JSON lines."""
+    """How to tell: ``events`` is a file or ``-`` for JSON lines.
+
+    With ``as_json`` stdout gets one object in the end, and stderr the events instead of a display
+    unless they have a place of their own or it is to be ``quiet``.
+    """
 
     as_json: bool = False
     quiet: bool = False
@@ -95,15 +101,18 @@ def run_batch(
         tally = Tally(total=len(plan.items), skipped=len(plan.items) - len(todo))
         problems = _problems_before(settled)
         interrupted = False
-        log = EventLog(voice.events)
+        events = voice.events or ("stderr" if voice.as_json and not voice.quiet else None)
+        quiet = voice.quiet or events == "stderr"
+        log = EventLog(events, tally)
         with closing(log), closing(sheet.ContactSheet(folder)) as page:
             page.mend()
             if todo:
                 executor, sentence = executor_for(folder, len(todo))
-                if not voice.quiet:
+                log.tell("batch", items=tally.total, to_do=len(todo), sentence=sentence)
+                if not quiet:
                     console.print(sentence, highlight=False, soft_wrap=True)
                 keeper = _Keeper(plan, folder, page, tally, problems)
-                with closing(executor), Display(console, tally, quiet=voice.quiet) as display:
+                with closing(executor), Display(console, tally, quiet=quiet) as display:
                     interrupted = _work(
                         todo, plan, folder, executor, policy, keeper, [display, log]
                     )
@@ -251,7 +260,7 @@ def _conclude(
     problems: Mapping[str, str],
     interrupted: bool,
 ) -> None:
-    if not voice.quiet:
+    if not (voice.quiet or voice.as_json):
         show_summary(console, summary, problems)
     if interrupted:
         sys.stderr.write(

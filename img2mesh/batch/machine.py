@@ -54,13 +54,33 @@ def gpus() -> list[str]:
     return sorted((p.name.removeprefix("nvidia") for p in found), key=int)
 
 
-def choose_jobs(*, threads: int, worker_bytes: int, gpus: int = 0) -> Shape:
-    """Workers this machine carries: one a GPU if there are any, else as cores and memory allow."""
-    if gpus:
-        return Shape(gpus, f"one for each of {gpus} GPU{'s' * (gpus > 1)}")
-    by_cores = max(1, cores() // threads)
+def worker_bytes(*, learned: bool) -> int:
+    """Memory that one worker is reckoned at."""
+    return LEARNED_WORKER_BYTES if learned else WORKER_BYTES
+
+
+def choose_jobs(*, wish: int | None, threads: int, worker_bytes: int, gpus: int = 0) -> Shape:
+    """As many workers as wished for, else one a GPU, else one a core; fewer if memory is short.
+
+    Args:
+        wish: ``--jobs``, if given.
+        threads: cores a worker computes on.
+        worker_bytes: memory that a worker is reckoned at.
+        gpus: devices to deal out.
+    """
+    if wish:
+        jobs, reason = wish, "--jobs"
+    elif gpus:
+        jobs, reason = gpus, f"one for each of {gpus} GPU{'s' * (gpus > 1)}"
+    else:
+        count = cores()
+        jobs, reason = max(1, count // threads), f"{count} core{'s' * (count > 1)}"
     free = free_memory()
-    by_memory = max(1, free // worker_bytes)
-    each = f"{worker_bytes / 1e9:.1f} GB a worker"
-    reason = f"{cores()} core{'s' * (cores() > 1)}, {free / 1e9:.1f} GB free, {each}"
-    return Shape(min(by_cores, by_memory), reason)
+    fit = max(1, free // worker_bytes)
+    if fit < jobs:
+        return Shape(
+            fit,
+            f"not {jobs}: {free / 1e9:.1f} GB of memory are free and a worker is reckoned at "
+            f"{worker_bytes / 1e9:.1f} GB; --worker-memory reckons otherwise",
+        )
+    return Shape(jobs, reason)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from img2mesh import commands, job
+from img2mesh import commands, job, packing
 from img2mesh.batch import history, machine, manifest, work
 from img2mesh.batch.door import Plan
 from img2mesh.batch.executor import Executor
@@ -43,8 +43,7 @@ def plan_photos(
     *,
     preset: str,
     assignments: Sequence[str],
-    formats: str,
-    turntable: bool,
+    wanted: packing.Wanted,
     offline: bool,
     quiet: bool = False,
     **flags: Any,
@@ -59,7 +58,6 @@ def plan_photos(
         again, kept = twins[0]
         more = f", and {len(twins) - 1} more like that" if len(twins) > 1 else ""
         sys.stderr.write(f"img2mesh: {again.source} is {kept.source} again{more}; done once\n")
-    wanted = commands.wanted(formats, turntable)
     encoded: dict[tuple[str, tuple[str, ...]], dict[str, Any]] = {}
     digests: dict[tuple[str, tuple[str, ...]], str] = {}
 
@@ -101,7 +99,12 @@ def plan_photos(
         payload=payload,
         settings=lambda item: digests[key(item)],
         record={"preset": preset, "versions": job.versions()},
+        learned=any(_learned(parts["request"]["settings"]) for parts in encoded.values()),
     )
+
+
+def _learned(given: Mapping[str, Mapping[str, Any]]) -> bool:
+    return given.get("views", {}).get("generator", "geometric") != "geometric"
 
 
 def _check_backends(request: job.Request) -> None:
@@ -122,7 +125,7 @@ class Workers:
     gpus_each: float | None
     device: str
     function: str = FUNCTION
-    worker_bytes: int = machine.WORKER_BYTES
+    learned: bool = False
 
     def executor(self, folder: Folder, items: int) -> tuple[Executor, str]:
         """What does ``items`` items, and a sentence about it.
@@ -149,12 +152,14 @@ class Workers:
         from img2mesh.batch.local import LocalExecutor
 
         gpus = machine.gpus() if self.device in ("auto", "cuda") else []
-        each = self.memory or self.worker_bytes
-        shape = machine.choose_jobs(threads=self.threads, worker_bytes=each, gpus=len(gpus))
-        jobs = min(self.jobs or shape.jobs, items)
-        why = "--jobs" if self.jobs else shape.reason
-        if jobs == items < (self.jobs or shape.jobs):
-            why = "one an item"
+        shape = machine.choose_jobs(
+            wish=self.jobs,
+            threads=self.threads,
+            worker_bytes=self.memory or machine.worker_bytes(learned=self.learned),
+            gpus=len(gpus),
+        )
+        jobs = min(shape.jobs, items)
+        why = shape.reason if jobs == shape.jobs else "one an item"
         sentence = f"{items} item{'s' * (items > 1)} on {jobs} worker{'s' * (jobs > 1)} ({why})"
         executor = LocalExecutor(
             self.function, jobs=jobs, environment=environment, logs=folder.logs, gpus=gpus

@@ -54,7 +54,8 @@ def act(payload: Mapping[str, Any], tell: Callable[[str, float], None]) -> dict[
         raise Img2MeshError("a stage failed")
     (folder / "mesh.glb").write_bytes(payload["name"].encode())
     (folder / "run.json").write_text("{}")
-    return {"digest": verb, "files": ["mesh.glb"], "warnings": [], "quality": {"faces": attempt}}
+    quality = {"faces": attempt, "gpu": os.environ.get("CUDA_VISIBLE_DEVICES")}
+    return {"digest": verb, "files": ["mesh.glb"], "warnings": [], "quality": quality}
 
 
 def plan(folder: Path, verbs: Mapping[str, str]) -> Plan:
@@ -78,6 +79,7 @@ def batch(
     resume: bool = False,
     voice: Voice | None = None,
     ray: str | None = None,
+    gpus: float = 0.0,
 ) -> int:
     """Run a plan with local workers, or on a cluster; its files go to ``folder / "out"``."""
 
@@ -87,7 +89,7 @@ def batch(
 
             cluster = RayExecutor(
                 FUNCTION,
-                address=ray, jobs=None, most=count, threads=1, gpus=0.0, environment=ENVIRONMENT,
+                address=ray, jobs=None, most=count, threads=1, gpus=gpus, environment=ENVIRONMENT,
             )  # fmt: skip
             return cluster, cluster.sentence
         workers = LocalExecutor(FUNCTION, jobs=jobs, environment=ENVIRONMENT, logs=opened.logs)
@@ -123,12 +125,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--nasty", action="store_true")
     parser.add_argument("--ray")
+    parser.add_argument("--gpus", type=float, default=0.0)
     given = parser.parse_args(arguments)
     verbs = {f"item{i:03}": f"sleep {given.seconds}" for i in range(given.count)}
     if given.nasty:
         verbs |= {"bad": "bad", "crash": "crash 1", "fail": "fail 9"}
     voice = Voice(quiet=given.ray is None)
-    return batch(given.folder, verbs, resume=given.resume, ray=given.ray, voice=voice)
+    return batch(
+        given.folder, verbs, resume=given.resume, ray=given.ray, gpus=given.gpus, voice=voice
+    )
 
 
 if __name__ == "__main__":

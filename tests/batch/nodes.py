@@ -12,7 +12,8 @@ def main() -> None:
     memory = 80_000_000
     head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": memory}
     cluster = Cluster(initialize_head=True, head_node_args=head)
-    cluster.add_node(num_cpus=1, object_store_memory=memory)
+    # Ray takes its word for the GPU.
+    cluster.add_node(num_cpus=2, num_gpus=1, object_store_memory=memory)
     sys.stdout.write(f"{cluster.address}\n")
     sys.stdout.flush()
     sys.stdin.read()

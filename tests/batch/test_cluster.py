@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.batch.fakes import ROOT, journal
+from tests.batch.fakes import ROOT, attempts, journal
 from tests.conftest import Command
 
 pytestmark = pytest.mark.skipif(
@@ -50,7 +50,7 @@ def test_two_nodes_do_what_two_processes_do(cluster: dict[str, str], tmp_path: P
         cwd=ROOT, env=cluster, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 3, done.stderr
-    assert "2 nodes, 2 CPUs" in done.stderr
+    assert "2 nodes, 3 CPUs, 1 GPUs" in done.stderr
     lines = {line["item"]: line for line in journal(tmp_path)}
     assert len(lines) == len(journal(tmp_path)) == 11
     status = {name: line["status"] for name, line in lines.items()}
@@ -63,10 +63,23 @@ def test_two_nodes_do_what_two_processes_do(cluster: dict[str, str], tmp_path: P
 def test_gpus_that_are_not_there_are_said_at_once(
     cluster: dict[str, str], toy: Path, tmp_path: Path, img2mesh: Command
 ) -> None:
-    flags = ["--ray", cluster["ADDRESS"], "--gpus-per-worker", "0.5", "-o", str(tmp_path / "out")]
+    flags = ["--ray", cluster["ADDRESS"], "--gpus-per-worker", "2", "-o", str(tmp_path / "out")]
     done = img2mesh("batch", str(toy), *flags, env=cluster)
     assert done.returncode == 2
-    assert "the cluster has 0 GPUs" in done.stderr and "Traceback" not in done.stderr
+    assert "fits no node of the cluster, which has 3 CPUs and 1 GPUs" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_two_workers_share_a_gpu(cluster: dict[str, str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.batch.fakes", str(tmp_path), "6", "0.2"]
+    done = subprocess.run(
+        [*command, "--ray", cluster["ADDRESS"], "--gpus", "0.5"],
+        cwd=ROOT, env=cluster, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "6 items on 2 workers" in done.stderr
+    assert [line["quality"]["gpu"] for line in journal(tmp_path)] == ["0"] * 6
+    assert len({pid for i in range(6) for pid in attempts(tmp_path, f"item{i:03}")}) == 2
 
 
 @pytest.mark.parametrize(

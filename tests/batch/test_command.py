@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Command, tiny_flags, toy_picture
+from tests.conftest import ROOT, Command, tiny_flags, toy_picture
 
 SAME = ("mesh.glb", "cutout.png", "views.png", "depths.png", "preview.png")
 
@@ -28,10 +29,15 @@ def test_from_photos_to_meshes(tmp_path: Path, img2mesh: Command) -> None:
     flags = tiny_flags(cache=tmp_path / "cache", out=out)
     done = img2mesh("batch", str(photos), *flags, "--jobs", "2", "--json")
     assert done.returncode == 3, done.stderr
-    assert "poem quarantined" in done.stderr and "Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr
+    told = [json.loads(line) for line in done.stderr.splitlines()]
+    assert told[0]["event"] == "batch" and "3 items on 2 workers" in told[0]["sentence"]
+    ended = {event["name"]: event for event in told if event["event"] == "ended"}
+    assert ended["poem"]["status"] == "quarantined" and "not a picture" in ended["poem"]["error"]
+    assert sorted(event["ended"] for event in ended.values()) == [1, 2, 3]
+    assert {event["stage"] for event in told if event["event"] == "staged"} >= {"radiance", "asset"}
     summary = json.loads(done.stdout)
     assert (summary["done"], summary["quarantined"]) == (2, 1)
-    assert "summer" not in done.stderr
     assert "not a picture" in (out / "quarantine" / "poem.txt").read_text()
     page = (out / "index.html").read_text()
     assert page.count("data:image/webp;base64,") == 2
@@ -76,6 +82,27 @@ def test_bad_usage(
     assert done.returncode == 2
     assert sentence in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "out" / "batch.jsonl").exists()
+
+
+def test_without_ray_the_line_that_installs_it(
+    toy: Path, tmp_path: Path, img2mesh: Command
+) -> None:
+    (tmp_path / "ray.py").write_text("raise ImportError('no ray here')")
+    path = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = img2mesh("batch", str(toy), "--ray", "auto", "-o", str(tmp_path / "out"), env=path)
+    assert done.returncode == 2
+    assert "pip install 'img2mesh[ray]'" in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_flags_for_engines_reach_the_worker(toy: Path, tmp_path: Path, img2mesh: Command) -> None:
+    flags = [*tiny_flags(cache=tmp_path / "cache", out=tmp_path / "out"), "--until", "cutout"]
+    more = ["--lods", "2", "--texture-format", "jpeg", "--zip", "--jobs", "1"]
+    done = img2mesh("batch", str(toy), *flags, *more)
+    assert done.returncode == 0, done.stderr
+    assert "1 of 1" in done.stderr and "throughput" in done.stderr, "a table for people"
+    record = json.loads((tmp_path / "out" / "toy" / "run.json").read_text())
+    assert record["settings"]["engine"]["lods"] == 2
 
 
 def test_the_output_folder_must_be_named(toy: Path, img2mesh: Command) -> None:

@@ -11,6 +11,7 @@ from img2mesh.batch.items import Entry, named
 from img2mesh.batch.manifest import read_manifest
 from img2mesh.batch.planning import entries_from, plan_photos
 from img2mesh.errors import InputError
+from img2mesh.packing import Wanted
 
 
 def files(folder: Path, **contents: str) -> list[Entry]:
@@ -115,9 +116,7 @@ def test_bytes_that_are_no_text_are_named_by_line(tmp_path: Path) -> None:
 
 
 def planned(entries: list[Entry]) -> object:
-    return plan_photos(
-        entries, preset="draft", assignments=[], formats="glb", turntable=False, offline=False
-    )
+    return plan_photos(entries, preset="draft", assignments=[], wanted=Wanted(), offline=False)
 
 
 @pytest.mark.parametrize(
