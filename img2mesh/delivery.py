@@ -18,6 +18,7 @@ from img2mesh import formats, pipeline
 from img2mesh.artifacts import TexturedMesh
 from img2mesh.engineparts import EngineParts
 from img2mesh.errors import Img2MeshError
+from img2mesh.glb import glb_bytes
 from img2mesh.graph import Runner
 from img2mesh.job import Job, Request, versions
 from img2mesh.packing import Wanted as Wanted
@@ -123,7 +124,7 @@ def _deliver(
             for name in ("preview", "parts", "cutout", "views", "depths", "refined")
             if name in files
         }
-        glb = files["mesh"].read_bytes()
+        glb = _viewable(runner, job, wanted, files["mesh"])
         files["page"] = place(
             folder / "report.html",
             lambda path: write_html(
@@ -181,6 +182,16 @@ def _deliver_meshes(
         for stale in set(folder.glob(pattern)) - kept:
             stale.unlink()
     return files, parts_report(parts, asset()) if parts else {}
+
+
+def _viewable(runner: Runner, job: Job, wanted: Wanted, mesh: Path) -> bytes:
+    """The GLB for the page: the deliverable, but for KTX 2, whose decoder is not in the page."""
+    if wanted.texture_format != "ktx2":
+        return mesh.read_bytes()
+    parts: EngineParts = (
+        runner.outcomes["engine"].load() if "engine" in runner.outcomes else EngineParts()
+    )
+    return glb_bytes(parts.dress(replace(runner.outcomes["asset"].load(), name=job.stem)))
 
 
 def _draw(asset: TexturedMesh, parts: EngineParts, path: Path) -> None:

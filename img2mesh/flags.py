@@ -58,7 +58,9 @@ Collision = Annotated[
 ]
 CollisionHulls = Annotated[int | None, typer.Option(help="Collision hulls at most, 16.")]
 CollisionVertices = Annotated[int | None, typer.Option(help="Vertices of a hull at most, 32.")]
-TextureFormat = Annotated[str, typer.Option(help="Pictures inside GLB files: png, jpeg or webp.")]
+TextureFormat = Annotated[
+    str, typer.Option(help="Pictures inside GLB files: png, jpeg, webp, or ktx2 (needs basisu).")
+]
 Compress = Annotated[
     str | None, typer.Option(metavar="meshopt", help="Also mesh_meshopt.glb, smaller.")
 ]

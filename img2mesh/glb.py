@@ -24,7 +24,10 @@ from img2mesh.glbpack import Block, array, clean_name, pack, unpack, version, vi
 ROUGHNESS = 0.9
 
 #: What ``--texture-format`` takes.
-TEXTURE_FORMATS = ("png", "jpeg", "webp")
+TEXTURE_FORMATS = ("png", "jpeg", "webp", "ktx2")
+
+#: Extension that a client must know to see textures of a media type; glTF itself has two types.
+_EXTENSIONS = {"image/webp": "EXT_texture_webp", "image/ktx2": "KHR_texture_basisu"}
 
 
 def png_bytes(picture: NDArray[np.uint8]) -> bytes:
@@ -36,14 +39,17 @@ def png_bytes(picture: NDArray[np.uint8]) -> bytes:
     return out.getvalue()
 
 
-def encoded_picture(picture: U8, texture: str, *, exact: bool = False) -> tuple[bytes, str]:
+def encoded_picture(
+    picture: U8, texture: str, *, exact: bool = False, linear: bool = False
+) -> tuple[bytes, str]:
     """A picture (h, w, 3) as a file in a texture format, and its media type.
 
     ``exact`` pictures hold directions, not colours: block artefacts would show as dents in the
-    shading, so that they stay lossless (in JPEG's place as PNG).
+    shading, so that they stay lossless (in JPEG's place as PNG) or get KTX 2's better codec.
+    ``linear`` ones hold numbers that are not sRGB colours, which KTX 2 files say.
 
     Raises:
-        InputError: unknown texture format.
+        InputError: unknown texture format, or one that needs a program that is missing.
     """
     from PIL import Image
 
@@ -57,6 +63,14 @@ def encoded_picture(picture: U8, texture: str, *, exact: bool = False) -> tuple[
     if texture == "webp":
         Image.fromarray(picture).save(out, "WEBP", lossless=exact, quality=92, method=4)
         return out.getvalue(), "image/webp"
+    if texture == "ktx2":
+        if any(side % 4 for side in picture.shape[:2]):
+            raise InputError(
+                f"ktx2 textures need a resolution that is a multiple of 4, got {len(picture)}"
+            )
+        from img2mesh.ktx2 import ktx2_bytes
+
+        return ktx2_bytes(png_bytes(picture), linear=linear, exact=exact), "image/ktx2"
     raise InputError(
         f"unknown texture format {texture!r}; known formats: {', '.join(TEXTURE_FORMATS)}"
     )
@@ -90,8 +104,8 @@ def glb_bytes(
 
     Args:
         asset: the mesh; its frame is written as it is.
-        texture: ``png`` (lossless), ``jpeg`` or ``webp`` (needs a client that knows
-            EXT_texture_webp; the file says so).
+        texture: ``png`` (lossless), ``jpeg``, ``webp`` or ``ktx2`` (these two need a client that
+            knows EXT_texture_webp or KHR_texture_basisu; the file says so).
         extras: of the node: numbers and texts for whoever opens the file.
 
     Raises:
@@ -110,11 +124,14 @@ def glb_bytes(
     textures: list[dict[str, Any]] = []
     images: list[dict[str, Any]] = []
 
-    def picture(label: str, pixels: U8, *, exact: bool = False) -> dict[str, int]:
-        data, mime = encoded_picture(pixels, texture, exact=exact)
+    needed: set[str] = set()
+
+    def picture(label: str, pixels: U8, **kind: bool) -> dict[str, int]:
+        data, mime = encoded_picture(pixels, texture, **kind)
         entry: dict[str, Any] = {"name": label, "sampler": 0}
-        if mime == "image/webp":
-            entry["extensions"] = {"EXT_texture_webp": {"source": len(images)}}
+        if mime in _EXTENSIONS:
+            entry["extensions"] = {_EXTENSIONS[mime]: {"source": len(images)}}
+            needed.add(_EXTENSIONS[mime])
         else:
             entry["source"] = len(images)
         textures.append(entry)
@@ -128,9 +145,11 @@ def glb_bytes(
     }
     material: dict[str, Any] = {"name": name, "pbrMetallicRoughness": shading}
     if asset.normal_map is not None:
-        material["normalTexture"] = picture(f"{name} normal", asset.normal_map, exact=True)
+        material["normalTexture"] = picture(
+            f"{name} normal", asset.normal_map, exact=True, linear=True
+        )
     if asset.orm_map is not None:
-        packed = picture(f"{name} occlusion roughness metallic", asset.orm_map)
+        packed = picture(f"{name} occlusion roughness metallic", asset.orm_map, linear=True)
         # The picture holds the values themselves: factors of one leave them alone.
         shading |= {"metallicFactor": 1.0, "roughnessFactor": 1.0}
         shading["metallicRoughnessTexture"] = packed
@@ -149,10 +168,8 @@ def glb_bytes(
         "images": images,
         **block.tables(),
     }
-    if texture == "webp":
-        document |= {
-            name: ["EXT_texture_webp"] for name in ("extensionsUsed", "extensionsRequired")
-        }
+    if needed:
+        document |= {key: sorted(needed) for key in ("extensionsUsed", "extensionsRequired")}
     return pack(document, block.data)
 
 
@@ -180,6 +197,8 @@ def load_glb(source: Path | bytes) -> TexturedMesh:
                 return None
             entry = document["textures"][slot["index"]]
             entry = entry.get("extensions", {}).get("EXT_texture_webp", entry)
+            if "source" not in entry:
+                raise ValueError("its textures are KTX 2, which is written but not read here")
             return _decode(
                 view_bytes(document, block, document["images"][entry["source"]]["bufferView"])
             )

@@ -15,6 +15,7 @@ from img2mesh.engineparts import EngineParts
 from img2mesh.errors import InputError
 from img2mesh.glb import TEXTURE_FORMATS, glb_bytes
 from img2mesh.glbpack import renamed
+from img2mesh.ktx2 import require_ktx2
 
 #: Deliverables that are written from the asset when asked for; mesh.glb always is.
 MESH_FORMATS = ("glb", "obj", "ply", "stl", "usdz")
@@ -31,7 +32,7 @@ class Wanted:
     Attributes:
         mesh_formats: of ``MESH_FORMATS``.
         turntable: also turntable.webp.
-        texture_format: of the pictures inside GLB files: ``png``, ``jpeg`` or ``webp``.
+        texture_format: of the pictures inside GLB files, one of ``TEXTURE_FORMATS``.
         compress: ``meshopt`` for small GLB files beside the plain ones.
         archive: also asset.zip.
     """
@@ -43,14 +44,11 @@ class Wanted:
     archive: bool = False
 
     def __post_init__(self) -> None:
-        if self.texture_format == "ktx2":
-            raise InputError(
-                "img2mesh writes no ktx2 textures; write png, and let your engine's importer or "
-                "KTX-Software's toktx make them"
-            )
         _require("mesh format", self.mesh_formats, MESH_FORMATS)
         _require("texture format", [self.texture_format], TEXTURE_FORMATS)
         _require("compression", [self.compress] if self.compress else [], COMPRESSIONS)
+        if self.texture_format == "ktx2":
+            require_ktx2()  # before an hour's work, not after it
 
 
 def _require(what: str, given: Iterable[str], known: tuple[str, ...]) -> None:

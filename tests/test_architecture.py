@@ -25,6 +25,7 @@ FOUNDATION = [
     "raycast",
     "pixels",
     "glbpack",
+    "ktx2",
     "glb",
     "usdz",
     "sheets",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import struct
 import zipfile
 from dataclasses import replace
 from io import BytesIO
@@ -12,9 +14,10 @@ import pytest
 
 from img2mesh.artifacts import Mesh
 from img2mesh.engineparts import EngineParts, Lod
-from img2mesh.errors import InputError
+from img2mesh.errors import Img2MeshError, InputError
 from img2mesh.glb import load_glb
 from img2mesh.glbpack import unpack, view_bytes
+from img2mesh.ktx2 import ktx2_bytes
 from img2mesh.packing import Wanted, mesh_files, parts_report, write_archive
 from tests.assets import grid_asset
 from tests.khronos import node_modules, validate
@@ -120,8 +123,7 @@ def test_the_archive_is_the_same_every_time_and_holds_what_it_is_given(tmp_path:
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [
-        ({"texture_format": "ktx2"}, "toktx"),
-        ({"texture_format": "tga"}, "tga.*png, jpeg, webp"),
+        ({"texture_format": "tga"}, "tga.*png, jpeg, webp, ktx2"),
         ({"compress": "draco"}, "draco.*meshopt"),
         ({"mesh_formats": ("glb", "fbx")}, "fbx.*glb, obj"),
     ],
@@ -129,6 +131,58 @@ def test_the_archive_is_the_same_every_time_and_holds_what_it_is_given(tmp_path:
 def test_what_there_is_not_is_refused_by_name(wanted: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
         Wanted(**wanted)
+
+
+def test_ktx2_without_its_program_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="basisu on the PATH"):
+        Wanted(texture_format="ktx2")
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A program called basisu that writes its arguments instead of a texture."""
+    program = tmp_path / "basisu"
+    program.write_text('#!/bin/sh\nfor last; do :; done\necho "$@" >"$last"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    ktx2_bytes.cache_clear()
+    return program
+
+
+def test_ktx2_says_of_every_picture_what_it_holds(stand_in: Path) -> None:
+    document, block = unpack(made(texture_format="ktx2")["mesh_lod1.glb"])
+    assert document["extensionsRequired"] == document["extensionsUsed"] == ["KHR_texture_basisu"]
+    orders = []
+    for texture, image in zip(document["textures"], document["images"], strict=True):
+        assert "source" not in texture and image["mimeType"] == "image/ktx2"
+        assert texture["extensions"]["KHR_texture_basisu"]["source"] == len(orders)
+        orders.append(view_bytes(document, block, image["bufferView"]).decode().split())
+    colour, normal, orm = orders
+    assert "-uastc" not in colour and "-linear" not in colour
+    assert "-uastc" in normal and "-linear" in normal
+    assert "-uastc" not in orm and "-linear" in orm
+
+
+def test_a_failing_ktx2_program_is_quoted(stand_in: Path) -> None:
+    stand_in.write_text("#!/bin/sh\necho out of ideas\nexit 3\n")
+    with pytest.raises(Img2MeshError, match="out of ideas"):
+        made(texture_format="ktx2")
+
+
+@pytest.mark.skipif(shutil.which("basisu") is None, reason="needs the program basisu")
+def test_real_ktx2_textures_are_as_the_extension_wants_them() -> None:
+    """Magic, size, levels, and the transfer function in the data format descriptor."""
+    document, block = unpack(made(texture_format="ktx2")["mesh.glb"])
+    for image, transfer in zip(document["images"], (2, 1, 1), strict=True):  # sRGB, linear
+        data = view_bytes(document, block, image["bufferView"])
+        assert data[:12] == b"\xabKTX 20\xbb\r\n\x1a\n"
+        _, _, width, height, _, _, _, levels = struct.unpack_from("<8I", data, 12)
+        assert (width, height, levels) == (64, 64, 7)
+        (start,) = struct.unpack_from("<I", data, 48)
+        assert data[start + 4 + 10] == transfer
 
 
 @pytest.mark.skipif(node_modules() is None, reason="needs Node.js and make setup")
