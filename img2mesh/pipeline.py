@@ -301,7 +301,7 @@ def asset(
     return to_asset_frame(textured, frame=frame, pivot=pivot, scale=scale)
 
 
-@stage(version=2)
+@stage(version=3)
 def engine(
     asset: TexturedMesh,
     radiance: RadianceField,

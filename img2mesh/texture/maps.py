@@ -11,17 +11,23 @@ from img2mesh.artifacts import U8
 from img2mesh.texture.raster import Texels
 
 
-def padded(texels: Texels, values: NDArray[Any], resolution: int) -> U8:
+def padded(
+    texels: Texels,
+    values: NDArray[Any],
+    resolution: int,
+    known: NDArray[np.bool_] | None = None,
+) -> U8:
     """A picture (r, r, c) uint8 of texel values (k, c), every other texel like the nearest one.
 
     The space between charts is filled so that filtering and mip levels never reach a foreign value.
+    Values that are not ``known`` (k,) count as space.
     """
     from scipy import ndimage
 
     flat = np.zeros((resolution * resolution, values.shape[1]), np.uint8)
     flat[texels.index] = values
     empty = np.ones(resolution * resolution, bool)
-    empty[texels.index] = False
+    empty[texels.index] = False if known is None or not known.any() else ~known
     nearest = ndimage.distance_transform_edt(
         empty.reshape(resolution, resolution), return_distances=False, return_indices=True
     )

@@ -61,7 +61,8 @@ def bake_orm(
     extent = float(np.ptp(asset.vertices[np.unique(asset.faces)], axis=0).max())
     sky = openness(Scene(asset.vertices, asset.faces), points, normals, flat, extent, progress)
     levels = np.round(255 * sky).astype(np.uint8)[:, None]
-    picture = Image.fromarray(padded(texels, levels, side)[..., 0])
+    # Around a chart, points lie beyond their triangles, often inside the body: not measured.
+    picture = Image.fromarray(padded(texels, levels, side, texels.inside)[..., 0])
     out = np.empty((resolution, resolution, 3), np.uint8)
     out[..., 0] = np.asarray(picture.resize((resolution, resolution), Image.Resampling.BILINEAR))
     out[..., 1], out[..., 2] = round(255 * roughness), round(255 * metalness)

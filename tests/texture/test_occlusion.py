@@ -61,3 +61,14 @@ def test_the_bottom_of_a_deep_cup_is_dark() -> None:
     assert outside.any() and bottom.any()
     assert levels[outside].min() > 250
     assert levels[bottom].max() < 180  # the walls are near, but not at, the point: half dark
+
+
+def test_nothing_is_darker_than_the_foot_of_a_step() -> None:
+    """Texels around a chart of the step lie inside its body, where it is dark: they don't count."""
+    block = trimesh.creation.box((1.0, 1.0, 1.0))
+    corner = trimesh.creation.box((1.0, 1.0, 2.0))
+    corner.apply_translation((0.5, 0.5, 0))
+    step = trimesh.boolean.difference([block, corner], engine="manifold").subdivide().subdivide()
+    occlusion = bake_orm(plain(step, 256), resolution=256, roughness=0.9)[..., 0]
+    # A wall hides half of the sky at its foot, less what is out of reach or off the leaning normal.
+    assert 0.4 * 255 < occlusion.min() < 0.9 * 255
