@@ -21,6 +21,7 @@ from img2mesh.batch.scheduler import Began, Ended, Event, Ready, Replaced, Retry
 
 #: Worker lines on a terminal; of a larger cluster only these are shown.
 _LINES = 16
+_RECENT = 200  # items whose mean the rest is reckoned at
 _SECONDS_BETWEEN_LINES = 30.0
 
 
@@ -35,13 +36,18 @@ class Tally:
     )
     seconds: list[float] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
-    working: float | None = None  # since when the first worker has been at the first item
+    running: dict[int, float | None] = field(default_factory=dict)  # slot → since when, if at work
 
-    def add(self, ended: Ended) -> None:
-        """An item has ended."""
-        self.counts[ended.status] += 1
-        if ended.status == "done":
-            self.seconds.append(ended.seconds)
+    def __call__(self, event: Event) -> None:
+        """Take one event of the scheduler."""
+        if isinstance(event, Began):
+            self.running[event.slot] = time.monotonic()
+        elif isinstance(event, Ended | Retrying | Replaced) and event.slot in self.running:
+            self.running[event.slot] = None
+        if isinstance(event, Ended):
+            self.counts[event.status] += 1
+            if event.status == "done":
+                self.seconds.append(event.seconds)
 
     @property
     def ended(self) -> int:
@@ -55,11 +61,17 @@ class Tally:
 
     @property
     def left(self) -> float | None:
-        """Seconds to go, as the items so far went; None before the first has ended."""
+        """Seconds to go if all take as long as the last ones did; None before the first is done.
+
+        Bad inputs end at once and say nothing of the others; what has begun is partly done.
+        """
         remaining = self.total - self.skipped - self.ended
-        if not self.ended or self.working is None:
+        if not self.seconds:
             return None
-        return (time.monotonic() - self.working) / self.ended * remaining
+        each = statistics.fmean(self.seconds[-_RECENT:])
+        spent = [time.monotonic() - since for since in self.running.values() if since is not None]
+        work = each * remaining - sum(min(one, each) for one in spent)
+        return max(work, 0.0) / max(1, min(len(self.running), remaining))
 
     def summary(self) -> dict[str, Any]:
         """The numbers for people and scripts."""
@@ -80,7 +92,7 @@ class Display:
 
     def __init__(self, console: Console, tally: Tally, *, quiet: bool = False) -> None:
         self._console, self._tally, self._quiet = console, tally, quiet
-        self._said = time.monotonic()
+        self._said = self._drawn = time.monotonic()
         self._began: dict[int, float] = {}
         self._bars = Progress(
             SpinnerColumn(),
@@ -93,7 +105,7 @@ class Display:
             disable=quiet or not console.is_terminal,
         )
         self._overall = self._bars.add_task(
-            "", total=max(tally.total - tally.skipped, 1), label="[bold]batch[/]", text=""
+            "", total=max(tally.total - tally.skipped, 1), label="[bold]batch[/]", text=self._line()
         )
         self._rows: dict[int, Any] = {}
 
@@ -129,6 +141,9 @@ class Display:
                 spent = time.monotonic() - self._began.get(event.slot, time.monotonic())
                 text = f"{escape(event.name)}  [dim]{event.stage}  {spent:.0f} s[/]"
                 self._row(event.slot, text, event.fraction)
+                if time.monotonic() - self._drawn >= 1.0:
+                    self._drawn = time.monotonic()
+                    self._bars.update(self._overall, text=self._line())
             case Retrying():
                 again = f"attempt {event.attempt} failed, another in {event.delay:.0f} s"
                 self.say(f"[yellow]↻[/] {escape(event.name)}: {again}: {escape(event.error)}")
@@ -156,8 +171,8 @@ class Display:
         tally = self._tally
         parts = [f"{tally.ended + tally.skipped} of {tally.total}"]
         parts += [f"{n} {name}" for name, n in tally.counts.items() if n and name != "done"]
-        if tally.left:
-            parts.append(f"{_duration(tally.left)} left")
+        if left := tally.left:
+            parts.append(f"{_duration(left)} left")
         return ", ".join(parts)
 
     def _row(self, slot: int, text: str, fraction: float = 0.0) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from img2mesh.batch.display import Display, EventLog, Tally, show_summary
 from img2mesh.batch.executor import Executor
 from img2mesh.batch.folder import Folder, Lines, now, opened, written
 from img2mesh.batch.items import Item
-from img2mesh.batch.scheduler import Began, Ended, Event, Policy, Scheduler, Task
+from img2mesh.batch.scheduler import Ended, Event, Policy, Scheduler, Task
 from img2mesh.errors import InputError
 
 INTERRUPTED = 130
@@ -221,10 +220,7 @@ def _work(
             yield Task(item.name, {**plan.payload(item), **place, "batch": folder.id})
 
     def tell(event: Event) -> None:
-        if isinstance(event, Began) and keeper.tally.working is None:
-            keeper.tally.working = time.monotonic()
-        elif isinstance(event, Ended):
-            keeper.tally.add(event)
+        keeper.tally(event)
         for listener in listeners:
             listener(event)
 
