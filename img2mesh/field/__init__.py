@@ -67,8 +67,10 @@ def fit(
     import torch
 
     from img2mesh.field.disagreement import LIMIT_PX, misalignment
-    from img2mesh.field.loop import fit_field
+    from img2mesh.field.guess import with_guesses
+    from img2mesh.field.loop import calm_torch, fit_field
     from img2mesh.field.losses import Weights
+    from img2mesh.field.pictures import gather
     from img2mesh.field.schedule import stages
     from img2mesh.hull import make_outlines
 
@@ -80,29 +82,38 @@ def fit(
             smoothness = "exact" if agreed and views.provenance.exact else "generated"
         if relax_px is None:
             relax_px = 0.0 if agreed else min(misplaced, _MOST_MISPLACED) / 2
+    relax_px = float(relax_px)
     if relax_px < 0:
         raise InputError(f"relax_px {relax_px} must be none or a number of pixels, 0 or more")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"device {device!r} was asked for, but torch sees no GPU: use auto or cpu")
+    where = torch.device(device)
+    pictures = gather(views, use_photo=use_photo)
+    outlines = make_outlines([p.view for p in pictures], relax_px=relax_px)
+    if views.depth is None and normal_weight and depth_weight:
+        with calm_torch():
+            pictures = with_guesses(pictures, outlines, where)
     plan = stages(
         smoothness,
         grid=grid,
         fine_grid=fine_grid,
         photometric_weight=photometric_weight,
-        known_depth=views.depth is not None,
+        known_depth=any(p.depth is not None for p in pictures),
     )
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device {device!r} was asked for, but torch sees no GPU: use auto or cpu")
     return fit_field(
         views,
+        pictures,
+        outlines,
         plan=plan,
         weights=Weights(
             photometric_weight, eikonal_weight, depth_weight, normal_weight, match_weight
         ),
         use_photo=use_photo,
-        relax_px=float(relax_px),
+        relax_px=relax_px,
         seed=seed,
-        device=torch.device(device),
+        device=where,
         scratch=scratch,
         progress=progress,
     )

@@ -21,13 +21,13 @@ from img2mesh.field.leap import cover_masks, leap
 from img2mesh.field.levels import propose_levels
 from img2mesh.field.losses import Shape, Target, Weights, curvature_gradient, slice_loss
 from img2mesh.field.matching import count_agreements, propose_depths
-from img2mesh.field.pictures import Supervised, gather
+from img2mesh.field.pictures import Supervised
 from img2mesh.field.rays import Rays, stage_rays
 from img2mesh.field.sampling import Samples, place_samples
 from img2mesh.field.schedule import Stage
 from img2mesh.field.shading import Shading, estimate_shading
 from img2mesh.field.steps import StepRule
-from img2mesh.hull import Box, Outline, hull_values, make_outlines, tight_box
+from img2mesh.hull import Box, Outline, hull_values, tight_box
 
 #: Empty space around the hull's box, part of its longest side (specification).
 _MARGIN = 0.05
@@ -56,6 +56,8 @@ class Placed:
 
 def fit_field(
     views: ViewSet,
+    pictures: Sequence[Supervised],
+    outlines: Sequence[Outline],
     *,
     plan: Sequence[Stage],
     weights: Weights,
@@ -66,12 +68,16 @@ def fit_field(
     scratch: Path | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> RadianceField:
-    """Run the stages of a plan; see :func:`img2mesh.field.fit` for what the arguments mean."""
-    pictures = gather(views, use_photo=use_photo)
-    outlines = make_outlines([p.view for p in pictures], relax_px=relax_px)
+    """Run the stages of a plan; see :func:`img2mesh.field.fit` for what the arguments mean.
+
+    Args:
+        views: what the result depends on besides the settings: names the checkpoints.
+        pictures: the same views, and what is known or guessed about them.
+        outlines: their contour distances.
+    """
     settings = [repr(plan), repr(weights), use_photo, relax_px, seed]
     key = checkpoint.fingerprint(views, {"settings": settings})
-    with _calm_torch(device):
+    with calm_torch():
         state = checkpoint.load(scratch, key, device) if scratch else None
         if state is None:
             state = _first_state(pictures, outlines, plan[0], device)
@@ -94,6 +100,7 @@ def fit_field(
                 state.trust = torch.full_like(state.goal, weights.depth)
                 if rays.depth is not None:
                     state.goal[rays.pixel] = rays.depth
+                    state.trust[rays.pixel] = weights.depth * rays.trust
             while state.iteration < stage.iterations:
                 leapt = state.iteration == 0 and stage.leaps
                 search = rays.depth is None and weights.match > 0 and not leapt
@@ -119,7 +126,7 @@ def fit_field(
 
 
 @contextmanager
-def _calm_torch(device: torch.device) -> Iterator[None]:
+def calm_torch() -> Iterator[None]:
     """One torch thread and no denormals while fitting.
 
     The tensors are small: more threads mostly wait for each other, badly so on a busy machine, and

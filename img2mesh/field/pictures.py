@@ -20,12 +20,14 @@ class Supervised:
         view: picture with camera.
         depth: (h, w) float32 z-depth, NaN where there is none; or None.
         normals: (h, w, 3) float32 world normals, 0 where there is none; or None.
+        trust: (h, w) float32 in [0, 1], how far the depth is believed; or None: wholly.
         mask_weight: how much its outline counts against the others'.
     """
 
     view: View
     depth: F32 | None = None
     normals: F32 | None = None
+    trust: F32 | None = None
     mask_weight: float = 1.0
 
     @property

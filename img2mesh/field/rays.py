@@ -56,6 +56,7 @@ class Rays:
         alpha: (r,) float32.
         rgb: (r, 3) float32 of the blurred picture.
         depth: (r,) float32 known z-depth, NaN where unknown; or None.
+        trust: (r,) float32 in [0, 1], how far that is believed.
         normal: (3, r) float32 known world normal, 0 where unknown; or None.
         pictures: the views.
     """
@@ -66,6 +67,7 @@ class Rays:
     alpha: Tensor
     rgb: Tensor
     depth: Tensor | None
+    trust: Tensor
     normal: Tensor | None
     pictures: Pictures
 
@@ -81,6 +83,7 @@ class Rays:
             self.alpha[index],
             self.rgb[index],
             None if self.depth is None else self.depth[index],
+            self.trust[index],
             None if self.normal is None else self.normal[:, index],
             self.pictures,
         )
@@ -128,7 +131,7 @@ def stage_rays(
         device: where the tensors live.
     """
     pictures = flatten_pictures(views, blur_px=blur_px, device=device)
-    index, pixel, direction, alpha, depth, normal = [], [], [], [], [], []
+    index, pixel, direction, alpha, depth, trust, normal = [], [], [], [], [], [], []
     for k, (item, outline) in enumerate(zip(views, outlines, strict=True)):
         used = np.zeros(outline.distance.shape, bool)
         used[::stride, ::stride] = outline.distance[::stride, ::stride] < RIM_PX
@@ -140,6 +143,7 @@ def stage_rays(
         empty: F32 = np.zeros((len(flat), 3), np.float32)
         unknown = np.full(len(flat), np.nan, np.float32)
         depth.append(unknown if item.depth is None else item.depth.reshape(-1)[flat])
+        trust.append(np.ones_like(unknown) if item.trust is None else item.trust.reshape(-1)[flat])
         normal.append(empty if item.normals is None else item.normals.reshape(-1, 3)[flat])
     pixels = torch.as_tensor(np.concatenate(pixel), device=device)
 
@@ -153,6 +157,7 @@ def stage_rays(
         tensor(alpha),
         pictures.rgb[pixels],
         tensor(depth) if any(v.depth is not None for v in views) else None,
+        tensor(trust),
         tensor(normal).T.contiguous() if any(v.normals is not None for v in views) else None,
         pictures,
     )
