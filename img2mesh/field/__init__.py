@@ -104,8 +104,8 @@ def fit(
     )
     return fit_field(
         views,
-        pictures,
-        outlines,
+        pictures=pictures,
+        outlines=outlines,
         plan=plan,
         weights=Weights(
             photometric_weight, eikonal_weight, depth_weight, normal_weight, match_weight

@@ -220,7 +220,7 @@ def _range_around(pixels: Lattice, depth: F64) -> F64:
 
 
 def _spread(picture: Supervised, pixels: Lattice, depth: F64, trust: F64) -> Guess:
-    """From the lattice to all pixels of the mask, along the tangent plane of the likest neighbour."""
+    """From the lattice to all pixels of the mask, along the likest neighbour's tangent plane."""
     assert picture.normals is not None
     ray = picture.camera.directions()
     height, width = ray.shape[:2]

@@ -174,7 +174,7 @@ class _Tie:
 
 
 def _tie(pixels: Lattice, side: int) -> _Tie:
-    """A plane with normal n through the point at depth z meets the neighbour's ray r' at z n.r / n.r'."""
+    """The plane with normal n through the point at depth z on ray r meets r' at z n.r / n.r'."""
     other = pixels.beside[side]
     pixel = np.flatnonzero(other >= 0)
     other = other[pixel]

@@ -56,9 +56,9 @@ class Placed:
 
 def fit_field(
     views: ViewSet,
+    *,
     pictures: Sequence[Supervised],
     outlines: Sequence[Outline],
-    *,
     plan: Sequence[Stage],
     weights: Weights,
     use_photo: bool,

@@ -162,7 +162,7 @@ def nearest(picture: Tensor, uv: Tensor, stride: int) -> Tensor:
 
 
 def _tensor(values: F64, device: torch.device) -> Tensor:
-    return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=device)
+    return torch.tensor(np.asarray(values, np.float32), device=device)
 
 
 def _on_lattice(channels: Tensor, camera: Camera, pixels: Lattice) -> Tensor:

@@ -124,7 +124,9 @@ def brief_fit(views: ViewSet, **settings: Any) -> RadianceField:
     """Every stage, matching and leap, but few steps: enough to compare bytes."""
     from img2mesh.field.loop import fit_field
     from img2mesh.field.losses import Weights
+    from img2mesh.field.pictures import gather
     from img2mesh.field.schedule import stages
+    from img2mesh.hull import make_outlines
 
     plan = stages("exact", grid=24, fine_grid=0, photometric_weight=50.0, known_depth=False)
     given: dict[str, Any] = {
@@ -135,7 +137,10 @@ def brief_fit(views: ViewSet, **settings: Any) -> RadianceField:
         "seed": 42,
         "device": torch.device("cpu"),
     }
-    return fit_field(views, **{**given, **settings})
+    given |= settings
+    pictures = gather(views, use_photo=given["use_photo"])
+    outlines = make_outlines([p.view for p in pictures], relax_px=given["relax_px"])
+    return fit_field(views, pictures=pictures, outlines=outlines, **given)
 
 
 @pytest.mark.parametrize("moment", [0.05, 0.3, 0.55, 0.95])
