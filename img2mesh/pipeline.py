@@ -180,7 +180,7 @@ def posed(refined: ViewSet, *, confidence: float = 0.5, run: Run | None = None) 
     return pose_photo(refined, least=confidence, note=run.note)
 
 
-@stage(version=2)
+@stage(version=3)
 def radiance(
     posed: ViewSet,
     *,
