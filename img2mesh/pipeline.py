@@ -301,7 +301,7 @@ def asset(
     return to_asset_frame(textured, frame=frame, pivot=pivot, scale=scale)
 
 
-@stage(version=3)
+@stage(version=4)
 def engine(
     asset: TexturedMesh,
     radiance: RadianceField,

@@ -65,7 +65,7 @@ def as_page(checks: list[Check]) -> str:
     ]
     skipped = sorted({c.reason.removeprefix("Skipped: ") for c in checks if c.outcome == "skipped"})
     notes = "".join(f"\nNot checked: {reason}.\n" for reason in skipped)
-    assets = {c.file.split("/")[0] for c in checks}
+    assets = {c.file.split("/")[0] for c in checks if "/" in c.file}
     return PAGE.format(
         date=datetime.date.today().isoformat(),
         system=f"{platform.system()} {platform.machine()}",
