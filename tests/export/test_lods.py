@@ -15,6 +15,8 @@ from img2mesh.errors import InputError, MissingExtraError
 from img2mesh.export.lods import apart, levels_of_detail
 from img2mesh.meshfiles import texture_at
 from img2mesh.texture.atlas import unwrap, vertex_normals
+from img2mesh.texture.maps import padded
+from img2mesh.texture.raster import rasterise
 
 SIZE = 256
 
@@ -26,18 +28,15 @@ def ring() -> TexturedMesh:
     mesh = Mesh(body.vertices, body.faces)
     atlas = unwrap(mesh, SIZE)
     assert len(atlas.source_vertex) > len(mesh.vertices), "no chart border to keep"
-    from img2mesh.texture.raster import rasterise
-
     texels = rasterise(atlas.uv, atlas.faces, SIZE)
     points = texels.interpolate(mesh.faces, mesh.vertices)
-    picture = np.zeros((SIZE * SIZE, 3), np.uint8)
-    picture[texels.index] = np.round(255 * colour(points)).astype(np.uint8)
+    picture = padded(texels, np.round(255 * colour(points)).astype(np.uint8), SIZE)
     return TexturedMesh(
         mesh.vertices[atlas.source_vertex],
         atlas.faces,
         atlas.uv,
         vertex_normals(mesh.vertices, mesh.faces)[atlas.source_vertex],
-        picture.reshape(SIZE, SIZE, 3),
+        picture,
         np.ones((SIZE, SIZE), np.uint8),
         atlas.source_vertex,
     )
@@ -79,6 +78,11 @@ def test_colours_stay_in_place_also_along_chart_borders() -> None:
         seen = texture_at(mesh.texture, uv) / 255
         assert np.abs(seen - colour(points)).mean() < (0.01, 0.02, 0.04)[number]
         assert np.quantile(np.abs(seen - colour(points)), 0.99) < 0.15
+
+
+def test_charts_do_not_fold_over_each_other() -> None:
+    for lod in chain()[0]:
+        assert rasterise(ring().uv, lod.faces, 512).overlap < 4e-5
 
 
 def test_errors_are_true_and_grow_along_the_chain() -> None:
