@@ -70,6 +70,10 @@ def decompose(asset: TexturedMesh, hulls: int) -> list[F64]:
         MissingExtraError: coacd is not installed.
         Img2MeshError: coacd found no parts.
     """
+    # Loaded before coacd: the other way round open3d fails with std::bad_cast, as both bring their
+    # own C++ runtime and the first one serves both.
+    import open3d  # noqa: F401
+
     try:
         import coacd
     except ImportError as cause:

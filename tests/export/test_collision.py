@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 import sys
 from functools import cache
 
@@ -121,3 +122,19 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "coacd", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'img2mesh\[collision\]'"):
         collision_hulls(hook(), hulls=4, vertices=32)
+
+
+def test_hulls_come_first_in_a_process() -> None:
+    """What coacd loads must not keep open3d from loading: in a fresh process, hulls alone."""
+    program = (
+        "import trimesh\n"
+        "from tests.export.test_collision import plain\n"
+        "from img2mesh.export.collision import collision_hulls\n"
+        "body = plain(trimesh.creation.box().subdivide())\n"
+        "print(len(collision_hulls(body, hulls=2, vertices=16)[0]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "1"
