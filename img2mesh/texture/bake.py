@@ -20,12 +20,11 @@ from img2mesh.artifacts import (
 )
 from img2mesh.raycast import Scene
 from img2mesh.texture.atlas import Atlas, vertex_normals
-from img2mesh.texture.blending import Sample, blend
+from img2mesh.texture.colours import VertexColours, settle
 from img2mesh.texture.delighting import light, mean_level, without_light
-from img2mesh.texture.levelling import EXACT_HOLD, GENERATED_HOLD, exposure_gains, level
 from img2mesh.texture.projection import SHARPEN, weigh
 from img2mesh.texture.raster import Texels, rasterise
-from img2mesh.texture.sources import Source, blurred, doubled, look_up, prepare
+from img2mesh.texture.sources import Source, blurred, doubled, look_up, pixel_size, prepare
 
 #: Rays start this share of the diagonal off the surface, so that a face does not hide itself.
 _OFFSET = 1e-3
@@ -72,30 +71,42 @@ def bake(
     directions = texels.interpolate(mesh.faces, normals)
     directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
     texel = _texel_size(mesh, texels)
-    smooth, correction, gains, lit = _level(
-        mesh, normals, scene, sources, diagonal, exact=views.provenance.exact
+    settled = settle(
+        mesh,
+        normals,
+        scene,
+        sources,
+        spacing=float(np.sqrt(_area(mesh) / len(mesh.vertices))),
+        offset=_OFFSET * diagonal,
+        exact=views.provenance.exact,
     )
-    progress(0.4)
+    progress(0.5)
 
-    samples = []
+    painted = np.zeros((len(points), 3), np.float32)
+    sharp = np.zeros(len(points), np.float32)
+    plain = np.zeros(len(points), np.float32)
     coverage = np.full(len(points), UNSEEN, np.uint8)
     for k, source in enumerate(sources):
         seen, uv, weight = weigh(source, scene, points, directions, offset=_OFFSET * diagonal)
-        samples.append(Sample(seen, weight, gains[k] * _sampled(source, uv, texel, points)))
+        uv = settled.warps[k](uv) if settled.warps else uv
+        share = weight**SHARPEN
+        painted[seen] += share[:, None] * settled.gains[k] * _sampled(source, uv, texel, points)
+        sharp[seen] += share
+        plain[seen] += weight
         coverage[seen] = np.maximum(
             coverage[seen], SEEN_IN_PHOTO if source.is_photo else SEEN_IN_VIEWS
         )
-        progress(0.4 + 0.5 * (k + 1) / len(sources))
-    painted, plain = blend(samples, len(points), exact=views.provenance.exact)
-    painted += texels.interpolate(mesh.faces, correction)
+        progress(0.5 + 0.4 * (k + 1) / len(sources))
+    painted /= np.maximum(sharp, 1e-20)[:, None]
+    painted += texels.interpolate(mesh.faces, settled.correction)
     belief = (plain / (plain + _HALF_TRUST))[:, None]
-    colour = (belief * painted + (1 - belief) * texels.interpolate(mesh.faces, smooth)).astype(
-        np.float32
-    )
+    colour = (
+        belief * painted + (1 - belief) * texels.interpolate(mesh.faces, settled.smooth)
+    ).astype(np.float32)
 
-    notes = _notes(texels, coverage)
+    notes = (*settled.notes, *_notes(texels, coverage))
     if delight:
-        colour, note = _delit(mesh, normals, smooth, lit, colour, directions)
+        colour, note = _delit(mesh, normals, settled, colour, directions)
         notes = (*notes, note)
     return TexturedMesh(
         vertices=mesh.vertices[atlas.source_vertex],
@@ -110,37 +121,15 @@ def bake(
     )
 
 
-def _level(
-    mesh: Mesh, normals: F32, scene: Scene, sources: list[Source], diagonal: float, *, exact: bool
-) -> tuple[F32, F32, F32, NDArray[np.bool_]]:
-    """Levelled colour and correction of vertices, gain of sources, and which vertices are seen."""
-    count = len(mesh.vertices)
-    colours = np.zeros((len(sources), count, 3))
-    weights = np.zeros((len(sources), count))
-    spacing = float(np.sqrt(_area(mesh) / count))
-    for k, source in enumerate(sources):
-        seen, uv, weight = weigh(source, scene, mesh.vertices, normals, offset=_OFFSET * diagonal)
-        low = blurred(source.rgb, 0.5 * spacing / _pixel_size(source, mesh.vertices))
-        colours[k][seen] = look_up(low, uv)
-        weights[k][seen] = weight
-    photo = np.array([source.is_photo for source in sources])
-    gains = np.ones((len(sources), 3)) if exact else exposure_gains(colours, weights, photo)
-    hold = EXACT_HOLD if exact else GENERATED_HOLD
-    shares = weights**SHARPEN
-    shares /= np.maximum(shares.sum(axis=0), 1e-30)
-    smooth, correction = level(mesh.faces, colours * gains[:, None], shares, photo, view_hold=hold)
-    return smooth, correction, gains.astype(np.float32), weights.max(axis=0) > 0
-
-
 def _delit(
     mesh: Mesh,
     normals: F32,
-    smooth: F32,
-    seen: NDArray[np.bool_],
+    settled: VertexColours,
     colour: F32,
     directions: F32,
 ) -> tuple[F32, str]:
     """Texel colours without the light that the vertices show, and a note on it."""
+    smooth, seen = settled.smooth, settled.seen
     found = light(mesh.faces, normals, smooth, seen)
     around = mean_level(normals, found, seen.astype(np.float64))
     after = without_light(smooth, normals, found, level=around)[seen]
@@ -155,17 +144,10 @@ def _sampled(source: Source, uv: NDArray[np.float64], texel: float, points: F32)
     A box of r pixels (the texel's footprint) has standard deviation r / sqrt(12); bilinear
     interpolation already smooths like r = 1. Magnified pictures are doubled instead.
     """
-    footprint = texel / _pixel_size(source, points)
+    footprint = texel / pixel_size(source, points)
     if footprint < _MAGNIFIED:
         return look_up(doubled(source.rgb), 2 * uv)
     return look_up(blurred(source.rgb, float(np.sqrt(max(footprint**2 - 1, 0) / 12))), uv)
-
-
-def _pixel_size(source: Source, points: NDArray[np.floating]) -> float:
-    """World size of a picture's pixel at the median depth of the points."""
-    camera = source.camera
-    depth = (points[:: max(1, len(points) // 4096)] - camera.origin) @ camera.forward
-    return float(max(np.median(depth), 1e-6) / camera.fx)
 
 
 def _area(mesh: Mesh) -> float:

@@ -2,9 +2,10 @@
 
 Seam levelling in the gradient domain (Perez et al. 2003; on meshes Lempitsky and Ivanov 2007,
 Waechter et al. 2014), in a continuous form: views are blended, not cut, so the wanted colour
-difference along an edge is that of the views which see both its ends. The vertices' colours are
-the least-squares answer, held to the photo where it sees and loosely to the blend elsewhere;
-unseen vertices have no wish of their own and become a smooth membrane.
+difference along an edge is that of the blend of the views which see both its ends, and across the
+photo's border that of the views which count at both. The vertices' colours are the least-squares
+answer, held to the photo where it sees and loosely to the blend elsewhere; unseen vertices have no
+wish of their own and become a smooth membrane over the surface.
 """
 
 from __future__ import annotations
@@ -14,14 +15,13 @@ from numpy.typing import NDArray
 
 from img2mesh.artifacts import F32, I32
 
-#: How strongly a vertex is held to its blended colour, per unit of edge weight, where the photo
-#: sees it and where nothing does.
-PHOTO_HOLD, UNSEEN_HOLD = 10.0, 1e-6
+#: How strongly a vertex is held to its blended colour, per unit of edge weight: where the photo
+#: sees it, where other views do (a step at a seam fades over about 1 / sqrt(hold) edges), and where
+#: nothing does.
+PHOTO_HOLD, VIEW_HOLD, UNSEEN_HOLD = 10.0, 0.3, 1e-6
 
-#: The same in the other views: a step at a seam fades over about 1 / sqrt(hold) edges. Views that
-#: are exact differ by their light alone, and drift hurts (held-out PSNR of true meshes: 30.4 dB at
-#: 0.003, 30.7 at 0.05, 30.9 at 0.3); a network's views also differ in exposure and hue.
-EXACT_HOLD, GENERATED_HOLD = 0.3, 0.05
+#: The photo's border runs along edges over which its share changes by more than this.
+_BORDER = 0.02
 
 #: Exposure of a view relative to the others is corrected within these bounds.
 _GAIN_RANGE = (0.7, 1.4)
@@ -73,8 +73,6 @@ def level(
     colours: NDArray[np.float64],
     shares: NDArray[np.float64],
     photo: NDArray[np.bool_],
-    *,
-    view_hold: float,
 ) -> tuple[F32, F32]:
     """Solve for vertex colours that follow the views' gradients.
 
@@ -83,7 +81,6 @@ def level(
         colours: (s, n, 3) what each source shows at each vertex, low-passed.
         shares: (s, n) normalised weight of each source, all 0 where unseen.
         photo: (s,) which of the sources is the photo.
-        view_hold: ``EXACT_HOLD`` or ``GENERATED_HOLD``.
 
     Returns:
         colour: (n, 3) the levelled low-frequency colour of every vertex, seen or not.
@@ -95,15 +92,20 @@ def level(
     count = shares.shape[1]
     a, b = edges(faces)
     common = np.minimum(shares[:, a], shares[:, b])
+    border = np.abs(shares[photo][:, a] - shares[photo][:, b]).sum(axis=0) > _BORDER
+    ends = []
+    for end in (a, b):
+        part = np.where(border, common, shares[:, end] * (common > 0))
+        mean = np.einsum("se,sec->ec", part, colours[:, end])
+        ends.append(mean / np.maximum(part.sum(axis=0), 1e-9)[:, None])
+    wanted = ends[0] - ends[1]
     total = common.sum(axis=0)
-    difference = np.einsum("se,sec->ec", common, colours[:, a] - colours[:, b])
-    wanted = difference / np.maximum(total, 1e-9)[:, None]
     # Where no view sees both ends the wish is "no difference", and only a weak one.
     weight = np.where(total > 1e-3, 0.1 + total, 0.1)
     blend = np.einsum("sv,svc->vc", shares, colours)
     seen = shares.sum(axis=0) > 0
     in_photo = shares[photo].sum(axis=0) if photo.any() else np.zeros(count)
-    hold = np.where(seen, view_hold + PHOTO_HOLD * in_photo, UNSEEN_HOLD)
+    hold = np.where(seen, VIEW_HOLD + PHOTO_HOLD * in_photo, UNSEEN_HOLD)
     mean = blend[seen].mean(axis=0) if seen.any() else np.full(3, 0.5)
     target = np.where(seen[:, None], blend, mean)
     adjacency = coo_matrix(

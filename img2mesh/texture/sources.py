@@ -36,12 +36,16 @@ class Source:
         rgb: (h, w, 3) float32 colours; outside the object the nearest object colour.
         trust: (h, w) float32 in [0, 1]: 0 outside the silhouette, ramps up from silhouette and
             depth jumps.
+        alpha: (h, w) float32 the picture's own silhouette.
+        surface: (h, w) float32 1 where the mesh is seen, else 0.
         is_photo: whether it is the input picture.
     """
 
     camera: Camera
     rgb: F32
     trust: F32
+    alpha: F32
+    surface: F32
     is_photo: bool
 
 
@@ -68,6 +72,8 @@ def prepare(view: View, scene: Scene, *, diagonal: float, is_photo: bool) -> Sou
         view.camera,
         clean(view.rgb, view.alpha, rim=_RIM),
         trust.astype(np.float32),
+        view.alpha,
+        np.isfinite(depth).astype(np.float32),
         is_photo,
     )
 
@@ -138,6 +144,13 @@ def look_up(picture: F32, uv: NDArray[np.float64]) -> F32:
     lower = flat[bottom * width + left] * (1 - fx) + flat[bottom * width + right] * fx
     out: F32 = upper * (1 - fy) + lower * fy
     return out
+
+
+def pixel_size(source: Source, points: NDArray[np.floating]) -> float:
+    """World size of a picture's pixel at the median depth of the points."""
+    camera = source.camera
+    depth = (points[:: max(1, len(points) // 4096)] - camera.origin) @ camera.forward
+    return float(max(np.median(depth), 1e-6) / camera.fx)
 
 
 def _distance_to_jump(depth: F32, threshold: float) -> NDArray[np.float64]:
