@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 from baseline_texture import plain_mean
-from disturbance import disturb
+from disturbing import disturb
 from PIL import Image
 
 from img2mesh import pipeline as p
@@ -159,8 +159,7 @@ def measure(folder: Path, options: argparse.Namespace, keep: Path) -> dict[str, 
     """All rows of one object."""
     mesh = reference_mesh(folder / "mesh.glb", options.faces)
     clean = replace(open_views(folder, group=options.group), photo=None)
-    rng = np.random.default_rng(7)
-    shaken = disturb(clean, pixels=1.5, tint=0.05, rng=rng)
+    shaken = disturb(clean, warp_px=1.5, colour=0.05, seed=7)
     held_out = open_views(folder, group="novel").views
     side = options.texture_resolution
 

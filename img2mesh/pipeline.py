@@ -263,7 +263,7 @@ def surface(
     )
 
 
-@stage(version=3)
+@stage(version=4)
 def asset(
     surface: Mesh,
     posed: ViewSet,
