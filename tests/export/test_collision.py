@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,17 +125,21 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         collision_hulls(hook(), hulls=4, vertices=32)
 
 
-def test_hulls_come_first_in_a_process() -> None:
-    """What coacd loads must not keep open3d from loading: in a fresh process, hulls alone."""
-    program = (
-        "import trimesh\n"
-        "from tests.export.test_collision import plain\n"
-        "from img2mesh.export.collision import collision_hulls\n"
-        "body = plain(trimesh.creation.box().subdivide())\n"
-        "print(len(collision_hulls(body, hulls=2, vertices=16)[0]))\n"
-    )
+def test_hulls_come_first_in_a_process(tmp_path: Path) -> None:
+    """What coacd loads must not keep open3d from loading: in a process that did nothing before."""
+    np.savez(tmp_path / "hook.npz", vertices=hook().vertices, faces=hook().faces)
+    program = f"""
+import numpy as np
+from img2mesh.artifacts import TexturedMesh
+from img2mesh.export.collision import collision_hulls
+body = np.load({str(tmp_path / "hook.npz")!r})
+count, blank = len(body["vertices"]), np.zeros((8, 8, 3), np.uint8)
+asset = TexturedMesh(body["vertices"], body["faces"], np.zeros((count, 2)),
+                     np.tile([0, 1, 0], (count, 1)), blank, blank[..., 0], np.arange(count))
+print(len(collision_hulls(asset, hulls=4, vertices=8)[0]))
+"""
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "1"
+    assert done.stdout.strip() == str(len(hulls_of_hook(4, 8)[0]))
