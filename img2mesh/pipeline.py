@@ -229,7 +229,7 @@ def radiance(
     )
 
 
-@stage(version=2)
+@stage(version=3)
 def surface(
     radiance: RadianceField,
     *,

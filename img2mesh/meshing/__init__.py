@@ -37,7 +37,7 @@ def extract(
 
     Args:
         field: signed distance grid, negative inside.
-        target_faces: face budget; met within one per cent, or ``notes`` says why not.
+        target_faces: face budget; met (within one per cent at worst), or ``notes`` says why not.
         smoothing_steps: Taubin steps (each one shrinking and one growing half step); 0 for none.
         min_component: parts below this share of the largest part's volume are dropped as noise.
         resolution: samples along the longest side to resample the grid to first; 0 keeps it.

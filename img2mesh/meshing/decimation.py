@@ -19,6 +19,9 @@ _PASSES = 3
 #: slivers.
 _SPARE = 1.01
 
+#: Runs at most with what polishing turned out to take spared as well.
+_CORRECTIONS = 3
+
 #: A budget counts as met within this share.
 TOLERANCE = 0.01
 
@@ -50,7 +53,10 @@ def decimate(vertices: F32, faces: I32, target: int) -> tuple[F32, I32, tuple[st
 
 
 def _to_budget(vertices: F32, faces: I32, target: int) -> tuple[F32, I32] | None:
-    """The first manifold result within the budget's tolerance, or else the nearest to it."""
+    """The first manifold result within the budget's tolerance, exact where that is to be had.
+
+    If there is none, the nearest to the budget.
+    """
     from img2mesh.meshing.polishing import polish
 
     before = volume(vertices, faces)
@@ -63,16 +69,23 @@ def _to_budget(vertices: F32, faces: I32, target: int) -> tuple[F32, I32] | None
     budget = int(target * _SPARE) + 4
     while budget < 1.5 * len(faces):
         for aggressiveness in _AGGRESSIVENESS:
-            points, triangles = _collapse(vertices, faces, budget, aggressiveness)
-            if not _sound(points, triangles, before) or len(triangles) > 1.05 * budget:
-                continue
-            if len(triangles) <= 1.1 * target + 8:
-                finished = polish(points, triangles, surface, target=target)
-                if _sound(*finished, before):
-                    points, triangles = finished
-            if best is None or miss(len(triangles)) < miss(len(best[1])):
-                best = points, triangles
-            if miss(len(triangles)) <= max(TOLERANCE * target, 1):
+            spare = 0
+            for _ in range(_CORRECTIONS):
+                points, triangles = _collapse(vertices, faces, budget + spare, aggressiveness)
+                if not _sound(points, triangles, before) or len(triangles) > 1.05 * budget + spare:
+                    break
+                if len(triangles) <= 1.1 * target + 8:
+                    finished = polish(points, triangles, surface, target=target)
+                    if _sound(*finished, before):
+                        points, triangles = finished
+                if best is None or miss(len(triangles)) < miss(len(best[1])):
+                    best = points, triangles
+                # Faces of a closed body come in pairs: one beside an odd budget is exact.
+                if miss(len(best[1])) <= target % 2 or len(triangles) > target:
+                    break
+                # Mending slivers took more than was spared for it: spare that, too.
+                spare += target - len(triangles)
+            if best is not None and miss(len(best[1])) <= max(TOLERANCE * target, 1):
                 return best
         if best is not None and budget > 2 * target:
             break
