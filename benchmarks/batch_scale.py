@@ -92,7 +92,8 @@ def run_one(arguments: list[str]) -> int:
     code = run_batch(plan, Path(out), workers.executor, Policy(), voice)
     seconds = time.perf_counter() - began
     size = (Path(out) / "batch.jsonl").stat().st_size
-    samples.append((size, own.memory_info().rss, samples[-1][2]))
+    last = next(row[2] for row in reversed(samples) if row[2])  # it has gone by now
+    samples.append((size, own.memory_info().rss, last))
     told = [json.loads(line) for line in Path(events).read_text().splitlines()]
     begins = [e["time"] for e in told if e["event"] == "began"]
     ends = [e["time"] for e in told if e["event"] == "ended"]
@@ -140,7 +141,7 @@ def overhead(folder: Path, counts: tuple[int, ...]) -> list[dict[str, Any]]:
         rss, whole = numbers["rss"], numbers["rss"][-1][0]
         at = {}
         for share in (0.1, 0.25, 0.5, 0.75, 1.0):  # of the journal that was written
-            _, own, worker = next(row for row in rss if row[0] >= share * whole)
+            _, own, worker = next(r for r in rss if r[0] >= share * whole and r[2])
             at[f"rss_mb_at_{share:.0%}"] = round(own / 1e6, 1)
             at[f"worker_rss_mb_at_{share:.0%}"] = round(worker / 1e6, 1)
         row = {
