@@ -229,7 +229,7 @@ def radiance(
     )
 
 
-@stage(version=3)
+@stage(version=4)
 def surface(
     radiance: RadianceField,
     *,

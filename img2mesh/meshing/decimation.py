@@ -25,6 +25,9 @@ _CORRECTIONS = 3
 #: A budget counts as met within this share.
 TOLERANCE = 0.01
 
+#: Beyond this share of the diagonal, a body that became shorter has lost a part.
+_LOST = 0.02
+
 #: A decimated body may lose or gain this share of its volume; beyond it has collapsed.
 _VOLUME_CHANGE = 0.1
 
@@ -49,7 +52,11 @@ def decimate(vertices: F32, faces: I32, target: int) -> tuple[F32, I32, tuple[st
     best = _to_budget(vertices, faces, target)
     if best is None:
         return vertices, faces, _off_budget(len(faces), target, _WOULD_BREAK)
-    return (*best, _off_budget(len(best[1]), target, _WOULD_BREAK))
+    notes = _off_budget(len(best[1]), target, _WOULD_BREAK)
+    size, left = _extent(vertices, faces), _extent(*best)
+    if np.abs(size - left).max() > _LOST * float(np.linalg.norm(size)):
+        notes += (f"a thin part was lost on the way to {target} faces: allow more of them",)
+    return (*best, notes)
 
 
 def _to_budget(vertices: F32, faces: I32, target: int) -> tuple[F32, I32] | None:
@@ -98,10 +105,13 @@ def _collapse(vertices: F32, faces: I32, budget: int, aggressiveness: float) -> 
 
     points, triangles = vertices, faces
     for _ in range(_PASSES):
-        if len(triangles) > budget:
-            points, triangles = fast_simplification.simplify(
-                points, triangles, target_count=int(budget), agg=aggressiveness
-            )
+        # In two goes, as every go begins with a strict error limit again: in one, the limit at the
+        # end is so loose that thin necks are pinched off, and what hung on them is lost.
+        for count in (2 * budget, budget):
+            if len(triangles) > count:
+                points, triangles = fast_simplification.simplify(
+                    points, triangles, target_count=int(count), agg=aggressiveness
+                )
         points, triangles = repair(
             np.ascontiguousarray(points, np.float32), np.ascontiguousarray(triangles, np.int32)
         )
@@ -119,6 +129,12 @@ def _sound(vertices: F32, faces: I32, before: float) -> bool:
 
 _TOO_COARSE = "the field's grid holds no more; --mc-resolution makes it finer"
 _WOULD_BREAK = "nearer to it the surface would have broken"
+
+
+def _extent(vertices: F32, faces: I32) -> F32:
+    """(3,) sides of the box around a mesh."""
+    extent: F32 = np.ptp(vertices[np.unique(faces)], axis=0)
+    return extent
 
 
 def _off_budget(count: int, target: int, reason: str) -> tuple[str, ...]:

@@ -107,7 +107,7 @@ def read(path: Path) -> Stated:
     scene = trimesh.load_scene(source, process=False)
     has_normals = "NORMAL" in chunk(source)["meshes"][0]["primitives"][0]["attributes"]
     corners, uv, normals = [], [], []
-    for node in scene.graph.nodes_geometry:
+    for node in sorted(scene.graph.nodes_geometry):  # hulls are numbered; a set has no order
         matrix, name = scene.graph[node]
         mesh = scene.geometry[name]
         corners.append(trimesh.transform_points(mesh.vertices, matrix)[mesh.faces])

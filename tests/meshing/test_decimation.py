@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from img2mesh.meshing import extract, polishing
+from img2mesh.meshing import decimation, extract, polishing
 from img2mesh.meshing.polishing import smallest_angles
 from img2mesh.meshing.topology import components, defects
 from tests.meshing.test_extract import box, field, grid, sphere, torus
@@ -79,3 +79,19 @@ def test_what_mending_takes_is_spared_for_it(monkeypatch):
     points, voxel, origin = grid()
     mesh = extract(field(torus(points), voxel, origin), target_faces=2000)
     assert len(mesh.faces) == 2000
+
+
+def test_a_part_lost_on_the_way_is_said(monkeypatch):
+    """As when a neck is pinched off: the body that is left is shorter."""
+    collapse = decimation._collapse
+
+    def losing(vertices, faces, budget, aggressiveness):
+        points, triangles = collapse(vertices, faces, budget, aggressiveness)
+        return np.float32(points * (1, 0.94, 1)), triangles
+
+    points, voxel, origin = grid()
+    shape = field(sphere(points), voxel, origin)
+    assert not extract(shape, target_faces=800).notes
+    monkeypatch.setattr(decimation, "_collapse", losing)
+    (note,) = extract(shape, target_faces=800).notes
+    assert "a thin part was lost" in note
