@@ -263,7 +263,7 @@ def surface(
     )
 
 
-@stage(version=4)
+@stage(version=5)
 def asset(
     surface: Mesh,
     posed: ViewSet,

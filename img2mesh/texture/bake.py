@@ -22,12 +22,17 @@ from img2mesh.raycast import Scene
 from img2mesh.texture.atlas import Atlas, vertex_normals
 from img2mesh.texture.colours import VertexColours, settle
 from img2mesh.texture.delighting import light, mean_level, without_light
+from img2mesh.texture.inpainting import detail
 from img2mesh.texture.projection import SHARPEN, weigh
 from img2mesh.texture.raster import Texels, rasterise
 from img2mesh.texture.sources import Source, blurred, doubled, look_up, pixel_size, prepare
 
 #: Rays start this share of the diagonal off the surface, so that a face does not hide itself.
 _OFFSET = 1e-3
+
+#: The rim's detail fades into the unseen over this many typical edges (PSNR of unseen texels of
+#: four objects with 0, 1, 2, 4 and 8: 17.6, 18.9, 19.2, 19.3 and 19.1 dB).
+_REACH = 3.0
 
 #: Pictures whose pixels are larger than 1 / this texels are interpolated smoothly (held-out PSNR
 #: of exact views +0.15 dB, in the photo +0.6 dB).
@@ -104,6 +109,8 @@ def bake(
         belief * painted + (1 - belief) * texels.interpolate(mesh.faces, settled.smooth)
     ).astype(np.float32)
 
+    trusted = belief[:, 0] > 0.5
+    colour = _filled(mesh, texels, points, directions, coverage, trusted, colour, settled.smooth)
     notes = (*settled.notes, *_notes(texels, coverage))
     if delight:
         colour, note = _delit(mesh, normals, settled, colour, directions)
@@ -119,6 +126,30 @@ def bake(
         name=name,
         notes=(*mesh.notes, *notes),
     )
+
+
+def _filled(
+    mesh: Mesh,
+    texels: Texels,
+    points: F32,
+    directions: F32,
+    coverage: U8,
+    trusted: NDArray[np.bool_],
+    colour: F32,
+    smooth: F32,
+) -> F32:
+    """Colours with the rim's detail carried on into what nobody saw."""
+    unseen = coverage == UNSEEN
+    # Faces around those with unseen texels: enough rim, and few enough texels to search.
+    near = np.zeros(len(mesh.vertices), bool)
+    near[mesh.faces[np.unique(texels.face[unseen])]] = True
+    rim: NDArray[np.bool_] = np.any(near[mesh.faces], axis=1)
+    known, wanted = np.flatnonzero(rim[texels.face] & trusted), np.flatnonzero(unseen)
+    rest = colour - texels.interpolate(mesh.faces, smooth)
+    reach = _REACH * float(np.sqrt(_area(mesh) / len(mesh.vertices)))
+    out = colour.copy()
+    out[wanted] += detail(points, directions, rest, known, wanted, reach=reach)
+    return out
 
 
 def _delit(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from img2mesh.artifacts import F32, Mesh
 from img2mesh.raycast import Scene
 from img2mesh.texture.alignment import Look, Warp, align, moved
+from img2mesh.texture.inpainting import membrane
 from img2mesh.texture.levelling import exposure_gains, level
 from img2mesh.texture.projection import SHARPEN, weigh
 from img2mesh.texture.sources import Source, blurred, look_up, pixel_size
@@ -95,6 +96,7 @@ def settle(
     shares /= np.maximum(shares.sum(axis=0), 1e-30)
     smooth, correction = level(mesh.faces, colours * gains[:, None], shares, photo)
     seen = weights.max(axis=0) > 0
+    smooth = membrane(mesh, smooth, seen)
     return VertexColours(smooth, correction, gains.astype(np.float32), warps, seen, notes)
 
 
