@@ -95,13 +95,12 @@ def views(
         generator=generator,
         body=body,
         tile=tile,
-        steps=steps,
-        guidance_scale=guidance_scale,
         normals=normals,
-        seed=seed,
-        device=run.device,
-        low_vram=run.low_memory,
+        sampling=multiview.Sampling(
+            steps, guidance_scale, seed, device=run.device, low_vram=run.low_memory
+        ),
         progress=run.progress,
+        note=run.note,
     )
 
 
@@ -155,11 +154,9 @@ def refined(
         generator=generator,
         controlnet=controlnet,
         strength=strength,
-        steps=steps,
-        guidance_scale=guidance_scale,
-        seed=seed,
-        device=run.device,
-        low_vram=run.low_memory,
+        sampling=multiview.Sampling(
+            steps, guidance_scale, seed, device=run.device, low_vram=run.low_memory
+        ),
         progress=run.progress,
     )
 

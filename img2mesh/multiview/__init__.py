@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from img2mesh.artifacts import Cutout, DepthSet, ViewSet
 from img2mesh.multiview import zero123plus
+from img2mesh.multiview.sampling import USUAL, Progress, Sampling
 
-Progress = Callable[[float], None]
+__all__ = ["Sampling", "generate", "identity", "refine"]
 
 
 def generate(
@@ -21,14 +22,10 @@ def generate(
     generator: str = "geometric",
     body: str = "auto",
     tile: int = 320,
-    steps: int = 28,
-    guidance_scale: float = 4.0,
     normals: bool = False,
-    seed: int = 42,
-    device: str = "auto",
-    low_vram: bool = False,
-    commercial_only: bool = False,
+    sampling: Sampling = USUAL,
     progress: Progress | None = None,
+    note: Callable[[str], None] = lambda sentence: None,
 ) -> ViewSet:
     """Draw views of the object with the generator that was named.
 
@@ -37,12 +34,10 @@ def generate(
         generator: ``geometric``, a checkpoint's name or its folder.
         body: of the geometric prior: ``auto``, ``lathe``, ``box`` or ``inflation``.
         tile: side of a view in pixels, where the generator leaves it free.
-        steps, guidance_scale: of a learned generator's sampler.
         normals: let a learned generator draw normal maps too, if it can.
-        seed: of the generator's noise.
-        device, low_vram: where and how a learned generator computes.
-        commercial_only: refuse weights whose licence forbids commercial use.
+        sampling: how a learned generator samples, and where.
         progress: called with the fraction done.
+        note: told which wishes the generator does not hear.
 
     Raises:
         InputError: no such generator; says what there is, or how to fetch it.
@@ -51,18 +46,20 @@ def generate(
         case "geometric":
             from img2mesh.multiview import geometric
 
-            return geometric.generate(cutout, body=body, tile=tile, seed=seed, progress=progress)
+            if idle := sampling.idle_wishes():
+                note(
+                    f"{' and '.join(idle)} had no effect: the generator geometric denoises "
+                    "nothing; choose a learned one with --generator"
+                )
+            return geometric.generate(
+                cutout, body=body, tile=tile, seed=sampling.seed, progress=progress
+            )
         case _:
             return zero123plus.generate(
                 cutout,
                 checkpoint=generator,
-                steps=steps,
-                guidance_scale=guidance_scale,
                 normals=normals,
-                seed=seed,
-                device=device,
-                low_vram=low_vram,
-                commercial_only=commercial_only,
+                sampling=sampling,
                 progress=progress,
             )
 
@@ -75,12 +72,7 @@ def refine(
     generator: str = "geometric",
     controlnet: str | None = None,
     strength: float = 0.75,
-    steps: int = 28,
-    guidance_scale: float = 4.0,
-    seed: int = 42,
-    device: str = "auto",
-    low_vram: bool = False,
-    commercial_only: bool = False,
+    sampling: Sampling = USUAL,
     progress: Progress | None = None,
 ) -> ViewSet:
     """The depth-controlled second pass, or the views unchanged where the generator has none.
@@ -92,8 +84,7 @@ def refine(
         generator: what drew the first pass and draws the second.
         controlnet: name or folder of the depth ControlNet; by default the checkpoint's own.
         strength: how much the depth counts; 0 draws the first pass again.
-        steps, guidance_scale, seed, device, low_vram, commercial_only, progress: as for
-            :func:`generate`.
+        sampling, progress: as for :func:`generate`.
     """
     if generator == "geometric" or "depth" not in zero123plus.capabilities(
         checkpoint=generator, controlnet=controlnet
@@ -108,12 +99,7 @@ def refine(
         checkpoint=generator,
         controlnet=controlnet,
         strength=strength,
-        steps=steps,
-        guidance_scale=guidance_scale,
-        seed=seed,
-        device=device,
-        low_vram=low_vram,
-        commercial_only=commercial_only,
+        sampling=sampling,
         progress=progress,
     )
 

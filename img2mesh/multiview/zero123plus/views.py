@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,11 +16,11 @@ from img2mesh.diffusion import checkpoints
 from img2mesh.diffusion.speed import Speed
 from img2mesh.errors import InputError
 from img2mesh.multiview import matting
+from img2mesh.multiview.sampling import USUAL, Progress, Sampling
 from img2mesh.multiview.zero123plus import choices, depth_image, normals
 from img2mesh.multiview.zero123plus.model import Zero123Plus
 from img2mesh.sheets import COLUMNS, ROWS, untile
 
-Progress = Callable[[float], None]
 F32 = NDArray[np.float32]
 
 #: Conditioning scale of the normal ControlNet (its own example).
@@ -30,12 +28,9 @@ _NORMAL_SCALE = 1.0
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How the pipeline samples."""
+class Place:
+    """Where the networks run."""
 
-    steps: int
-    guidance_scale: float
-    seed: int
     device: torch.device
     speed: Speed
 
@@ -45,17 +40,15 @@ class Settings:
         return torch.float16 if self.device.type == "cuda" else torch.float32
 
 
-def settings(
-    *, steps: int, guidance_scale: float, seed: int, device: str, low_vram: bool
-) -> Settings:
+def pick_place(sampling: Sampling) -> Place:
     """Check and complete the user's wishes.
 
     Raises:
         InputError: a device that is not there.
     """
-    chosen = pick_device(device)
-    fast = Speed(channels_last=chosen.type == "cuda", vae_slicing=True)
-    return Settings(steps, guidance_scale, seed, chosen, Speed.low_memory() if low_vram else fast)
+    device = pick_device(sampling.device)
+    fast = Speed(channels_last=device.type == "cuda", vae_slicing=True)
+    return Place(device, Speed.low_memory() if sampling.low_vram else fast)
 
 
 def pick_device(name: str) -> torch.device:
@@ -90,24 +83,33 @@ def generate(
     cutout: Cutout,
     *,
     checkpoint: str,
-    commercial_only: bool,
-    normals: bool,
-    progress: Progress | None,
-    **wishes: Any,
+    normals: bool = False,
+    sampling: Sampling = USUAL,
+    progress: Progress | None = None,
 ) -> ViewSet:
-    """See :func:`img2mesh.multiview.zero123plus.generate`."""
-    how = settings(**wishes)
-    net = None
-    if normals:
-        net = choices.find_controlnet("normals", checkpoint, commercial_only=commercial_only)
-    found = checkpoints.locate(checkpoint, commercial_only=commercial_only)
-    model = _load(found, net, how)
+    """Draw six views of the object around it.
+
+    Args:
+        cutout: the object; its transparent part is put on grey as the network expects.
+        checkpoint: a name of ``models list`` that was fetched, or a folder.
+        normals: draw normal maps too, in a second run, and take the alpha from them; needs a
+            checkpoint with a normal ControlNet (v1.2).
+        sampling: steps, guidance, seed, and where.
+        progress: told the fraction done.
+
+    Raises:
+        InputError: no such checkpoint (says how to fetch it), or it cannot do what was asked.
+    """
+    where, free = pick_place(sampling), sampling.commercial_only
+    net = choices.find_controlnet("normals", checkpoint, commercial_only=free) if normals else None
+    found = checkpoints.locate(checkpoint, commercial_only=free)
+    model = _load(found, net, where)
     first, second = _shares(progress, normals)
-    sheet = _sample(model, cutout, found.record.tile, how, None, 0.0, first)
+    sheet = _sample(model, cutout, found.record.tile, sampling, None, 0.0, first)
     drawn = None
     if normals:
         again = Image.fromarray(np.rint(sheet * 255).astype(np.uint8))
-        drawn = _sample(model, cutout, found.record.tile, how, again, _NORMAL_SCALE, second)
+        drawn = _sample(model, cutout, found.record.tile, sampling, again, _NORMAL_SCALE, second)
     return _view_set(cutout, sheet, drawn, found.record, checkpoint, ())
 
 
@@ -117,28 +119,43 @@ def refine(
     depths: DepthSet,
     *,
     checkpoint: str,
-    controlnet: str | None,
-    strength: float,
-    commercial_only: bool,
-    progress: Progress | None,
-    **wishes: Any,
+    controlnet: str | None = None,
+    strength: float = 0.75,
+    sampling: Sampling = USUAL,
+    progress: Progress | None = None,
 ) -> ViewSet:
-    """See :func:`img2mesh.multiview.zero123plus.refine`."""
-    how = settings(**wishes)
+    """Draw the views again, led by the depth of a coarse shape.
+
+    Args:
+        cutout: the object, as for :func:`generate`.
+        views: the first pass; its size, photo and notes are kept.
+        depths: six depth maps at the poses of the views.
+        checkpoint: as for :func:`generate`; must have a depth ControlNet.
+        controlnet: name or folder of the ControlNet; by default the checkpoint's own.
+        strength: how much the ControlNet counts; 0.75 is the official example, 0 draws the
+            first pass again exactly (same sampling).
+        sampling, progress: as for :func:`generate`.
+
+    Raises:
+        InputError: the checkpoint has no depth control (says which has), or a part is missing.
+    """
+    where, free = pick_place(sampling), sampling.commercial_only
     if strength < 0:
         raise InputError(f"the strength of depth control must not be negative, got {strength}")
-    net = choices.find_controlnet("depth", checkpoint, controlnet, commercial_only=commercial_only)
-    found = checkpoints.locate(checkpoint, commercial_only=commercial_only)
+    net = choices.find_controlnet("depth", checkpoint, controlnet, commercial_only=free)
+    found = checkpoints.locate(checkpoint, commercial_only=free)
     control = depth_image.depth_picture(depths, found.record.tile)
-    model = _load(found, net, how)
-    sheet = _sample(model, cutout, found.record.tile, how, control, strength, progress)
+    model = _load(found, net, where)
+    sheet = _sample(model, cutout, found.record.tile, sampling, control, strength, progress)
     note = f"second pass led by the coarse shape's depth, strength {strength:g}"
     refined = _view_set(cutout, sheet, None, found.record, checkpoint, (note,))
     return replace(refined, photo=views.photo or refined.photo)
 
 
-def _load(found: checkpoints.Located, net: Path | None, how: Settings) -> Zero123Plus:
-    return Zero123Plus.from_located(found, net, device=how.device, dtype=how.dtype, speed=how.speed)
+def _load(found: checkpoints.Located, net: Path | None, where: Place) -> Zero123Plus:
+    return Zero123Plus.from_located(
+        found, net, device=where.device, dtype=where.dtype, speed=where.speed
+    )
 
 
 def _shares(progress: Progress | None, twice: bool) -> tuple[Progress | None, Progress | None]:
@@ -153,7 +170,7 @@ def _sample(
     model: Zero123Plus,
     cutout: Cutout,
     tile: int,
-    how: Settings,
+    sampling: Sampling,
     control: Image.Image | None,
     scale: float,
     progress: Progress | None,
@@ -163,9 +180,9 @@ def _sample(
         picture(cutout),
         control,
         scale,
-        steps=how.steps,
-        guidance_scale=how.guidance_scale,
-        seed=how.seed,
+        steps=sampling.steps,
+        guidance_scale=sampling.guidance_scale,
+        seed=sampling.seed,
         width=COLUMNS * tile,
         height=ROWS * tile,
         progress=progress,

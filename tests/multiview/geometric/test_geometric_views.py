@@ -8,10 +8,11 @@ import sys
 import numpy as np
 import pytest
 
-from img2mesh import multiview
+from img2mesh import multiview, pipeline
 from img2mesh.artifacts import Cutout
 from img2mesh.cameras import rig
 from img2mesh.errors import InputError
+from img2mesh.graph import Run
 from img2mesh.multiview import geometric
 
 SIZE = 256
@@ -176,6 +177,23 @@ def test_the_named_generator_is_used():
     assert small.provenance.generator == "geometric"
     with pytest.raises(InputError, match="dall-e"):
         multiview.generate(blob(64), generator="dall-e")
+
+
+@pytest.mark.parametrize(
+    ("wishes", "said"),
+    [
+        ({}, None),
+        ({"seed": 7}, None),
+        ({"steps": 50}, "steps had no effect: the generator geometric"),
+        ({"steps": 50, "guidance_scale": 2.0}, "steps and guidance_scale had no effect"),
+    ],
+)
+def test_wishes_that_only_a_sampler_hears_are_pointed_out(wishes, said):
+    run = Run()
+    views = pipeline.views(blob(64), tile=32, run=run, **wishes)
+    assert views.provenance.generator == "geometric"
+    assert len(run.notes) == (said is not None)
+    assert said is None or run.notes[0].startswith(said)
 
 
 def test_importing_the_room_is_light():

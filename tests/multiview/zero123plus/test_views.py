@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ from img2mesh.cameras import rig
 from img2mesh.diffusion.tiny import BALLS, TinyShape, make_checkpoint
 from img2mesh.diffusion.tiny_ball import RADIUS
 from img2mesh.errors import Img2MeshError, InputError
-from img2mesh.multiview import zero123plus
+from img2mesh.multiview import Sampling, zero123plus
 from img2mesh.multiview.zero123plus.views import picture
 
-STEPS = {"steps": 3, "device": "cpu"}
+QUICK = Sampling(steps=3, device="cpu")
 
 #: In a process that did other work before, the CPU's matrix library may sum in another order: the
 #: same call differs by 1e-7 to 1e-5. Another seed differs by 1e-1. A fresh process repeats exactly.
@@ -44,7 +45,7 @@ def cutout() -> Cutout:
 
 @pytest.fixture(scope="module")
 def views(folder: str, cutout: Cutout) -> ViewSet:
-    return zero123plus.generate(cutout, checkpoint=folder, **STEPS)
+    return zero123plus.generate(cutout, checkpoint=folder, sampling=QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -84,12 +85,12 @@ def test_tiles_are_the_models_sheet_row_by_row(folder: str, cutout: Cutout, view
 REPEAT = """
 import numpy as np
 from img2mesh.artifacts import Cutout, DepthSet
-from img2mesh.multiview import zero123plus
+from img2mesh.multiview import Sampling, zero123plus
 
 v, u = np.mgrid[0:64, 0:64] / 64
 alpha = ((u - 0.5) ** 2 + (v - 0.5) ** 2 < 0.14).astype(np.float32)
 cutout = Cutout(np.stack([u, v, 0.5 + 0 * u], axis=-1).astype(np.float32), alpha)
-how = dict(checkpoint=FOLDER, steps=2, device="cpu")
+how = dict(checkpoint=FOLDER, sampling=Sampling(steps=2, device="cpu"))
 first = zero123plus.generate(cutout, **how)
 again = zero123plus.generate(cutout, **how)
 depth = np.full((6, 32, 32), np.nan, np.float32)
@@ -112,7 +113,9 @@ def test_repeating_changes_no_bit_in_a_process_of_its_own(folder: str) -> None:
 def test_zero_strength_is_the_first_pass(
     folder: str, cutout: Cutout, views: ViewSet, depths: DepthSet
 ) -> None:
-    again = zero123plus.refine(cutout, views, depths, checkpoint=folder, strength=0.0, **STEPS)
+    again = zero123plus.refine(
+        cutout, views, depths, checkpoint=folder, strength=0.0, sampling=QUICK
+    )
     assert np.abs(again.rgb - views.rgb).max() < LAST_BITS
     assert np.abs(again.alpha - views.alpha).mean() < LAST_BITS
 
@@ -122,7 +125,7 @@ def test_refining_depends_on_depth_and_strength(
 ) -> None:
     def refine(d: DepthSet, strength: float) -> np.ndarray:
         return zero123plus.refine(
-            cutout, views, d, checkpoint=folder, strength=strength, **STEPS
+            cutout, views, d, checkpoint=folder, strength=strength, sampling=QUICK
         ).rgb
 
     other = DepthSet(
@@ -138,14 +141,14 @@ def test_refining_depends_on_depth_and_strength(
 def test_same_seed_same_views_other_seed_others(
     folder: str, cutout: Cutout, views: ViewSet
 ) -> None:
-    again = zero123plus.generate(cutout, checkpoint=folder, **STEPS)
+    again = zero123plus.generate(cutout, checkpoint=folder, sampling=QUICK)
     assert np.abs(again.rgb - views.rgb).max() < LAST_BITS
-    other = zero123plus.generate(cutout, checkpoint=folder, seed=43, **STEPS)
+    other = zero123plus.generate(cutout, checkpoint=folder, sampling=replace(QUICK, seed=43))
     assert np.abs(other.rgb - views.rgb).max() > 0.01
 
 
 def test_low_vram_draws_the_same(folder: str, cutout: Cutout, views: ViewSet) -> None:
-    low = zero123plus.generate(cutout, checkpoint=folder, low_vram=True, **STEPS)
+    low = zero123plus.generate(cutout, checkpoint=folder, sampling=replace(QUICK, low_vram=True))
     assert np.abs(low.rgb - views.rgb)[views.alpha == 1].max() < 1e-3
 
 
@@ -164,7 +167,7 @@ def test_normals_come_from_a_second_run_over_the_first_sheet(
     monkeypatch.setattr(model.Zero123Plus, "sample", spy)
     fractions: list[float] = []
     views = zero123plus.generate(
-        cutout, checkpoint=folder, normals=True, progress=fractions.append, **STEPS
+        cutout, checkpoint=folder, normals=True, progress=fractions.append, sampling=QUICK
     )
     first, second = controls
     assert first[0] is None and second[1] == 1.0
@@ -182,9 +185,9 @@ def test_capabilities_and_impossible_wishes(
     assert zero123plus.capabilities(checkpoint="zero123plus-v1.1") == {"depth"}
     assert zero123plus.capabilities(checkpoint="zero123plus-v1.2") == {"normals"}
     with pytest.raises(InputError, match=r"v1\.2 has no depth ControlNet; zero123plus-v1\.1"):
-        zero123plus.refine(cutout, views, depths, checkpoint="zero123plus-v1.2", **STEPS)
+        zero123plus.refine(cutout, views, depths, checkpoint="zero123plus-v1.2", sampling=QUICK)
     with pytest.raises(InputError, match=r"v1\.1 has no normals ControlNet; zero123plus-v1\.2"):
-        zero123plus.generate(cutout, checkpoint="zero123plus-v1.1", normals=True, **STEPS)
+        zero123plus.generate(cutout, checkpoint="zero123plus-v1.1", normals=True, sampling=QUICK)
     with pytest.raises(InputError, match=r"trained for the cameras of zero123plus-v1\.1"):
         zero123plus.refine(
             cutout,
@@ -192,14 +195,14 @@ def test_capabilities_and_impossible_wishes(
             depths,
             checkpoint="zero123plus-v1.2",
             controlnet="zero123plus-v1.1-depth",
-            **STEPS,
+            sampling=QUICK,
         )
     bare = make_checkpoint(tmp_path / "bare", controlnets=())
     with pytest.raises(InputError, match="bare has no depth ControlNet"):
-        zero123plus.refine(cutout, views, depths, checkpoint=str(bare), **STEPS)
+        zero123plus.refine(cutout, views, depths, checkpoint=str(bare), sampling=QUICK)
     net = str(Path(folder) / "controlnet")
     refined = zero123plus.refine(
-        cutout, views, depths, checkpoint=str(bare), controlnet=net, **STEPS
+        cutout, views, depths, checkpoint=str(bare), controlnet=net, sampling=QUICK
     )
     assert len(refined) == 6
 
@@ -209,15 +212,15 @@ def test_missing_weights_are_one_sentence(
 ) -> None:
     monkeypatch.setenv("IMG2MESH_MODELS", str(tmp_path))
     with pytest.raises(InputError, match=r"models fetch zero123plus-v1\.2.*5\.6 GB.*CC-BY-NC"):
-        zero123plus.generate(cutout, checkpoint="zero123plus-v1.2", **STEPS)
+        zero123plus.generate(cutout, checkpoint="zero123plus-v1.2", sampling=QUICK)
     with pytest.raises(InputError, match="neither a folder nor a known checkpoint"):
-        zero123plus.generate(cutout, checkpoint="no-such-thing", **STEPS)
+        zero123plus.generate(cutout, checkpoint="no-such-thing", sampling=QUICK)
 
 
 @pytest.mark.parametrize("wrong", [{"device": "cuda:99x"}, {"device": "abacus"}, {"steps": 0}])
 def test_unusable_settings_are_refused(folder: str, cutout: Cutout, wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError):
-        zero123plus.generate(cutout, checkpoint=folder, **{**STEPS, **wrong})
+        zero123plus.generate(cutout, checkpoint=folder, sampling=replace(QUICK, **wrong))
 
 
 @pytest.mark.parametrize(
@@ -254,7 +257,7 @@ def test_drawing_touches_no_network(
 
     for name in ("socket", "create_connection", "getaddrinfo"):
         monkeypatch.setattr(socket, name, forbidden)
-    zero123plus.generate(cutout, checkpoint=folder, steps=1, device="cpu", offline=True)
+    zero123plus.generate(cutout, checkpoint=folder, sampling=replace(QUICK, steps=1))
 
 
 def test_other_unet_weights(folder: str, tmp_path: Path) -> None:
@@ -275,9 +278,9 @@ def test_a_taught_checkpoint_draws_a_ball_in_each_view(cutout: Cutout, tmp_path:
     folder = make_checkpoint(tmp_path / "balls", BALLS, balls=True)
     v, u = (np.mgrid[0:64, 0:64] + 0.5) / 32 - 1
     disc = np.hypot(u, v) < RADIUS
-    first = zero123plus.generate(cutout, checkpoint=str(folder), **STEPS)
+    first = zero123plus.generate(cutout, checkpoint=str(folder), sampling=QUICK)
     flat = DepthSet(np.where(disc, 2 + u, np.nan)[None].repeat(6, 0), first.cameras)
-    second = zero123plus.refine(cutout, first, flat, checkpoint=str(folder), **STEPS)
+    second = zero123plus.refine(cutout, first, flat, checkpoint=str(folder), sampling=QUICK)
     for views in (first, second):
         assert views.provenance.notes[-1:] != ("view 1 shows no object on its background",)
         for alpha in views.alpha:
