@@ -31,6 +31,9 @@ from img2mesh.viewpictures import (
 _FEWEST_VIEWS = 3
 _SMALLEST_TILE = 32
 _LARGEST_PHOTO = 1024
+#: Part of every digest: raise it when the same files are read as other views, so that no cached
+#: stage is taken for theirs.
+_READING = 2
 
 
 def open_views(
@@ -86,7 +89,7 @@ def digest_of(
         records, source = _folder_records(path, group, use_input)
         named = {f for r in records for f in (r.file, r.mask, r.depth, r.normal) if f is not None}
         files = [source, *sorted(named)]
-    digest = hashlib.sha256(f"rig={rig} group={group} input={use_input}\n".encode())
+    digest = hashlib.sha256(f"reading={_READING} rig={rig} group={group} input={use_input}\n".encode())
     for file in files:
         try:
             content = hashlib.sha256(file.read_bytes()).hexdigest()

@@ -11,7 +11,7 @@ import numpy as np
 from img2mesh.artifacts import F32, View
 from img2mesh.cameras import Camera
 from img2mesh.errors import InputError
-from img2mesh.sheets import matte, spread_colour
+from img2mesh.matting import matte, spread_colour
 
 _MOST_PIXELS = 64_000_000
 

@@ -29,6 +29,8 @@ FOUNDATION = [
     "glb",
     "usdz",
     "sheets",
+    "backdrop",
+    "matting",
     "camerafiles",
     "viewpictures",
     "hull",

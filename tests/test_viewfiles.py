@@ -13,8 +13,9 @@ from PIL import Image
 from img2mesh.artifacts import ViewSet
 from img2mesh.cameras import Camera, rig
 from img2mesh.errors import InputError
+from img2mesh.matting import matte
 from img2mesh.raycast import Scene
-from img2mesh.sheets import matte, tile, untile
+from img2mesh.sheets import tile, untile
 from img2mesh.viewfiles import digest_of, open_views
 
 SIZE = 96

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from img2mesh import matting
 from img2mesh.artifacts import Cutout, DepthSet, Provenance, View, ViewSet
 from img2mesh.cameras import Camera, rig
 from img2mesh.diffusion import checkpoints
 from img2mesh.diffusion.speed import Speed
 from img2mesh.errors import InputError
-from img2mesh.multiview import matting
 from img2mesh.multiview.sampling import USUAL, Progress, Sampling
 from img2mesh.multiview.zero123plus import choices, depth_image, normals
 from img2mesh.multiview.zero123plus.model import Zero123Plus

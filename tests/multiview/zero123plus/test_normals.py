@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from img2mesh import matting
 from img2mesh.cameras import Camera, rig
-from img2mesh.multiview import matting
 from img2mesh.multiview.zero123plus import normals
 
 SIZE = 96

@@ -1,13 +1,16 @@
-"""Background removal on tiles drawn the way generators draw: soft, noisy, slightly shaded."""
+"""Background removal on tiles drawn the way generators draw: soft, grainy, slightly shaded."""
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import ndimage
 
+from img2mesh import matting
 from img2mesh.errors import InputError
-from img2mesh.multiview import matting
 
 SIZE = 160
 
@@ -101,6 +104,22 @@ def test_empty_tile_says_so() -> None:
     cut = matting.remove_background(np.stack([_tile(_disc(80, 80, 40), RED, 127 / 255), tile]))
     assert cut.alpha[1].max() == 0 and cut.alpha[0].max() == 1
     assert cut.notes == ("view 2 shows no object on its background",)
+
+
+@pytest.mark.parametrize("quality", [None, 90])
+def test_generated_tiles_of_unknown_making(quality: int | None) -> None:
+    """A user's sheet of generated views, saved losslessly or as JPEG: grain, shading and all."""
+    alpha = _disc(80, 75, 50)
+    colour = np.full((SIZE, SIZE, 3), (0.55, 0.47, 0.5))  # not far from the backdrop
+    tile = _tile(alpha, colour, 127 / 255, shade=3)
+    if quality is not None:
+        file = io.BytesIO()
+        Image.fromarray(np.rint(tile * 255).astype(np.uint8)).save(file, "JPEG", quality=quality)
+        tile = np.asarray(Image.open(file), np.float32) / 255
+    rgb, found = matting.matte(tile, lossy=quality is not None)
+    assert _iou(found, alpha) > 0.97
+    assert np.abs(found - alpha).mean() < 0.02
+    assert np.abs(rgb[alpha > 0.5] - colour[0, 0]).max() < 0.05
 
 
 def test_wrong_shape_is_refused() -> None:
