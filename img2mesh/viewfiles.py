@@ -89,7 +89,8 @@ def digest_of(
         records, source = _folder_records(path, group, use_input)
         named = {f for r in records for f in (r.file, r.mask, r.depth, r.normal) if f is not None}
         files = [source, *sorted(named)]
-    digest = hashlib.sha256(f"reading={_READING} rig={rig} group={group} input={use_input}\n".encode())
+    asked = f"reading={_READING} rig={rig} group={group} input={use_input}\n"
+    digest = hashlib.sha256(asked.encode())
     for file in files:
         try:
             content = hashlib.sha256(file.read_bytes()).hexdigest()

@@ -22,9 +22,9 @@ RECORD = HERE / "stage_versions.json"
 SHARED = ["frozen.py", "artifacts.py", "cameras.py", "formats.py", "raycast.py"]
 BEHIND = {
     "cutout": ["segmentation", "pixels.py", "images.py"],
-    "views": ["multiview"],
+    "views": ["multiview", "backdrop.py", "matting.py"],
     "depths": ["depth", "hull.py"],
-    "refined": ["multiview"],
+    "refined": ["multiview", "backdrop.py", "matting.py"],
     "posed": ["depth", "hull.py"],
     "radiance": ["field", "hull.py"],
     "surface": ["meshing"],
