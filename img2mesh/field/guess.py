@@ -3,7 +3,7 @@
 Integration leaves one unknown offset for each smooth patch of a view. It is found by sweeping the
 whole patch along the rays and comparing world normals and colours with the other views, twice: the
 second time it is known what hides what. Last, the depths of the views are checked against each
-other: whoever contradicts what the others see is not believed.
+other, and whoever contradicts what the others see is overruled.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from img2mesh.artifacts import F32, F64
-from img2mesh.cameras import Camera
+from img2mesh.field.consensus import Surfaces, Word, consensus, disagreement_deg
 from img2mesh.field.integration import Lattice, integrate, lattice
 from img2mesh.field.pictures import Supervised
 from img2mesh.field.scanlines import aggregate
@@ -38,7 +38,7 @@ _SAME = 0.012
 #: within 1 % of the diagonal, errors of 15 degrees one half; the normals still guide the fit then.
 _LARGEST_ERROR_DEG = 8.0
 #: Least trust: depths below it are not handed on.
-_BELIEVED = 0.6
+_BELIEVED = 0.2
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,14 @@ def guess_depths(
     placed = _place(evidence, coarse, _SAME * size)
     fine = [_lattice(p, _FINE) for p in chosen]
     maps = [_finish(f, c, *p) for f, c, p in zip(fine, coarse, placed, strict=True)]
-    agreement = _agreement(evidence.cameras, fine, maps, _SAME * size)
-    if agreement.error_deg > _LARGEST_ERROR_DEG:
+    same = _SAME * size
+    surfaces = Surfaces.of(evidence.cameras, fine, maps)
+    if disagreement_deg(surfaces, same) > _LARGEST_ERROR_DEG:
         return tuple(out)
-    for k, picture, pixels, log_depth, trust in zip(
-        known, chosen, fine, maps, agreement.trust, strict=True
-    ):
-        out[k] = _spread(picture, pixels, np.exp(log_depth), trust)
+    maps = [_again(f, w) for f, w in zip(fine, consensus(surfaces, same), strict=True)]
+    words = consensus(Surfaces.of(evidence.cameras, fine, maps), same)
+    for k, picture, pixels, word in zip(known, chosen, fine, words, strict=True):
+        out[k] = _spread(picture, pixels, np.exp(word.log_depth), word.trust)
     return tuple(out)
 
 
@@ -161,62 +162,9 @@ def _finish(fine: Lattice, coarse: Lattice, log_depth: F64, trust: F64) -> F64:
     return integrate(fine, anchor[fine.where], pull[fine.where]).log_depth
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """What the views' depths say about each other.
-
-    Attributes:
-        trust: per view (n,) in [0, 1]: how many views confirm a point against how many object.
-        error_deg: median angle between the normals of two views at points that both confirm.
-    """
-
-    trust: list[F64]
-    error_deg: float
-
-
-def _agreement(
-    cameras: Sequence[Camera], views: Sequence[Lattice], maps: Sequence[F64], same: float
-) -> Agreement:
-    """Compare every pixel's point with what the other views' depths are around it.
-
-    Args:
-        cameras: of the views.
-        views: their lattices.
-        maps: per view (n,) natural logarithm of the z-depth.
-        same: depths that differ by less agree, world units.
-    """
-    around = [_range_around(p, np.exp(z)) for p, z in zip(views, maps, strict=True)]
-    support = [np.zeros(len(p)) for p in views]
-    conflict = [np.zeros(len(p)) for p in views]
-    angles = [np.zeros(0)]
-    for k, (pixels, z) in enumerate(zip(views, maps, strict=True)):
-        point = cameras[k].origin + np.exp(z)[:, None] * pixels.ray
-        for other, theirs in enumerate(views):
-            if other == k:
-                continue
-            uv, depth = cameras[other].project(point)
-            hit = theirs.number_at(uv)
-            low, high = around[other][:, hit]
-            both = (hit >= 0) & (depth > low - same) & (depth < high + same)
-            support[k] += both
-            cosine = (pixels.normal[both] * theirs.normal[hit[both]]).sum(1)
-            angles.append(np.rad2deg(np.arccos(cosine.clip(-1, 1))))
-            # The other view's pixel looks through this point: one of the two is wrong.
-            past = (hit >= 0) & (depth < low - same)
-            conflict[k] += past
-            conflict[other] += np.bincount(hit[past], minlength=len(theirs)) > 0
-    trust = [(1 + s) / (1 + s + c) for s, c in zip(support, conflict, strict=True)]
-    every = np.concatenate(angles)
-    return Agreement(trust, float(np.median(every)) if len(every) else 180.0)
-
-
-def _range_around(pixels: Lattice, depth: F64) -> F64:
-    """(2, n + 1) least and largest depth of each pixel and its neighbours; NaN for number -1."""
-    from scipy.ndimage import maximum_filter, minimum_filter
-
-    low = minimum_filter(pixels.picture(depth, np.inf), 3)[pixels.where]
-    high = maximum_filter(pixels.picture(depth, -np.inf), 3)[pixels.where]
-    return np.stack([np.append(low, np.nan), np.append(high, np.nan)])
+def _again(pixels: Lattice, word: Word) -> F64:
+    """Integrate once more, tied to what the views agree on."""
+    return integrate(pixels, word.log_depth, _PULL * word.trust**2).log_depth
 
 
 def _spread(picture: Supervised, pixels: Lattice, depth: F64, trust: F64) -> Guess:

@@ -15,6 +15,7 @@ import torch
 
 from img2mesh.artifacts import F32, ViewSet
 from img2mesh.cameras import RIGS
+from img2mesh.field.consensus import Surfaces, consensus, disagreement_deg
 from img2mesh.field.guess import Guess, guess_depths
 from img2mesh.field.integration import Lattice, integrate, lattice
 from img2mesh.field.pictures import gather
@@ -90,6 +91,22 @@ def test_a_weak_majority_wins_on_smooth_surface_but_not_across_a_jump() -> None:
     torn[0][column == 11] = torn[1][column == 12] = 0
     assert (aggregate(cost, pixels, torn).argmin(1).numpy() == np.where(column < 12, 3, 9)).all()
     assert (aggregate(cost, pixels, smooth).argmin(1).numpy() != 6).all()
+
+
+def test_a_view_that_contradicts_the_others_is_overruled() -> None:
+    views = scenes.views_of(scenes.sphere(), known=True)
+    pixels, truth = (list(x) for x in zip(*(pixels_of(views, k, 2) for k in range(6)), strict=True))
+    wrong = [z.copy() for z in truth]
+    shown = pixels[0].normal @ views.cameras[1].forward < -0.5  # seen well by a neighbour too
+    wrong[0][shown] -= 0.06  # too near: the neighbour looks through it
+    words = consensus(Surfaces.of(views.cameras, pixels, wrong), 0.03)
+    error = np.abs(words[0].log_depth - truth[0])
+    # Where only a slanted look contradicts it, the squarer view keeps its word.
+    assert np.median(error[shown]) < 0.01 and (error[shown] < 0.02).mean() > 0.7
+    assert error[~shown].max() < 0.02
+    honest = consensus(Surfaces.of(views.cameras, pixels, truth), 0.03)
+    assert np.mean(honest[0].trust[shown]) > np.mean(words[1].trust) > 0.5
+    assert disagreement_deg(Surfaces.of(views.cameras, pixels, truth), 0.03) < 3
 
 
 def test_normals_place_a_plain_hollow(bowl: ViewSet) -> None:
