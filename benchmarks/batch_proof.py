@@ -77,7 +77,7 @@ def run_one(arguments: list[str]) -> int:
     return run_batch(plan, Path(out), workers.executor, policy, voice, resume="--resume" in more)
 
 
-def make_inputs(pictures: list[Path], folder: Path) -> tuple[list[str], list[str]]:
+def make_inputs(pictures: list[Path], folder: Path, count: int) -> tuple[list[str], list[str]]:
     """(names of good pictures, names of bad ones)."""
     from PIL import Image, ImageOps
 
@@ -92,7 +92,7 @@ def make_inputs(pictures: list[Path], folder: Path) -> tuple[list[str], list[str
     ]
     for change in changes:
         for path in pictures:
-            if len(good) == GOOD:
+            if len(good) == count:
                 break
             with Image.open(path) as opened:
                 picture = opened.convert("RGBA" if "A" in opened.getbands() else "RGB")
@@ -209,11 +209,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("pictures", nargs="+", type=Path)
     parser.add_argument("--work", type=Path, required=True, help="a new folder, or an earlier one")
+    parser.add_argument("--good", type=int, default=GOOD, help="good pictures")
     parser.add_argument("--runs", nargs="+", choices=RUNS, default=RUNS, help="others: as they are")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     folder: Path = given.work.absolute()
-    good, bad = make_inputs(given.pictures, folder / "in")
+    good, bad = make_inputs(given.pictures, folder / "in", given.good)
     before = {p.name: p.stat().st_mtime_ns for p in (folder / "in").iterdir()}
     half = len(before) // 2
     print(f"{len(good)} good pictures, {len(bad)} bad files, 1 killer of workers")
