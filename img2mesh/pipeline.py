@@ -298,7 +298,7 @@ def asset(
     return to_asset_frame(textured, frame=frame, pivot=pivot, scale=scale)
 
 
-@stage(version=4)
+@stage(version=5)
 def engine(
     asset: TexturedMesh,
     radiance: RadianceField,

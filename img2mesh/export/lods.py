@@ -102,7 +102,18 @@ def simplified(asset: TexturedMesh, target: int) -> I32:
         target_error=ctypes.c_float(1e9),
         options=ctypes.c_uint(0),
     )
-    return result[:kept].reshape(-1, 3).astype(np.int32)
+    return _without_twins(asset, result[:kept].reshape(-1, 3).astype(np.int32))
+
+
+def _without_twins(asset: TexturedMesh, faces: I32) -> I32:
+    """Faces without pairs back to back on the same three points: nothing lies between them.
+
+    A thin stem may collapse into such a pair; clients drop one of the two, which opens the body.
+    """
+    key = np.sort(asset.source_vertex[faces], axis=1)
+    _, group, count = np.unique(key, axis=0, return_inverse=True, return_counts=True)
+    kept: I32 = faces[count[group.reshape(-1)] != 2]
+    return kept
 
 
 def apart(asset: TexturedMesh, faces: I32) -> NDArray[np.float64]:

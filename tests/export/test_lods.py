@@ -12,7 +12,7 @@ import trimesh
 from img2mesh.artifacts import Mesh, TexturedMesh
 from img2mesh.engineparts import EngineParts
 from img2mesh.errors import InputError, MissingExtraError
-from img2mesh.export.lods import apart, levels_of_detail
+from img2mesh.export.lods import _without_twins, apart, levels_of_detail
 from img2mesh.meshfiles import texture_at
 from img2mesh.texture.atlas import unwrap, vertex_normals
 from img2mesh.texture.maps import padded
@@ -118,3 +118,12 @@ def test_none_asked_for_needs_no_library(monkeypatch: pytest.MonkeyPatch) -> Non
     assert levels_of_detail(ring(), count=0, ratio=0.5) == ((), ())
     with pytest.raises(MissingExtraError, match=r"pip install 'img2mesh\[lods\]'"):
         levels_of_detail(ring(), count=1, ratio=0.5)
+
+
+def test_faces_back_to_back_are_taken_out() -> None:
+    """As a stem that collapsed: the rest stays as it was."""
+    asset = ring()
+    twins = np.int32([[0, 1, 2], [2, 1, 0]])
+    np.testing.assert_array_equal(
+        _without_twins(asset, np.concatenate([asset.faces[100:], twins])), asset.faces[100:]
+    )
