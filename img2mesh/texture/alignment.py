@@ -133,6 +133,8 @@ def _step(warp: Warp, terms: list[_Term], scale: float) -> Warp:
     blocks = [[prior, csr_matrix((count, count))], [csr_matrix((count, count)), prior]]
     right = [-(prior @ warp.shift.reshape(-1, 2)[:, axis]) for axis in range(2)]
     for term in terms:
+        if len(term.uv) == 0:  # a small picture may have no pixel on the silhouette
+            continue
         index, share = _corners(term.uv, shape, warp.cell)
         rows = np.repeat(np.arange(len(index)), 4)
         basis = csr_matrix((share.ravel(), (rows, index.ravel())), (len(index), count))

@@ -81,3 +81,13 @@ def test_registration_is_deterministic():
     views = shaken(around(ball(), colour=squares), 1.5, 0.05)
     first, again = (texture_mesh(ball(), views, resolution=128) for _ in range(2))
     assert first.texture.tobytes() == again.texture.tobytes()
+
+
+def test_a_picture_without_a_pixel_on_the_silhouette_moves_nothing():
+    """In a small one the blurred outline falls between the pixels that are looked at."""
+    from img2mesh.texture import alignment
+
+    nothing = np.zeros((0, 1))
+    empty = alignment._Term(np.zeros((0, 2)), np.zeros((4, 4, 1)), nothing, np.ones(0), 1.0)
+    still = alignment.Warp(np.zeros((3, 3, 2)), 2.0)
+    assert not alignment._step(still, [empty], 1.0).shift.any()
