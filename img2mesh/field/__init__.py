@@ -75,7 +75,8 @@ def fit(
     from img2mesh.hull import make_outlines
 
     if smoothness == "auto" or relax_px is None:
-        misplaced = misalignment(make_outlines(views.posed))
+        # Not the photo's: an estimated camera is off by a degree, which says nothing of the views.
+        misplaced = misalignment(make_outlines(views.views))
         doubtful = not views.provenance.exact or views.provenance.generator == "given"
         agreed = not doubtful or misplaced < LIMIT_PX
         if smoothness == "auto":

@@ -12,7 +12,7 @@ import torch
 from img2mesh.artifacts import ViewSet
 from img2mesh.errors import InputError
 from img2mesh.field import fit
-from img2mesh.field.disagreement import misalignment
+from img2mesh.field.disagreement import LIMIT_PX, misalignment
 from img2mesh.field.matching import distinctness
 from img2mesh.field.pictures import gather
 from img2mesh.field.rays import stage_rays
@@ -78,6 +78,25 @@ def test_given_views_that_disagree_are_smoothed_and_get_room(
     assert strong > plain
     with pytest.raises(InputError, match="relax_px -1"):
         fit(box_views, relax_px=-1.0)
+
+
+def test_a_photo_with_an_inexact_camera_does_not_make_the_views_doubtful(
+    box_views: ViewSet, monkeypatch: Any
+) -> None:
+    chosen: list[tuple[float, float]] = []
+
+    def note(views: ViewSet, *, plan: Any, relax_px: float, **_: object) -> None:
+        chosen.append((plan[-1].curvature, relax_px))
+        raise Chosen
+
+    monkeypatch.setattr("img2mesh.field.loop.fit_field", note)
+    photo = replace(shifted(box_views, 4).views[0], camera=box_views.cameras[0])
+    seven = replace(box_views, photo=photo)
+    assert misalignment(make_outlines(seven.posed)) > LIMIT_PX
+    for views in (box_views, seven):
+        with pytest.raises(Chosen):
+            fit(views)
+    assert chosen[0] == chosen[1]
 
 
 def estimate(views: ViewSet) -> Shading:
