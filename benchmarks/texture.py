@@ -1,22 +1,25 @@
 """How good is the texture, apart from the shape?
 
 The geometry is the reference mesh itself, decimated to the budget, so that only unwrapping and
-painting are measured. For every object: our texture and, as baseline in the same run, the plain
-weighted mean of all views; both from the exact views and from views warped by 1.5 pixels and
-tinted by 5 %. Each is saved as GLB, read back, and drawn at the held-out cameras. Light removal is
-measured on the albedo sheet, where there is one. Prints tables and, with --json, writes everything.
+painting are measured. For every object: our texture and, as baselines in the same run, the plain
+weighted mean of all views and (--old) what another checkout paints; each from the exact views and
+from views warped by 1.5 pixels and tinted by 5 %. Each is saved as GLB, read back, and drawn at the
+held-out cameras. Light removal is measured on the albedo sheet, where there is one. Prints tables
+and, with --json, writes everything.
 
-    python benchmarks/texture.py --objects DIR [--group views_v12] [--only NAME...] [--json OUT]
+    python benchmarks/texture.py --objects DIR [--group views_v12] [--only NAME...] [--old CHECKOUT]
 
 An object is a folder with ``mesh.glb``, ``cameras.json`` and its pictures, held-out ones in the
-group ``novel``; the albedo sheet of the group ``views_v12`` is ``grid_v12_albedo.jpg``.
+group ``novel``; the albedo sheet of the group ``views_v11`` is ``grid_v11_albedo.jpg``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -155,12 +158,30 @@ def contact(folder: Path, glbs: dict[str, Path], out: Path) -> None:
     Image.fromarray((picture * 255 + 0.5).clip(0, 255).astype(np.uint8)).save(out)
 
 
+def disturbed(views: ViewSet) -> ViewSet:
+    """As a network might have drawn them."""
+    return disturb(views, warp_px=1.5, colour=0.05, seed=7)
+
+
+def by_checkout(folder: Path, options: argparse.Namespace, *, shaken: bool, glb: Path) -> Row:
+    """Have another checkout of the package paint, in a process of its own."""
+    command = [sys.executable, __file__, "--objects", str(options.objects), "--only", folder.name]
+    command += ["--group", options.group, "--faces", str(options.faces)]
+    command += ["--texture-resolution", str(options.texture_resolution), "--paint", str(glb)]
+    env = {**os.environ, "PYTHONPATH": str(options.old.resolve())}
+    done = subprocess.run(
+        command + ["--disturbed"] * shaken, env=env, check=True, capture_output=True, text=True
+    )
+    row: Row = json.loads(done.stdout)
+    return row
+
+
 def measure(folder: Path, options: argparse.Namespace, keep: Path) -> dict[str, Row]:
     """All rows of one object."""
     mesh = reference_mesh(folder / "mesh.glb", options.faces)
     clean = replace(open_views(folder, group=options.group), photo=None)
-    shaken = disturb(clean, warp_px=1.5, colour=0.05, seed=7)
-    held_out = open_views(folder, group="novel").views
+    shaken = disturbed(clean)
+    held_out = open_views(folder, group="novel").views[:: options.every]
     side = options.texture_resolution
 
     def ours(mesh: Mesh, views: ViewSet, **settings: Any) -> TexturedMesh:
@@ -169,6 +190,8 @@ def measure(folder: Path, options: argparse.Namespace, keep: Path) -> dict[str, 
     def mean(mesh: Mesh, views: ViewSet) -> TexturedMesh:
         return plain_mean(mesh, views, resolution=side)
 
+    if options.paint:
+        return {"": painted(ours, mesh, shaken if options.disturbed else clean, options.paint)}
     rows: dict[str, Row] = {}
     glbs = {}
     for name, paint, views in (
@@ -179,10 +202,16 @@ def measure(folder: Path, options: argparse.Namespace, keep: Path) -> dict[str, 
     ):
         glb = keep / f"{name.replace(' ', '_').replace(',', '')}.glb"
         rows[name] = painted(paint, mesh, views, glb)
+        glbs[name] = glb
+    if options.old:
+        for name, shake in (("old", False), ("old, disturbed", True)):
+            glbs[name] = keep / f"old{'_disturbed' * shake}.glb"
+            rows[name] = by_checkout(folder, options, shaken=shake, glb=glbs[name])
+    for name, glb in glbs.items():
         seen = compare_surface(load_surface(glb), held_out)
         rows[name] |= {key: seen[key] for key in ("psnr", "psnr_object", "ssim")}
-        glbs[name] = glb
-    rows["ours"] |= unwrapped(mesh, side)
+    if options.unwrap:
+        rows["ours"] |= unwrapped(mesh, side)
     albedo = albedo_views(folder, options.group, clean)
     if albedo is not None:
         rows["ours"]["albedo_psnr"] = against_albedo(glbs["ours"], albedo)
@@ -244,6 +273,11 @@ def main() -> None:
     parser.add_argument("--faces", type=int, default=20_000)
     parser.add_argument("--texture-resolution", type=int, default=1024)
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="objects to run")
+    parser.add_argument("--every", type=int, default=1, help="use every n-th held-out picture")
+    parser.add_argument("--old", type=Path, help="another checkout, painting in the same run")
+    parser.add_argument("--unwrap", action="store_true", help="measure unwrapping against xatlas")
+    parser.add_argument("--paint", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--disturbed", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--keep", type=Path, help="leave the GLBs and contact pictures here")
     parser.add_argument("--json", type=Path, help="write every number to this file")
     options = parser.parse_args()
@@ -254,6 +288,9 @@ def main() -> None:
     ]
     if not folders:
         parser.error(f"no object folders with a cameras.json in {options.objects}")
+    if options.paint:
+        print(json.dumps(measure(folders[0], options, options.paint.parent)[""]))
+        return
     results: dict[str, dict[str, Row]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for folder in folders:

@@ -260,7 +260,7 @@ def surface(
     )
 
 
-@stage(version=5)
+@stage(version=6)
 def asset(
     surface: Mesh,
     posed: ViewSet,

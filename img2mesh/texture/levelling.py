@@ -23,6 +23,13 @@ PHOTO_HOLD, VIEW_HOLD, UNSEEN_HOLD = 10.0, 0.3, 1e-6
 #: The photo's border runs along edges over which its share changes by more than this.
 _BORDER = 0.02
 
+#: Expected spread of the views' exposures, error of an overlap's mean colour (both logarithmic),
+#: and the share of the vertices from which an overlap counts as wide.
+_GAIN_SPREAD, _MEAN_ERROR, _WIDE = 0.05, 0.02, 0.02
+
+#: Weight up to which a view sees a spot too flatly to be compared: sheen and mixed pixels.
+_GRAZING = 0.15
+
 #: Exposure of a view relative to the others is corrected within these bounds.
 _GAIN_RANGE = (0.7, 1.4)
 
@@ -32,9 +39,9 @@ def exposure_gains(
 ) -> NDArray[np.float64]:
     """Find the factor per view and channel that makes views agree where they overlap.
 
-    Least squares over pairs of views on the logarithm of their mean colour in the overlap (as in
-    panorama stitching, Brown and Lowe 2007), the photo's factor fixed at 1; without a photo the
-    factors' mean is 1.
+    Least squares over pairs of views on the logarithm of their mean colour in the overlap, with a
+    prior for equal exposures (as in panorama stitching, Brown and Lowe 2007), the photo's factor
+    fixed at 1; without a photo the factors' mean is 1.
 
     Args:
         colours: (s, n, 3) what each source shows at each vertex.
@@ -45,18 +52,19 @@ def exposure_gains(
         (s, 3) factors.
     """
     count = len(colours)
-    matrix = np.eye(count) * 1e-6
+    matrix = np.eye(count) / _GAIN_SPREAD**2
     right = np.zeros((count, 3))
     for i in range(count):
         for j in range(i):
-            common = np.minimum(weights[i], weights[j])
+            common = np.maximum(np.minimum(weights[i], weights[j]) - _GRAZING, 0)
             overlap = common.sum()
             if overlap <= 0:
                 continue
             means = [common @ np.maximum(colours[k], 0.02) / overlap for k in (i, j)]
-            wish = overlap * np.log(means[1] / means[0])  # log gain_i - log gain_j
-            matrix[[i, j], [i, j]] += overlap
-            matrix[[i, j], [j, i]] -= overlap
+            trust = 1 / (1 + (_WIDE * colours.shape[1] / overlap) ** 2) / _MEAN_ERROR**2
+            wish = trust * np.log(means[1] / means[0])  # log gain_i - log gain_j
+            matrix[[i, j], [i, j]] += trust
+            matrix[[i, j], [j, i]] -= trust
             right[i] += wish
             right[j] -= wish
     if photo.any():

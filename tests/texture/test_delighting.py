@@ -67,3 +67,15 @@ def test_too_little_to_go_by_changes_nothing():
     colours = np.abs(normals)
     found = light(mesh.faces, normals, colours, np.zeros(len(normals), bool))
     assert not found.any()
+
+
+def test_off_by_default_and_said_when_on():
+    mesh = ball(subdivisions=2)
+    views = around(mesh, colour=lambda p: lit(p, plain))
+    default, off, on = (
+        texture_mesh(mesh, views, resolution=64, **setting)
+        for setting in ({}, {"delight": False}, {"delight": True})
+    )
+    assert default.texture.tobytes() == off.texture.tobytes() != on.texture.tobytes()
+    assert not any("light" in note for note in off.notes)
+    assert any("light was divided out" in note for note in on.notes)
