@@ -196,10 +196,24 @@ def start_nodes() -> Any:
     return cluster
 
 
-def workers_of(out: Path) -> list[int]:
-    """Process ids of the workers a batch said to be ready, latest last."""
-    told = Path(f"{out}.events.jsonl").read_text().splitlines()
-    return [e["pid"] for e in map(json.loads, told) if e["event"] == "ready"]
+def kill_a_worker(out: Path, good: list[str]) -> None:
+    """End the process of a worker that is at a good picture, as its events tell."""
+    while True:
+        pids: dict[int, int] = {}
+        at: dict[int, str] = {}
+        whole = Path(f"{out}.events.jsonl").read_text().rpartition("\n")[0]
+        for told in map(json.loads, whole.splitlines()):
+            if told["event"] == "ready":
+                pids[told["slot"]] = told["pid"]
+            elif told["event"] == "staged":
+                at[told["slot"]] = told["name"]
+            elif told["event"] in ("ended", "retrying", "replaced"):
+                at.pop(told["slot"], None)
+        for slot, name in at.items():
+            if name in good:
+                os.kill(pids[slot], signal.SIGKILL)
+                return
+        time.sleep(0.2)
 
 
 def main() -> None:
@@ -234,7 +248,7 @@ def main() -> None:
         cluster = start_nodes()
         batch = launch(folder, "ray", 2, cluster.address)
         wait_for_lines(folder / "ray", half, batch)
-        os.kill(workers_of(folder / "ray")[-1], signal.SIGKILL)
+        kill_a_worker(folder / "ray", good)
         batch.wait()
         cluster.shutdown()
     if one is not None:
