@@ -23,6 +23,7 @@ from img2mesh.graph import Runner
 from img2mesh.job import Job, Request, versions
 from img2mesh.packing import Wanted as Wanted
 from img2mesh.packing import mesh_files, parts_report, write_archive
+from img2mesh.sheets import tile
 
 #: Files that only some runs leave.
 _OPTIONAL = ("mesh_lod*.glb", "mesh_collision.glb", "mesh*_meshopt.glb", "engine.png", "asset.zip")
@@ -229,18 +230,8 @@ def _place_json(target: Path, value: object) -> None:
     place(target, lambda path: formats.write_json(path, value))
 
 
-def _sheet(stack: Any) -> Any:
-    """(v, h, w, c) as a sheet two pictures wide, row by row; any number of pictures."""
-    import numpy as np
-
-    count, height, width, channels = stack.shape
-    blank = np.zeros((count % 2, height, width, channels), stack.dtype)
-    grid = np.concatenate([stack, blank]).reshape(-1, 2, height, width, channels)
-    return grid.transpose(0, 2, 1, 3, 4).reshape(-1, 2 * width, channels)
-
-
 def _write_sheet(views: Any, path: Path) -> None:
-    formats.write_rgba(path, _sheet(views.rgb), _sheet(views.alpha[..., None])[..., 0])
+    formats.write_rgba(path, tile(views.rgb), tile(views.alpha[..., None])[..., 0])
 
 
 def _write_depths(entry: Path, path: Path) -> None:
@@ -250,7 +241,7 @@ def _write_depths(entry: Path, path: Path) -> None:
 
     pictures = sorted(entry.glob("depth_*.png"), key=lambda p: int(p.stem.split("_")[1]))
     stack = np.stack([np.asarray(Image.open(p)) >> 8 for p in pictures]).astype(np.uint8)
-    Image.fromarray(_sheet(stack[..., None])[..., 0]).save(path)
+    Image.fromarray(tile(stack[..., None])[..., 0]).save(path)
 
 
 def _report(runner: Runner, job: Job, views: Any, seconds: float) -> dict[str, Any]:

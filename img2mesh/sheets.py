@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import gcd
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from img2mesh.errors import InputError
@@ -14,12 +15,14 @@ _MOST_TILES = 16  # above, the greatest common divisor of the sides says nothing
 
 
 def tile(tiles: NDArray[Any]) -> NDArray[Any]:
-    """Six pictures (6, h, w, c) to one sheet (3 h, 2 w, c), row by row."""
+    """Pictures (n, h, w, c) to one sheet two wide, row by row; six to (3 h, 2 w, c).
+
+    An odd number leaves the last place empty (0).
+    """
     count, height, width, channels = tiles.shape
-    if count != ROWS * COLUMNS:
-        raise InputError(f"a sheet holds {ROWS * COLUMNS} views, got {count}")
-    grid = tiles.reshape(ROWS, COLUMNS, height, width, channels)
-    return grid.transpose(0, 2, 1, 3, 4).reshape(ROWS * height, COLUMNS * width, channels)
+    blank = np.zeros((-count % COLUMNS, height, width, channels), tiles.dtype)
+    grid = np.concatenate([tiles, blank]).reshape(-1, COLUMNS, height, width, channels)
+    return grid.transpose(0, 2, 1, 3, 4).reshape(-1, COLUMNS * width, channels)
 
 
 def untile(sheet: NDArray[Any]) -> NDArray[Any]:

@@ -10,15 +10,10 @@ import pytest
 from img2mesh import delivery, sheets
 
 
-def test_six_pictures_make_the_sheet_that_reconstruct_reads() -> None:
-    stack = np.random.default_rng(0).random((6, 4, 4, 3))
-    assert np.array_equal(delivery._sheet(stack), sheets.tile(stack))
-
-
 @pytest.mark.parametrize("count", [3, 4, 7, 8])
 def test_any_number_of_pictures_fits_on_a_sheet(count: int) -> None:
     stack = np.arange(1, count + 1, dtype=float)[:, None, None, None] * np.ones((1, 2, 3, 1))
-    sheet = delivery._sheet(stack)
+    sheet = sheets.tile(stack)
     assert sheet.shape == (2 * ((count + 1) // 2), 6, 1)
     found = [sheet[2 * (i // 2), 3 * (i % 2), 0] for i in range(count)]
     assert found == list(range(1, count + 1))
