@@ -260,7 +260,7 @@ def surface(
     )
 
 
-@stage(version=6)
+@stage(version=7)
 def asset(
     surface: Mesh,
     posed: ViewSet,

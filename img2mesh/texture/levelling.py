@@ -25,7 +25,7 @@ _BORDER = 0.02
 
 #: Expected spread of the views' exposures, error of an overlap's mean colour (both logarithmic),
 #: and the share of the vertices from which an overlap counts as wide.
-_GAIN_SPREAD, _MEAN_ERROR, _WIDE = 0.05, 0.02, 0.02
+_GAIN_SPREAD, _MEAN_ERROR, _WIDE = 0.05, 0.02, 0.05
 
 #: Weight up to which a view sees a spot too flatly to be compared: sheen and mixed pixels.
 _GRAZING = 0.15

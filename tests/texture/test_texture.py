@@ -237,8 +237,8 @@ def test_no_step_between_views_of_different_exposure(body, exact):
     near = cKDTree(points).query_pairs(0.03, output_type="ndarray")  # about 4 texels
     step = np.abs(colour[near[:, 0]] - colour[near[:, 1]]).max(axis=1)
     assert step.max() < 0.05  # a hard seam would be 0.10
-    if not exact:  # exposures are matched: the whole ball comes out nearly even
-        assert colour.std() < 0.01
+    if not exact:  # exposures are drawn together; cautiously, for these views overlap little
+        assert colour.std() < 0.03
 
 
 def test_charts_do_not_overlap_and_borders_are_padded(asset):
