@@ -27,8 +27,9 @@ from img2mesh.raycast import Scene
 
 #: Functions whose time is counted, in the order of the fit; times include what they call.
 PARTS = {
-    "outlines": ("img2mesh.field.loop", "make_outlines"),
+    "outlines": ("img2mesh.hull", "make_outlines"),
     "bounding box": ("img2mesh.field.loop", "tight_box"),
+    "depth from normals": ("img2mesh.field.guess", "with_guesses"),
     "hull or carving": ("img2mesh.field.loop", "initial_field"),
     "rays and pictures": ("img2mesh.field.loop", "stage_rays"),
     "matching": ("img2mesh.field.loop", "propose_depths"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 STEADY = {
     # Idle OpenMP threads that spin slow a busy machine down by up to 13 times (measured with two
     # torch threads on two loaded cores).
@@ -28,3 +30,9 @@ def with_threads(count: int) -> dict[str, str]:
     """``STEADY`` for a worker process whose libraries compute on ``count`` threads each."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
     return STEADY | ROOMY | dict.fromkeys((*names, "OPENCV_FOR_THREADS_NUM"), str(count))
+
+
+def threads() -> int:
+    """How many threads this process may compute on: what its libraries were told, or every core."""
+    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return max(1, int(told)) if told.strip().isdigit() else os.cpu_count() or 1

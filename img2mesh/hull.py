@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from img2mesh.artifacts import F32, F64, RadianceField, View
 from img2mesh.cameras import Camera
+from img2mesh.environment import threads
 from img2mesh.errors import InputError
 
 #: Grid samples per side of the first look around, which only finds the bounding box.
@@ -94,12 +95,12 @@ def hull_sdf(
     Raises:
         InputError: an empty or full mask, no camera, or outlines without a common volume.
     """
-    outlines = make_outlines(views, relax_px=relax_px)
+    outlines = relaxed(make_outlines(views), relax_px)
     box = tight_box(outlines, grid=grid, margin=margin)
     return RadianceField(hull_values(outlines, box), box.origin, box.voxel, box.voxel)
 
 
-def make_outlines(views: Sequence[View], *, relax_px: float = 0.0) -> tuple[Outline, ...]:
+def make_outlines(views: Sequence[View]) -> tuple[Outline, ...]:
     """Contour distances of every view with a camera.
 
     Raises:
@@ -123,8 +124,13 @@ def make_outlines(views: Sequence[View], *, relax_px: float = 0.0) -> tuple[Outl
                 f"view {number} has no background (its alpha is opaque everywhere): give views "
                 "with the background removed"
             )
-        outlines.append(Outline(contour_distance(view.alpha) - np.float32(relax_px), camera))
+        outlines.append(Outline(contour_distance(view.alpha), camera))
     return tuple(outlines)
+
+
+def relaxed(outlines: Sequence[Outline], pixels: float) -> tuple[Outline, ...]:
+    """The outlines widened by so many pixels."""
+    return tuple(Outline(o.distance - np.float32(pixels), o.camera) for o in outlines)
 
 
 def contour_distance(alpha: F32) -> F32:
@@ -145,7 +151,8 @@ def contour_distance(alpha: F32) -> F32:
     a[a == 0] = 1e-9
     points = _contour_points(a)
     v, u = np.mgrid[: a.shape[0], : a.shape[1]]
-    distance, _ = cKDTree(points).query(np.stack([v.ravel(), u.ravel()], axis=1))
+    pixels = np.stack([v.ravel(), u.ravel()], axis=1)
+    distance, _ = cKDTree(points).query(pixels, workers=threads())
     signed = np.where(a > 0, -1.0, 1.0) * distance.reshape(a.shape)
     return np.asarray(signed, np.float32)
 

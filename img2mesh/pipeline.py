@@ -177,7 +177,7 @@ def posed(refined: ViewSet, *, confidence: float = 0.5, run: Run | None = None) 
     return pose_photo(refined, least=confidence, note=run.note)
 
 
-@stage(version=5)
+@stage(version=6)
 def radiance(
     posed: ViewSet,
     *,

@@ -72,11 +72,13 @@ def fit(
     from img2mesh.field.losses import Weights
     from img2mesh.field.pictures import gather
     from img2mesh.field.schedule import stages
-    from img2mesh.hull import make_outlines
+    from img2mesh.hull import make_outlines, relaxed
 
+    pictures = gather(views, use_photo=use_photo)
+    outlines = make_outlines([p.view for p in pictures])
     if smoothness == "auto" or relax_px is None:
         # Not the photo's: an estimated camera is off by a degree, which says nothing of the views.
-        misplaced = misalignment(make_outlines(views.views))
+        misplaced = misalignment(outlines[: len(views.cameras)])
         doubtful = not views.provenance.exact or views.provenance.generator == "given"
         agreed = not doubtful or misplaced < LIMIT_PX
         if smoothness == "auto":
@@ -91,8 +93,7 @@ def fit(
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"device {device!r} was asked for, but torch sees no GPU: use auto or cpu")
     where = torch.device(device)
-    pictures = gather(views, use_photo=use_photo)
-    outlines = make_outlines([p.view for p in pictures], relax_px=relax_px)
+    outlines = relaxed(outlines, relax_px)
     if views.depth is None and normal_weight and depth_weight:
         with calm_torch():
             pictures = with_guesses(pictures, outlines, where)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from img2mesh.field.grid import locate, look_up
 from img2mesh.field.matching import box_mean, correlation, peak, pixels_of, visible
+from img2mesh.field.parallel import each
 from img2mesh.field.photometric import bilinear, project
 from img2mesh.field.rays import Rays
 from img2mesh.hull import Box
@@ -88,12 +89,11 @@ def propose_levels(
         views = torch.nonzero((heights > middle) == above).reshape(-1).tolist()
         if len(views) < 2:
             continue
-        volume = torch.stack(
-            [
-                _level(rays, views, planes, k, field, box, depth_maps, stride, reach)
-                for k in range(len(planes.y))
-            ]
-        )  # (ny, nx, nz)
+
+        def on_plane(level: int, views: Sequence[int] = views) -> Tensor:
+            return _level(rays, views, planes, level, field, box, depth_maps, stride, reach)
+
+        volume = torch.stack(each(on_plane, range(len(planes.y)), field.device))  # (ny, nx, nz)
         found, best = peak(volume.reshape(len(planes.y), -1))
         cell = torch.nonzero(best >= _LEAST_SCORE).reshape(-1)
         # Ascending scores: where two cells share a pixel, the last and best one stays.

@@ -16,6 +16,7 @@ import torch.nn.functional as nn
 from torch import Tensor
 
 from img2mesh.field.grid import length
+from img2mesh.field.parallel import each
 from img2mesh.field.photometric import bilinear, project
 from img2mesh.field.rays import Pictures, Rays
 
@@ -68,22 +69,26 @@ def propose_depths(
     score = torch.zeros(len(rays), device=surface.device)
     shifts = torch.arange(-outward, inward + spacing / 2, spacing, device=surface.device)
     reach = max(outward, inward)
-    for k in range(len(pictures)):
+
+    def match(k: int) -> None:
         lattice = _lattice(rays, k, stride)
         where = lattice >= 0
         where &= torch.isfinite(surface[lattice.clamp(min=0)])
         index = lattice[where]
         if not len(index):
-            continue
+            return
         window = Window(rays, index, where, surface[index], k, reach, stride)
         slope = length(rays.direction[:, index])
         scores = _scores(window, surface[index] + shifts[:, None] / slope, depth_maps)
         found, best = peak(scores)
         at = surface[index] + (shifts[0] + found * spacing) / slope
         good = best >= minimum
+        # Every view writes its own rays only.
         depth[index[good]] = at[good]
         score[index[good]] = best[good]
         distinct[index[good]] = distinctness(scores)[good]
+
+    each(match, range(len(pictures)), surface.device)
     return depth, score, distinct
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from img2mesh.field.grid import Cells, length, locate, look_up
+from img2mesh.field.parallel import each
 from img2mesh.field.rays import Rays
 from img2mesh.field.rendering import has_packed_rendering
 from img2mesh.hull import Box
@@ -73,10 +74,11 @@ def place_samples(
         from img2mesh.field.occupancy import place_by_occupancy
 
         place = place_by_occupancy
-    parts = [
-        place(field, box, rays.take(chunk), near, behind, jitter[chunk])
-        for chunk in torch.split(torch.arange(len(rays), device=field.device), _CHUNK)
-    ]
+    parts = each(
+        lambda chunk: place(field, box, rays.take(chunk), near, behind, jitter[chunk]),
+        torch.split(torch.arange(len(rays), device=field.device), _CHUNK),
+        field.device,
+    )
     count = torch.cat([p[1] for p in parts])
     start = torch.zeros(len(rays) + 1, dtype=torch.int64, device=field.device)
     torch.cumsum(count, 0, out=start[1:])

@@ -59,6 +59,10 @@ class Stage:
 SMOOTHNESS = ("exact", "generated")
 
 
+#: Grid from which every pixel is used: of a coarser one a voxel covers several.
+_EVERY_PIXEL = 96
+
+
 def stages(
     smoothness: str, *, grid: int, fine_grid: int, photometric_weight: float, known_depth: bool
 ) -> tuple[Stage, ...]:
@@ -106,7 +110,7 @@ def stages(
         grid=grid,
         iterations=80,
         rays=8192,
-        stride=1,
+        stride=1 if grid >= _EVERY_PIXEL else 2,
         image_blur_px=0.8,
         scale_start=0.008,
         scale_end=0.003,

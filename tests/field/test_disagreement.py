@@ -17,7 +17,7 @@ from img2mesh.field.matching import distinctness
 from img2mesh.field.pictures import gather
 from img2mesh.field.rays import stage_rays
 from img2mesh.field.shading import Shading, estimate_shading
-from img2mesh.hull import Box, make_outlines
+from img2mesh.hull import Box, make_outlines, relaxed
 from tests.field import scenes
 
 CPU = torch.device("cpu")
@@ -51,7 +51,7 @@ def test_misplacement_is_measured_in_pixels(box_views: ViewSet) -> None:
 
 def test_a_widened_outline_alone_is_no_misplacement(box_views: ViewSet) -> None:
     plain = misalignment(make_outlines(box_views.views))
-    wide = misalignment(make_outlines(box_views.views, relax_px=1.0))
+    wide = misalignment(relaxed(make_outlines(box_views.views), 1.0))
     assert abs(plain - wide) < 0.1
 
 

@@ -126,7 +126,7 @@ def brief_fit(views: ViewSet, **settings: Any) -> RadianceField:
     from img2mesh.field.losses import Weights
     from img2mesh.field.pictures import gather
     from img2mesh.field.schedule import stages
-    from img2mesh.hull import make_outlines
+    from img2mesh.hull import make_outlines, relaxed
 
     plan = stages("exact", grid=24, fine_grid=0, photometric_weight=50.0, known_depth=False)
     given: dict[str, Any] = {
@@ -139,7 +139,7 @@ def brief_fit(views: ViewSet, **settings: Any) -> RadianceField:
     }
     given |= settings
     pictures = gather(views, use_photo=given["use_photo"])
-    outlines = make_outlines([p.view for p in pictures], relax_px=given["relax_px"])
+    outlines = relaxed(make_outlines([p.view for p in pictures]), given["relax_px"])
     return fit_field(views, pictures=pictures, outlines=outlines, **given)
 
 

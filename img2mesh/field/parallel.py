@@ -1,0 +1,35 @@
+"""The same work on many parts, on every core, with the same bytes on however many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+from img2mesh.environment import threads
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+
+
+def each(
+    work: Callable[[Part], Result], parts: Sequence[Part], device: torch.device
+) -> list[Result]:
+    """The results of work on every part, in order.
+
+    Parts must not write what others read. Each is computed by one torch thread, so that nothing is
+    summed in another order. A GPU is kept busy by one thread.
+    """
+    workers = 1 if device.type == "cuda" else min(threads(), len(parts))
+    if workers < 2:
+        return [work(part) for part in parts]
+    with ThreadPoolExecutor(workers, initializer=_calm) as pool:
+        return list(pool.map(work, parts))
+
+
+def _calm() -> None:
+    """As the fit's own thread: both are settings of the thread that asks for them."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
