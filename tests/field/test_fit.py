@@ -62,10 +62,11 @@ def test_torus_keeps_its_hole_and_its_masks() -> None:
 @pytest.mark.slow
 def test_known_depths_and_normals_open_a_hollow_no_outline_shows() -> None:
     truth = scenes.bowl()
-    known = scenes.views_of(truth, size=64, known=True, plain=True)
+    # In much smaller pictures the hollow is too few pixels wide for normals to be integrated.
+    known = scenes.views_of(truth, size=128, known=True, plain=True)
     blind = replace(known, depth=None, normals=None)
     error = {
-        name: scenes.chamfer(scenes.surface_of(fit(views, grid=32)), truth)
+        name: scenes.chamfer(scenes.surface_of(fit(views, grid=48)), truth)
         for name, views in {
             "nothing": blind,
             "normals": replace(blind, normals=known.normals),
@@ -73,7 +74,7 @@ def test_known_depths_and_normals_open_a_hollow_no_outline_shows() -> None:
         }.items()
     }
     assert error["both"] < 0.6 * error["nothing"]
-    assert error["normals"] < 0.97 * error["nothing"]
+    assert error["normals"] < 0.8 * error["nothing"]
 
 
 def test_thin_legs_survive_with_known_depth() -> None:
