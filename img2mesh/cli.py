@@ -63,7 +63,7 @@ from img2mesh.flags import (
     Until,
     Verbose,
     Zip,
-    engine_settings,
+    settings_of,
 )
 from img2mesh.housekeeping import cache_app, models_app
 from img2mesh.measuring import eval_app
@@ -133,36 +133,14 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Photo(s) to mesh: each input gets a folder with mesh.glb, preview.png and report.html."""
+    settings = settings_of(locals())
     from img2mesh import commands
 
     request = commands.request_from(
         preset=preset,
         config=config,
         assignments=assignments,
-        overrides={
-            "cutout.foreground_ratio": foreground_ratio,
-            "cutout.remove_background": False if no_remove_bg else None,
-            "views.generator": generator,
-            "refined.generator": generator,
-            "views.steps": steps,
-            "refined.steps": steps,
-            "views.guidance_scale": guidance_scale,
-            "refined.guidance_scale": guidance_scale,
-            "views.seed": seed,
-            "refined.seed": seed,
-            "radiance.seed": seed,
-            "surface.resolution": mc_resolution,
-            "surface.target_faces": target_faces,
-            "surface.remesh": remesh,
-            "asset.texture_resolution": texture_resolution,
-            "asset.delight": True if delight else None,
-            "asset.frame": frame,
-            "asset.pivot": pivot,
-            "asset.scale": scale,
-            **engine_settings(
-                lods, lod_ratio, normal_map, orm_map, collision, collision_hulls, collision_vertices
-            ),
-        },
+        overrides=settings,
         device=device,
         low_vram=low_vram,
         offline=offline,
@@ -235,26 +213,16 @@ def reconstruct(
     verbose: Verbose = False,
 ) -> None:
     """Posed views to mesh: enter the pipeline after view generation."""
+    asked = settings_of(locals())
+    # Nothing generates the views that are given: the seed is the fit's alone.
+    settings = {k: v for k, v in asked.items() if not k.startswith(("views.", "refined."))}
     from img2mesh import commands, job
 
     request = commands.request_from(
         preset=preset,
         config=config,
         assignments=assignments,
-        overrides={
-            "radiance.seed": seed,
-            "surface.resolution": mc_resolution,
-            "surface.target_faces": target_faces,
-            "surface.remesh": remesh,
-            "asset.texture_resolution": texture_resolution,
-            "asset.delight": True if delight else None,
-            "asset.frame": frame,
-            "asset.pivot": pivot,
-            "asset.scale": scale,
-            **engine_settings(
-                lods, lod_ratio, normal_map, orm_map, collision, collision_hulls, collision_vertices
-            ),
-        },
+        overrides=settings,
         device=device,
         until=until,
         first=first,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -103,24 +104,48 @@ CommercialOnly = Annotated[
 ]
 
 
-def engine_settings(
-    lods: int | None,
-    lod_ratio: float | None,
-    normal_map: bool | None,
-    orm_map: bool | None,
-    collision: bool | None,
-    collision_hulls: int | None,
-    collision_vertices: int | None,
-) -> dict[str, Any]:
-    """The flags for game engines as settings of their stage; a limit on hulls asks for hulls."""
-    if collision is None and (collision_hulls is not None or collision_vertices is not None):
-        collision = True
-    return {
-        "engine.lods": lods,
-        "engine.lod_ratio": lod_ratio,
-        "engine.normal_map": normal_map,
-        "engine.orm_map": orm_map,
-        "engine.collision": collision,
-        "engine.collision_hulls": collision_hulls,
-        "engine.collision_vertices": collision_vertices,
+#: Which settings a flag sets, by its parameter's name; a flag that was not given sets nothing.
+_SETTINGS = {
+    "foreground_ratio": ("cutout.foreground_ratio",),
+    "generator": ("views.generator", "refined.generator"),
+    "steps": ("views.steps", "refined.steps"),
+    "guidance_scale": ("views.guidance_scale", "refined.guidance_scale"),
+    "seed": ("views.seed", "refined.seed", "radiance.seed"),
+    "mc_resolution": ("surface.resolution",),
+    "target_faces": ("surface.target_faces",),
+    "remesh": ("surface.remesh",),
+    "texture_resolution": ("asset.texture_resolution",),
+    "frame": ("asset.frame",),
+    "pivot": ("asset.pivot",),
+    "scale": ("asset.scale",),
+    "lods": ("engine.lods",),
+    "lod_ratio": ("engine.lod_ratio",),
+    "normal_map": ("engine.normal_map",),
+    "orm_map": ("engine.orm_map",),
+    "collision": ("engine.collision",),
+    "collision_hulls": ("engine.collision_hulls",),
+    "collision_vertices": ("engine.collision_vertices",),
+}
+
+
+def settings_of(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a command's flags ask for; None where one was not given.
+
+    Args:
+        flags: values by parameter name, such as a command's ``locals()``; what is no setting
+            (where to write, what to print) is passed over.
+    """
+    asked = {
+        setting: flags[flag]
+        for flag, settings in _SETTINGS.items()
+        if flag in flags
+        for setting in settings
     }
+    limits = (flags.get("collision_hulls"), flags.get("collision_vertices"))
+    if flags.get("collision") is None and limits != (None, None):
+        asked["engine.collision"] = True  # a limit on hulls asks for hulls
+    if flags.get("no_remove_bg"):
+        asked["cutout.remove_background"] = False
+    if flags.get("delight"):
+        asked["asset.delight"] = True
+    return asked

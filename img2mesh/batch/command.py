@@ -46,7 +46,7 @@ from img2mesh.flags import (
     Until,
     Verbose,
     Zip,
-    engine_settings,
+    settings_of,
 )
 
 OutputDir = Annotated[
@@ -160,6 +160,7 @@ def batch(
     all. Exit codes: 0 all done, 3 some failed or were set aside, 2 bad usage, 1 it could not go
     on, 130 interrupted.
     """
+    settings = settings_of(locals())
     from img2mesh import commands
     from img2mesh.batch import planning
     from img2mesh.batch.door import Voice, run_batch
@@ -170,29 +171,7 @@ def batch(
         preset=preset,
         config=config,
         assignments=assignments or [],
-        overrides={
-            "cutout.foreground_ratio": foreground_ratio,
-            "cutout.remove_background": False if no_remove_bg else None,
-            "views.generator": generator,
-            "refined.generator": generator,
-            "views.steps": steps,
-            "refined.steps": steps,
-            "views.guidance_scale": guidance_scale,
-            "refined.guidance_scale": guidance_scale,
-            "views.seed": seed,
-            "refined.seed": seed,
-            "radiance.seed": seed,
-            "surface.resolution": mc_resolution,
-            "surface.target_faces": target_faces,
-            "surface.remesh": remesh,
-            "asset.texture_resolution": texture_resolution,
-            "asset.delight": True if delight else None,
-            "asset.pivot": pivot,
-            "asset.scale": scale,
-            **engine_settings(
-                lods, lod_ratio, normal_map, orm_map, collision, collision_hulls, collision_vertices
-            ),
-        },
+        overrides=settings,
         wanted=commands.wanted(formats, turntable, texture_format, compress, archive),
         device=device,
         low_vram=low_vram,
