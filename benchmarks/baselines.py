@@ -6,6 +6,8 @@ method and only the shape differs.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -90,6 +92,51 @@ def _look_up(
     ) * fv
     smooth = np.isfinite(blend) & (np.ptp(four, axis=0) < 0.03 * np.abs(nearest))
     return np.where(smooth, blend, nearest), facing, covered
+
+
+# --------------------------------------------------------------------------------- matching's limit
+
+
+def seen_twice(views: ViewSet, *, least_cosine: float = 0.25, tolerance: float = 0.02) -> ViewSet:
+    """The views with their true depth only where a second view sees the same point too.
+
+    What a perfect matcher could find: both views must see the surface less than 75 degrees from
+    its normal. The rest of the depth is dropped, and so are normals.
+
+    Args:
+        views: with depth.
+        least_cosine: between the surface's normal and each of the two rays.
+        tolerance: difference in z-depth up to which two views see the same point, world units.
+    """
+    if views.depth is None:
+        raise ValueError("true depth maps are needed")
+    kept = []
+    for k, (depth, camera) in enumerate(zip(views.depth, views.cameras, strict=True)):
+        points = camera.origin + depth[..., None] * camera.directions()
+        normal = np.cross(np.gradient(points, axis=1), np.gradient(points, axis=0))
+        normal /= np.maximum(np.linalg.norm(normal, axis=2, keepdims=True), 1e-20)
+        twice = np.zeros(depth.shape, bool)
+        for j, other in enumerate(views.cameras):
+            if j == k:
+                continue
+            uv, z = other.project(points)
+            column = np.rint(np.nan_to_num(uv[..., 0], nan=-9) - 0.5).astype(int)
+            row = np.rint(np.nan_to_num(uv[..., 1], nan=-9) - 0.5).astype(int)
+            inside = (column >= 0) & (column < other.width) & (row >= 0) & (row < other.height)
+            there = views.depth[j][row.clip(0, other.height - 1), column.clip(0, other.width - 1)]
+            same = inside & (np.abs(there - z) < tolerance)
+            twice |= same & (_cosine(other, points, normal) > least_cosine)
+        good = twice & (_cosine(camera, points, normal) > least_cosine)
+        kept.append(np.where(good, depth, np.nan))
+    return replace(views, depth=np.stack(kept).astype(np.float32), normals=None)
+
+
+def _cosine(
+    camera: Camera, points: NDArray[np.float64], normal: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """|cos| between surface normals and the rays of a camera."""
+    away = camera.origin - points
+    return np.abs((away * normal).sum(2)) / np.maximum(np.linalg.norm(away, axis=2), 1e-20)
 
 
 # -------------------------------------------------------------------------------------------- NeRF

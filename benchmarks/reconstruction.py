@@ -79,6 +79,12 @@ METHODS = {
             needs="normals",
         ),
         Method(
+            "ours, matched depth",
+            "limit of matching: the pipeline with exact depth only where two views see a point",
+            lambda v, s: p.radiance(baselines.seen_twice(v), **s.get("radiance", {})),
+            needs="depth",
+        ),
+        Method(
             "visual hull",
             "baseline: intersection of the six silhouettes on a 128 grid, marching cubes",
             lambda v, s: baselines.visual_hull(v),

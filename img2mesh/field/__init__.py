@@ -27,6 +27,7 @@ def fit(
     photometric_weight: float = 50.0,
     eikonal_weight: float = 0.1,
     match_weight: float = 100.0,
+    fog_steps: int = 200,
     normal_weight: float = 1.0,
     depth_weight: float = 20.0,
     relax_px: float | None = None,
@@ -48,6 +49,8 @@ def fit(
         photometric_weight: weight of colour agreement between the views.
         eikonal_weight: weight of |gradient| = 1.
         match_weight: weight of depths found by matching windows between the views.
+        fog_steps: steps of a coarse density field that shows what is empty before the surface is
+            fitted (:mod:`img2mesh.field.fog`); only where no depths are known. 0 leaves it out.
         normal_weight, depth_weight: weights of known normals and depths.
         relax_px: widen the outlines first by so many pixels; None takes half of what they are
             found to be misplaced by, and nothing from exact views.
@@ -88,6 +91,8 @@ def fit(
     relax_px = float(relax_px)
     if relax_px < 0:
         raise InputError(f"relax_px {relax_px} must be none or a number of pixels, 0 or more")
+    if fog_steps < 0:
+        raise InputError(f"fog_steps {fog_steps} must be 0 (off) or more")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
@@ -112,6 +117,7 @@ def fit(
         weights=Weights(
             photometric_weight, eikonal_weight, depth_weight, normal_weight, match_weight
         ),
+        fog_steps=fog_steps,
         use_photo=use_photo,
         relax_px=relax_px,
         seed=seed,

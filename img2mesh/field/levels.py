@@ -22,10 +22,8 @@ from img2mesh.field.photometric import bilinear, project
 from img2mesh.field.rays import Rays
 from img2mesh.hull import Box
 
-#: Planes, and cells along a plane's longer side, that span the box.
-_CELLS = 126
-#: Half the window's side in cells.
-_RADIUS = 5
+#: Half the window's side, part of the box's longest side.
+_RADIUS = 0.04
 #: Least sine of the elevation at which a camera sees a plane: below, it has too few rows.
 _SLANT = 0.12
 #: Least score. A plane must fit better than a shifted surface (.5): it is only a guess.
@@ -41,27 +39,36 @@ class Planes:
     Attributes:
         x, y, z: positions of the cells' centres, ascending; y are the planes' heights.
         step: spacing along all three, world units.
+        radius: half a window's side in cells.
     """
 
     x: Tensor
     y: Tensor
     z: Tensor
     step: float
+    radius: int
 
     @classmethod
-    def through(cls, box: Box, device: torch.device) -> Planes:
-        """Planes that fill a box."""
+    def through(cls, box: Box, planes: int, device: torch.device) -> Planes:
+        """So many planes along the longest side of a box, and cells along a plane's."""
         size = box.voxel * (np.array(box.shape) - 1)
-        step = float(size.max()) / _CELLS
+        step = float(size.max()) / planes
         axes = [
             float(low) + step * torch.arange(int(s / step) + 1, device=device)
             for low, s in zip(box.origin, size, strict=True)
         ]
-        return cls(axes[0], axes[1], axes[2], step)
+        return cls(axes[0], axes[1], axes[2], step, round(_RADIUS * planes))
 
 
 def propose_levels(
-    rays: Rays, field: Tensor, box: Box, depth_maps: Tensor, *, stride: int, reach: float
+    rays: Rays,
+    field: Tensor,
+    box: Box,
+    depth_maps: Tensor,
+    *,
+    planes: int,
+    stride: int,
+    reach: float,
 ) -> tuple[Tensor, Tensor]:
     """Depths at which rays meet horizontal planes that the views agree on.
 
@@ -70,6 +77,7 @@ def propose_levels(
         field: (nx, ny, nz) signed distances of the present shape; planes are tried inside it.
         box: the field's grid.
         depth_maps: (p,) z-depth of the present surface at every pixel, inf = nothing.
+        planes: how many along the longest side of the box.
         stride: pixel spacing of the rays.
         reach: how far behind the present surface a plane may lie, world units.
 
@@ -78,29 +86,29 @@ def propose_levels(
         score: (r,) correlation in [0, 1], 0 where there is none.
     """
     pictures = rays.pictures
-    planes = Planes.through(box, field.device)
+    lattice = Planes.through(box, planes, field.device)
     depth = torch.full((len(rays),), float("nan"), device=field.device)
     score = torch.zeros(len(rays), device=field.device)
     ray_at = torch.full((len(pictures.rgb),), -1, dtype=torch.int64, device=field.device)
     ray_at[rays.pixel] = torch.arange(len(rays), device=field.device)
     heights = pictures.origin[:, 1]
-    middle = float(planes.y.mean())
+    middle = float(lattice.y.mean())
     for above in (True, False):
         views = torch.nonzero((heights > middle) == above).reshape(-1).tolist()
         if len(views) < 2:
             continue
 
         def on_plane(level: int, views: Sequence[int] = views) -> Tensor:
-            return _level(rays, views, planes, level, field, box, depth_maps, stride, reach)
+            return _level(rays, views, lattice, level, field, box, depth_maps, stride, reach)
 
-        volume = torch.stack(each(on_plane, range(len(planes.y)), field.device))  # (ny, nx, nz)
-        found, best = peak(volume.reshape(len(planes.y), -1))
+        volume = torch.stack(each(on_plane, range(len(lattice.y)), field.device))  # (ny, nx, nz)
+        found, best = peak(volume.reshape(len(lattice.y), -1))
         cell = torch.nonzero(best >= _LEAST_SCORE).reshape(-1)
         # Ascending scores: where two cells share a pixel, the last and best one stays.
         cell = cell[torch.argsort(best[cell], stable=True)]
-        height = planes.y[0] + found[cell] * planes.step
+        height = lattice.y[0] + found[cell] * lattice.step
         point = torch.stack(
-            [planes.x[cell // len(planes.z)], height, planes.z[cell % len(planes.z)]]
+            [lattice.x[cell // len(lattice.z)], height, lattice.z[cell % len(lattice.z)]]
         )
         for view in views:
             seen = visible(pictures, point, view, depth_maps, reach, stride)
@@ -146,13 +154,13 @@ def _level(
             drawn.append((seen.float(), bilinear(pictures, uv, which)))
     if len(drawn) >= 2:
         where = inside.reshape(shape)
-        full = box_mean(where.float()[None], _RADIUS)[0][where]
+        full = box_mean(where.float()[None], planes.radius)[0][where]
         total, count = torch.zeros_like(full), torch.zeros_like(full)
         for a in range(len(drawn)):
             for b in range(a):
                 pair = (drawn[a][0] * drawn[b][0])[None]
                 some = correlation(
-                    drawn[a][1], drawn[b][1][None], pair, where, full, radius=_RADIUS
+                    drawn[a][1], drawn[b][1][None], pair, where, full, radius=planes.radius
                 )[0]
                 total += torch.where(some > -1, some, 0.0)
                 count += some > -1

@@ -15,6 +15,7 @@ from img2mesh.artifacts import RadianceField, ViewSet
 from img2mesh.errors import Img2MeshError
 from img2mesh.field import checkpoint
 from img2mesh.field.checkpoint import State
+from img2mesh.field.fog import carve_by_fog
 from img2mesh.field.grid import blur, resample
 from img2mesh.field.initial import initial_field
 from img2mesh.field.leap import cover_masks, leap
@@ -61,6 +62,7 @@ def fit_field(
     outlines: Sequence[Outline],
     plan: Sequence[Stage],
     weights: Weights,
+    fog_steps: int,
     use_photo: bool,
     relax_px: float,
     seed: int,
@@ -75,12 +77,15 @@ def fit_field(
         pictures: the same views, and what is known or guessed about them.
         outlines: their contour distances.
     """
-    settings = [repr(plan), repr(weights), use_photo, relax_px, seed]
+    settings = [repr(plan), repr(weights), fog_steps, use_photo, relax_px, seed]
     key = checkpoint.fingerprint(views, {"settings": settings})
     with calm_torch():
         state = checkpoint.load(scratch, key, device) if scratch else None
         if state is None:
-            state = _first_state(pictures, outlines, plan[0], device)
+            # Where depths are known or no photo-consistency is wanted, fog has nothing to say.
+            foggy = weights.match > 0 and all(p.depth is None for p in pictures)
+            steps = fog_steps if foggy else 0
+            state = _first_state(pictures, outlines, plan[0], steps, device)
         total = sum(s.iterations for s in plan)
         while True:
             stage = plan[state.stage]
@@ -143,9 +148,18 @@ def calm_torch() -> Iterator[None]:
 
 
 def _first_state(
-    pictures: Sequence[Supervised], outlines: Sequence[Outline], stage: Stage, device: torch.device
+    pictures: Sequence[Supervised],
+    outlines: Sequence[Outline],
+    stage: Stage,
+    fog_steps: int,
+    device: torch.device,
 ) -> State:
     box = tight_box(outlines, grid=stage.grid, margin=_MARGIN)
+    if fog_steps:
+        stride, blur_px = stage.stride, stage.image_blur_px
+        rays = stage_rays(pictures, outlines, stride=stride, blur_px=blur_px, device=device)
+        hull = torch.as_tensor(hull_values(outlines, box), device=device)
+        pictures = carve_by_fog(pictures, rays, hull, box, stride=stride, steps=fog_steps)
     field = torch.as_tensor(initial_field(pictures, outlines, box), device=device)
     nothing = torch.empty(0, device=device)
     rule = StepRule(torch.zeros_like(field))
@@ -209,7 +223,13 @@ def _match(state: State, stage: Stage, rays: Rays, weights: Weights, inward: flo
     agree = count_agreements(rays, depth, stride=stride, tolerance=voxel)
     score = score * (agree > 0)
     level, level_score = propose_levels(
-        rays, state.field, state.box, maps, stride=stride, reach=_LEVEL_REACH * state.unit
+        rays,
+        state.field,
+        state.box,
+        maps,
+        planes=stage.planes,
+        stride=stride,
+        reach=_LEVEL_REACH * state.unit,
     )
     flat = level_score > score
     depth = torch.where(flat, level, depth)

@@ -48,6 +48,20 @@ def bowl() -> Mesh:
     return Mesh(shape.vertices, shape.faces)
 
 
+def bench(turn_deg: float = 20.0) -> Mesh:
+    """A seat and a back: the corner between them is inside every outline."""
+    import trimesh
+
+    seat = trimesh.creation.box((1.2, 0.3, 1.1))
+    seat.apply_translation([0.0, -0.45, 0.0])
+    back = trimesh.creation.box((1.2, 1.2, 0.25))
+    back.apply_translation([0.0, 0.0, -0.425])
+    shape = trimesh.boolean.union([seat, back], engine="manifold")
+    a = np.deg2rad(turn_deg)
+    turn = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
+    return Mesh(shape.vertices @ turn.T, shape.faces)
+
+
 def paint(points: NDArray[np.floating]) -> NDArray[np.float32]:
     """(..., 3) smooth colour texture of space, with detail at every scale the fit looks at."""
     x, y, z = np.moveaxis(np.asarray(points, np.float64), -1, 0)

@@ -225,7 +225,7 @@ def test_planes_find_a_flat_top_that_the_hull_domes() -> None:
     ).surface
     maps = torch.full((len(rays.pictures.rgb),), float("inf"))
     maps[rays.pixel] = surface
-    depth, score = propose_levels(rays, hull, grid, maps, stride=2, reach=0.5)
+    depth, score = propose_levels(rays, hull, grid, maps, planes=126, stride=2, reach=0.5)
     height = rays.pictures.origin[rays.view, 1] + rays.depth * rays.direction[1]
     top = (height - 0.45).abs() < 1e-3  # the box is 0.9 high
     found = top & (score > 0)
