@@ -23,6 +23,7 @@ from img2mesh.artifacts import F32
 from img2mesh.field.grid import Cells, length, locate, look_up
 from img2mesh.field.pictures import Supervised
 from img2mesh.field.rays import Rays
+from img2mesh.field.sampling import slab
 from img2mesh.hull import Box
 
 #: Rays a step. Depths are as good as with four times as many (four objects, within .01 of area).
@@ -59,8 +60,10 @@ def carve_by_fog(
         steps: optimisation steps of :data:`_RAYS` rays each.
     """
     inside = rays.take(torch.nonzero(rays.alpha > 0.5).reshape(-1))
-    absorbed = _condense(inside, _inside(inside, hull, box), box, steps)
-    depth = _surface(inside, _inside(inside, hull, box), absorbed, box)
+    stretch = _inside(inside, hull, box)
+    if not len(stretch.depth):  # masks so far apart that no ray meets the hull
+        return tuple(views)
+    depth = _surface(inside, stretch, _condense(inside, stretch, box, steps), box)
     flat = np.full(len(rays.pictures.rgb), np.nan, np.float32)
     flat[inside.pixel.cpu().numpy()] = depth.cpu().numpy()
     out, start = [], 0
@@ -68,7 +71,7 @@ def carve_by_fog(
         shape = view.view.alpha.shape
         pixels = flat[start : start + shape[0] * shape[1]].reshape(shape)
         start += shape[0] * shape[1]
-        out.append(replace(view, depth=_spread(pixels[::stride, ::stride], view.view.alpha)))
+        out.append(replace(view, depth=_spread(pixels, view.view.alpha, stride)))
     return tuple(out)
 
 
@@ -97,16 +100,13 @@ class _Stretch:
 
 def _inside(rays: Rays, hull: Tensor, box: Box) -> _Stretch:
     origin = rays.pictures.origin.T[:, rays.view]
-    low = torch.as_tensor(box.origin, dtype=torch.float32, device=hull.device)[:, None]
-    size = torch.tensor(box.shape, dtype=torch.float32, device=hull.device)[:, None] - 1
-    a = (low - origin) / rays.direction
-    b = (low + box.voxel * size - origin) / rays.direction
-    enter, leave = torch.minimum(a, b).amax(0), torch.maximum(a, b).amin(0)
+    enter, leave = slab(box, origin, rays.direction)
     step = _SPACING * box.voxel / length(rays.direction)
     number = ((leave - enter) / step).ceil().clamp(min=0).long()
     depths, counts = [], []
     for chunk in torch.split(torch.arange(len(rays), device=hull.device), 8192):
-        k = torch.arange(int(number[chunk].max()), device=hull.device)
+        most = int(number[chunk].max()) if len(chunk) else 0
+        k = torch.arange(most, device=hull.device)
         depth = enter[chunk, None] + (k + 0.5) * step[chunk, None]
         ray, column = torch.nonzero(k < number[chunk, None], as_tuple=True)
         depth = depth[ray, column]
@@ -161,6 +161,8 @@ def _render(
 ) -> Tensor:
     """(k, 3) colours of some rays before a background (k, 3)."""
     ray, sample = stretch.of(some)
+    if not len(ray):
+        return behind + 0 * table[0, 0]
     depth = stretch.depth[sample] + (shift * stretch.step[some])[ray]
     origin = rays.pictures.origin.T[:, rays.view[some]]
     point = origin[:, ray] + depth * rays.direction[:, some][:, ray]
@@ -170,7 +172,7 @@ def _render(
     through = tau.cumsum(0)
     before = through - tau
     count = stretch.count[some]
-    first = (count.cumsum(0) - count).clamp(max=max(len(ray) - 1, 0))
+    first = (count.cumsum(0) - count).clamp(max=len(ray) - 1)
     weight = torch.exp(before[first][ray] - before) * -torch.expm1(-tau)
     zero = torch.zeros((len(some), 4), device=table.device)
     colour = torch.cat([(value[:, 1:] / _SLOWER).sigmoid(), torch.ones_like(tau)[:, None]], 1)
@@ -194,7 +196,7 @@ def _surface(rays: Rays, stretch: _Stretch, absorbed: Tensor, box: Box) -> Tenso
     point = rays.pictures.origin.T[:, rays.view[ray]] + depth * rays.direction[:, ray]
     tau = look_up(absorbed, locate(box, point)).double() * _SPACING
     through = tau.cumsum(0)
-    first = stretch.start.clamp(max=max(len(ray) - 1, 0))
+    first = stretch.start.clamp(max=len(ray) - 1)
     through -= (through - tau)[first][ray]
     # The light lost within a sample's stretch: where in it the limit lies.
     part = 0.5 - (through - _SURFACE) / tau.clamp(min=1e-9)
@@ -207,18 +209,18 @@ def _surface(rays: Rays, stretch: _Stretch, absorbed: Tensor, box: Box) -> Tenso
     return out
 
 
-def _spread(lattice: F32, alpha: F32) -> F32:
+def _spread(depth: F32, alpha: F32, stride: int) -> F32:
     """(h, w) depth at every pixel of the object from the lattice's, cleaned of single pixels."""
     from scipy.ndimage import distance_transform_edt, median_filter
 
+    lattice = depth[::stride, ::stride]
     unknown = np.isnan(lattice)
     if unknown.all():
         return np.full(alpha.shape, np.nan, np.float32)
     nearest = distance_transform_edt(unknown, return_distances=False, return_indices=True)
     smooth = median_filter(lattice[tuple(nearest)], size=_MEDIAN)
     height, width = alpha.shape
-    step = -(-height // lattice.shape[0])
-    full = smooth.repeat(step, axis=0)[:height].repeat(step, axis=1)[:, :width]
+    full = smooth.repeat(stride, axis=0)[:height].repeat(stride, axis=1)[:, :width]
     return np.where(alpha > 0.5, full, np.nan).astype(np.float32)
 
 

@@ -91,7 +91,7 @@ def _place(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One chunk: sample depths (packed), samples a ray, depth of the first crossing."""
     origin = rays.pictures.origin.T[:, rays.view]  # (3, r)
-    enter, leave = _slab(box, origin, rays.direction)
+    enter, leave = slab(box, origin, rays.direction)
     step = box.voxel / length(rays.direction)  # lattice spacing in z-depth
     first = enter + (jitter - 1) * step
     leaps = int(((leave - first) / (step * _LEAP)).clamp(min=0).max().ceil()) + 1
@@ -143,7 +143,7 @@ def select(
     return depth[keep], torch.bincount(ray[keep], minlength=len(rays)), surface
 
 
-def _slab(box: Box, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+def slab(box: Box, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
     """z-depths at which rays enter and leave the box; leave < enter where they miss it."""
     low = torch.as_tensor(box.origin, dtype=torch.float32, device=origin.device)[:, None]
     size = [box.voxel * (n - 1) for n in box.shape]

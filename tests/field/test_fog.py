@@ -103,3 +103,14 @@ def test_the_table_look_up_is_trilinear_and_its_gradient_the_transpose() -> None
     (gradient,) = torch.autograd.grad((value * wanted).sum(), table)
     # The look-up is linear: <A t, w> = <t, A^T w>.
     assert torch.allclose((value.detach() * wanted).sum(), (table.detach() * gradient).sum())
+
+
+def test_without_a_hull_that_rays_meet_the_views_stay_as_they_are(bench: ViewSet) -> None:
+    pictures = gather(replace(bench, depth=None, normals=None), use_photo=False)
+    outlines = make_outlines(bench.views)
+    box = tight_box(outlines, grid=24, margin=0.05)
+    rays = stage_rays(pictures, outlines, stride=2, blur_px=1.0, device=CPU)
+    nothing = torch.full(box.shape, 1.0)
+    for rays_left in (rays, rays.take(torch.empty(0, dtype=torch.int64))):
+        found = carve_by_fog(pictures, rays_left, nothing, box, stride=2, steps=5)
+        assert all(v.depth is None for v in found)
