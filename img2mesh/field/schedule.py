@@ -63,7 +63,7 @@ SMOOTHNESS = ("exact", "generated")
 
 #: Grid from which every pixel is used: of a coarser one a voxel covers several. Below it, half the
 #: pixels along both axes, half the rays a step, 64 planes and fewer steps cost half the time:
-#: F@1 % of armchair, cabinet, mug and stool .60, .77, .57, .77 -> .57, .77, .55, .71.
+#: F@1 % of armchair, cabinet, mug and stool .60, .77, .57, .77 -> .56, .75, .56, .67.
 _EVERY_PIXEL = 96
 
 
