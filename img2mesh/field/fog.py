@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from img2mesh.artifacts import F32
-from img2mesh.field.grid import Cells, length, locate, look_up
+from img2mesh.field.grid import length, locate, look_up, look_up_channels
 from img2mesh.field.pictures import Supervised
 from img2mesh.field.rays import Rays
 from img2mesh.field.sampling import slab
@@ -166,8 +165,7 @@ def _render(
     depth = stretch.depth[sample] + (shift * stretch.step[some])[ray]
     origin = rays.pictures.origin.T[:, rays.view[some]]
     point = origin[:, ray] + depth * rays.direction[:, some][:, ray]
-    apply: Any = _Trilinear.apply
-    value = apply(table, locate(box, point))
+    value = look_up_channels(table, locate(box, point))
     tau = softplus(value[:, 0]) * _SPACING
     through = tau.cumsum(0)
     before = through - tau
@@ -222,30 +220,3 @@ def _spread(depth: F32, alpha: F32, stride: int) -> F32:
     height, width = alpha.shape
     full = smooth.repeat(stride, axis=0)[:height].repeat(stride, axis=1)[:, :width]
     return np.where(alpha > 0.5, full, np.nan).astype(np.float32)
-
-
-class _Trilinear(torch.autograd.Function):
-    """(n, c) values of a (points, c) table; backward scatters to the eight corners."""
-
-    @staticmethod
-    def forward(ctx: Any, table: Tensor, cells: Cells) -> Tensor:
-        ctx.cells, ctx.shape, corners = cells, table.shape, cells.corners.reshape(-1)
-        ctx.corners = corners
-        x, y, z = cells.fraction[:, :, None]
-        v = table.index_select(0, corners).reshape(8, -1, table.shape[1])
-        v = torch.lerp(v[:4], v[4:], x)
-        v = torch.lerp(v[:2], v[2:], y)
-        return torch.lerp(v[0], v[1], z)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (grad,) = grads
-        x, y, z = ctx.cells.fraction[:, :, None]
-        out = torch.empty((8, *grad.shape), device=grad.device)
-        for corner in range(8):
-            weight = x if corner & 4 else 1 - x
-            weight = weight * (y if corner & 2 else 1 - y)
-            torch.mul(grad, weight * (z if corner & 1 else 1 - z), out=out[corner])
-        total = torch.zeros(ctx.shape, device=grad.device)
-        total.index_add_(0, ctx.corners, out.reshape(-1, grad.shape[1]))
-        return total, None

@@ -79,6 +79,13 @@ def look_up_with_gradient(values: Tensor, cells: Cells) -> tuple[Tensor, Tensor]
     return value, gradient
 
 
+def look_up_channels(table: Tensor, cells: Cells) -> Tensor:
+    """Trilinear values (n, c) of a table (points, c), differentiable in the table."""
+    apply: Any = _Channels.apply
+    value: Tensor = apply(table, cells)
+    return value
+
+
 class _Trilinear(torch.autograd.Function):
     """value = sum_c w_c v_c and gradient = sum_c (dw_c / dx) v_c, both linear in the corners v."""
 
@@ -120,6 +127,33 @@ class _Trilinear(torch.autograd.Function):
         total = torch.zeros(int(np.prod(cells.shape)), device=x.device)
         total.scatter_add_(0, ctx.corners, out.reshape(-1))
         return total.reshape(cells.shape), None
+
+
+class _Channels(torch.autograd.Function):
+    """(n, c) values of a (points, c) table; backward scatters to the eight corners."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, cells: Cells) -> Tensor:
+        ctx.cells, ctx.shape, corners = cells, table.shape, cells.corners.reshape(-1)
+        ctx.corners = corners
+        x, y, z = cells.fraction[:, :, None]
+        v = table.index_select(0, corners).reshape(8, -1, table.shape[1])
+        v = torch.lerp(v[:4], v[4:], x)
+        v = torch.lerp(v[:2], v[2:], y)
+        return torch.lerp(v[0], v[1], z)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (grad,) = grads
+        x, y, z = ctx.cells.fraction[:, :, None]
+        out = torch.empty((8, *grad.shape), device=grad.device)
+        for corner in range(8):
+            weight = x if corner & 4 else 1 - x
+            weight = weight * (y if corner & 2 else 1 - y)
+            torch.mul(grad, weight * (z if corner & 1 else 1 - z), out=out[corner])
+        total = torch.zeros(ctx.shape, device=grad.device)
+        total.index_add_(0, ctx.corners, out.reshape(-1, grad.shape[1]))
+        return total, None
 
 
 @lru_cache(maxsize=64)

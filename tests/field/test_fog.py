@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from img2mesh.artifacts import ViewSet
 from img2mesh.errors import InputError
 from img2mesh.field import fit
-from img2mesh.field.fog import _Trilinear, carve_by_fog
-from img2mesh.field.grid import locate
+from img2mesh.field.fog import carve_by_fog
+from img2mesh.field.grid import locate, look_up_channels
 from img2mesh.field.pictures import Supervised, gather
 from img2mesh.field.rays import stage_rays
 from img2mesh.hull import Box, hull_sdf, hull_values, make_outlines, tight_box
@@ -89,7 +89,7 @@ def test_the_table_look_up_is_trilinear_and_its_gradient_the_transpose() -> None
     generator = torch.Generator().manual_seed(0)
     table = torch.rand((60, 4), generator=generator, requires_grad=True)
     points = torch.rand((3, 50), generator=generator) * torch.tensor([[2.0], [3.0], [4.0]])
-    value = _Trilinear.apply(table, locate(box, points))
+    value = look_up_channels(table, locate(box, points))
     x, y, z = points.double()
     grid = table.detach().double().reshape(3, 4, 5, 4)
     expected = torch.zeros((50, 4), dtype=torch.float64)
