@@ -110,33 +110,18 @@ def seen_twice(views: ViewSet, *, least_cosine: float = 0.25, tolerance: float =
     """
     if views.depth is None:
         raise ValueError("true depth maps are needed")
+    cosines = [_facing(d, c) for d, c in zip(views.depth, views.cameras, strict=True)]
     kept = []
     for k, (depth, camera) in enumerate(zip(views.depth, views.cameras, strict=True)):
         points = camera.origin + depth[..., None] * camera.directions()
-        normal = np.cross(np.gradient(points, axis=1), np.gradient(points, axis=0))
-        normal /= np.maximum(np.linalg.norm(normal, axis=2, keepdims=True), 1e-20)
         twice = np.zeros(depth.shape, bool)
         for j, other in enumerate(views.cameras):
-            if j == k:
-                continue
             uv, z = other.project(points)
-            column = np.rint(np.nan_to_num(uv[..., 0], nan=-9) - 0.5).astype(int)
-            row = np.rint(np.nan_to_num(uv[..., 1], nan=-9) - 0.5).astype(int)
-            inside = (column >= 0) & (column < other.width) & (row >= 0) & (row < other.height)
-            there = views.depth[j][row.clip(0, other.height - 1), column.clip(0, other.width - 1)]
-            same = inside & (np.abs(there - z) < tolerance)
-            twice |= same & (_cosine(other, points, normal) > least_cosine)
-        good = twice & (_cosine(camera, points, normal) > least_cosine)
-        kept.append(np.where(good, depth, np.nan))
+            seen, facing, covered = _look_up(views.depth[j], cosines[j], np.nan_to_num(uv, nan=-9))
+            same = covered & (np.abs(seen - z) < tolerance) & (facing > least_cosine)
+            twice |= same & (j != k)
+        kept.append(np.where(twice & (cosines[k] > least_cosine), depth, np.nan))
     return replace(views, depth=np.stack(kept).astype(np.float32), normals=None)
-
-
-def _cosine(
-    camera: Camera, points: NDArray[np.float64], normal: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """|cos| between surface normals and the rays of a camera."""
-    away = camera.origin - points
-    return np.abs((away * normal).sum(2)) / np.maximum(np.linalg.norm(away, axis=2), 1e-20)
 
 
 # -------------------------------------------------------------------------------------------- NeRF
