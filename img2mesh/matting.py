@@ -8,14 +8,14 @@ compositing equation ``I = a F + (1 - a) B``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from img2mesh.artifacts import F32, F64
 from img2mesh.backdrop import Backdrop, Mask, fit_plane, grainy_body, measure, ring, steady_body
 from img2mesh.errors import InputError
+from img2mesh.nearest import from_nearest
 
 #: The colours generators are trained to put behind the object, sRGB.
 NOMINAL: dict[str, float] = {"grey": 127 / 255, "white": 1.0}
@@ -122,7 +122,7 @@ def spread_colour(rgb: F32, alpha: F32) -> F32:
     covered = alpha > 0
     if covered.all() or not covered.any():
         return rgb.copy()
-    return np.where(covered[..., None], rgb, _nearest(rgb, covered)).astype(np.float32)
+    return np.where(covered[..., None], rgb, from_nearest(rgb, covered)).astype(np.float32)
 
 
 def _guess(tiles: F32) -> float:
@@ -153,7 +153,7 @@ def _rim(levels: F64, body: Mask, backdrop: Backdrop) -> tuple[F32, F32]:
     # Thin parts have no inside; there the pixel that differs most from the backdrop is the purest.
     purest = distance >= ndimage.maximum_filter(np.where(outside, 0, distance), size=3)
     core = body & (~rim | purest)
-    foreground = _nearest(levels, core)
+    foreground = from_nearest(levels, core)
     mixed, full = levels - backdrop.colour, foreground - backdrop.colour
     share = (mixed * full).sum(axis=2) / np.maximum((full * full).sum(axis=2), 1e-9)
     telling = np.abs(full).max(axis=2) > max(_TELLING, 2 * backdrop.tolerance)
@@ -161,14 +161,6 @@ def _rim(levels: F64, body: Mask, backdrop: Backdrop) -> tuple[F32, F32]:
     alpha = np.where(outside, 0.0, np.where(rim & ~core, soft, 1.0)).astype(np.float32)
     colour = np.where((rim | outside)[..., None], foreground, levels) / 255
     return np.clip(colour, 0, 1).astype(np.float32), alpha
-
-
-def _nearest(values: NDArray[Any], known: Mask) -> NDArray[Any]:
-    """Each pixel's value from the nearest known pixel."""
-    from scipy import ndimage
-
-    index = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
-    return values[tuple(index)]
 
 
 def _band(tile: F64, inside: Mask, outside: Mask, background: F64) -> tuple[F64, F64]:

@@ -35,6 +35,7 @@ FOUNDATION = [
     "viewpictures",
     "hull",
     "coherence",
+    "nearest",
     "viewchecks",
     "meshfiles",
     "viewfiles",

@@ -22,6 +22,7 @@ from scipy import ndimage
 from img2mesh.artifacts import F32, F64, RadianceField, View, ViewSet
 from img2mesh.cameras import Camera
 from img2mesh.hull import contour_distance, hull_sdf
+from img2mesh.nearest import from_nearest
 from img2mesh.viewpictures import shrunk_view
 
 #: Grid of the hull, side of the pictures in pixels, rim pixels a picture, samples along a ray.
@@ -211,8 +212,7 @@ def spread_blur(view: View) -> F32:
     solid = view.alpha > 0.9
     if not solid.any():
         solid = view.alpha >= view.alpha.max()
-    nearest = ndimage.distance_transform_edt(~solid, return_distances=False, return_indices=True)
-    out: F32 = ndimage.gaussian_filter(view.rgb[nearest[0], nearest[1]], (1, 1, 0))
+    out: F32 = ndimage.gaussian_filter(from_nearest(view.rgb, solid), (1, 1, 0))
     return out
 
 

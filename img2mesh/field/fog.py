@@ -24,6 +24,7 @@ from img2mesh.field.pictures import Supervised
 from img2mesh.field.rays import Rays
 from img2mesh.field.sampling import slab
 from img2mesh.hull import Box
+from img2mesh.nearest import from_nearest
 
 #: Rays a step. Depths are as good as with four times as many (four objects, within .01 of area).
 _RAYS = 1024
@@ -209,14 +210,13 @@ def _surface(rays: Rays, stretch: _Stretch, absorbed: Tensor, box: Box) -> Tenso
 
 def _spread(depth: F32, alpha: F32, stride: int) -> F32:
     """(h, w) depth at every pixel of the object from the lattice's, cleaned of single pixels."""
-    from scipy.ndimage import distance_transform_edt, median_filter
+    from scipy.ndimage import median_filter
 
     lattice = depth[::stride, ::stride]
     unknown = np.isnan(lattice)
     if unknown.all():
         return np.full(alpha.shape, np.nan, np.float32)
-    nearest = distance_transform_edt(unknown, return_distances=False, return_indices=True)
-    smooth = median_filter(lattice[tuple(nearest)], size=_MEDIAN)
+    smooth = median_filter(from_nearest(lattice, ~unknown), size=_MEDIAN)
     height, width = alpha.shape
     full = smooth.repeat(stride, axis=0)[:height].repeat(stride, axis=1)[:, :width]
     return np.where(alpha > 0.5, full, np.nan).astype(np.float32)

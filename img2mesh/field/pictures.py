@@ -10,6 +10,7 @@ import numpy as np
 from img2mesh.artifacts import F32, View, ViewSet
 from img2mesh.cameras import Camera
 from img2mesh.hull import looked_at
+from img2mesh.nearest import from_nearest
 
 
 @dataclass(frozen=True)
@@ -102,14 +103,13 @@ def comparable_colours(view: View, blur_px: float) -> F32:
 
     Otherwise background would bleed into every blurred or interpolated colour near the outline.
     """
-    from scipy.ndimage import distance_transform_edt, gaussian_filter
+    from scipy.ndimage import gaussian_filter
 
     # Pixels the edge runs through are mixed with whatever was behind: not trusted either.
     solid = view.alpha > 0.95
     if not solid.any():
         solid = view.alpha >= view.alpha.max()
-    nearest = distance_transform_edt(~solid, return_distances=False, return_indices=True)
-    rgb = view.rgb[nearest[0], nearest[1]]
+    rgb = from_nearest(view.rgb, solid)
     if blur_px > 0:
         rgb = gaussian_filter(rgb, (blur_px, blur_px, 0))
     return np.ascontiguousarray(rgb, np.float32)

@@ -23,6 +23,7 @@ from img2mesh.texture.atlas import Atlas, vertex_normals
 from img2mesh.texture.colours import VertexColours, settle
 from img2mesh.texture.delighting import light, mean_level, without_light
 from img2mesh.texture.inpainting import detail
+from img2mesh.texture.maps import padded
 from img2mesh.texture.projection import SHARPEN, weigh
 from img2mesh.texture.raster import Texels, rasterise
 from img2mesh.texture.sources import Source, blurred, doubled, look_up, pixel_size, prepare
@@ -120,7 +121,7 @@ def bake(
         faces=atlas.faces,
         uv=atlas.uv,
         normals=normals[atlas.source_vertex],
-        texture=_picture(texels, colour, resolution),
+        texture=padded(texels, _bytes(colour), resolution),
         coverage=_coverage(texels, coverage, resolution),
         source_vertex=atlas.source_vertex,
         name=name,
@@ -191,19 +192,8 @@ def _texel_size(mesh: Mesh, texels: Texels) -> float:
     return float(np.sqrt(_area(mesh) / max(int(texels.inside.sum()), 1)))
 
 
-def _picture(texels: Texels, colour: F32, resolution: int) -> U8:
-    """The texture, with every texel outside the charts given the nearest chart's colour."""
-    from scipy import ndimage
-
-    flat = np.zeros((resolution * resolution, 3), np.uint8)
-    flat[texels.index] = np.round(np.clip(colour, 0, 1) * 255).astype(np.uint8)
-    empty = np.ones(resolution * resolution, bool)
-    empty[texels.index] = False
-    nearest = ndimage.distance_transform_edt(
-        empty.reshape(resolution, resolution), return_distances=False, return_indices=True
-    )
-    picture: U8 = flat.reshape(resolution, resolution, 3)[nearest[0], nearest[1]]
-    return picture
+def _bytes(colour: F32) -> U8:
+    return np.round(np.clip(colour, 0, 1) * 255).astype(np.uint8)
 
 
 def _coverage(texels: Texels, coverage: U8, resolution: int) -> U8:

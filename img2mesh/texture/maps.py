@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2mesh.artifacts import U8
+from img2mesh.nearest import from_nearest
 from img2mesh.texture.raster import Texels
 
 
@@ -22,14 +23,9 @@ def padded(
     The space between charts is filled so that filtering and mip levels never reach a foreign value.
     Values that are not ``known`` (k,) count as space.
     """
-    from scipy import ndimage
-
     flat = np.zeros((resolution * resolution, values.shape[1]), np.uint8)
     flat[texels.index] = values
     empty = np.ones(resolution * resolution, bool)
     empty[texels.index] = False if known is None or not known.any() else ~known
-    nearest = ndimage.distance_transform_edt(
-        empty.reshape(resolution, resolution), return_distances=False, return_indices=True
-    )
-    picture: U8 = flat.reshape(resolution, resolution, -1)[nearest[0], nearest[1]]
-    return picture
+    picture: U8 = flat.reshape(resolution, resolution, -1)
+    return from_nearest(picture, ~empty.reshape(resolution, resolution))

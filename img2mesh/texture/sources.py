@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from img2mesh.artifacts import F32, View
 from img2mesh.cameras import Camera
+from img2mesh.nearest import from_nearest
 from img2mesh.raycast import Scene
 
 #: Rim pixels whose colour is not trusted: anti-aliasing mixes one, whatever the picture's size.
@@ -101,8 +102,7 @@ def clean(rgb: F32, alpha: F32, *, rim: float) -> F32:
     trusted |= (alpha >= 0.5) & (reach > 2 * rim + 3)
     if not trusted.any():
         trusted = alpha >= alpha.max()
-    nearest = ndimage.distance_transform_edt(~trusted, return_distances=False, return_indices=True)
-    return np.ascontiguousarray(rgb[nearest[0], nearest[1]])
+    return np.ascontiguousarray(from_nearest(rgb, trusted))
 
 
 def blurred(rgb: F32, sigma: float) -> F32:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from img2mesh.artifacts import F32
 from img2mesh.cameras import Camera
 from img2mesh.multiview.geometric.body import Body
+from img2mesh.nearest import from_nearest
 from img2mesh.raycast import Hits, Scene
 
 #: Colour samples along each side of a pixel.
@@ -46,7 +47,7 @@ class Canvas:
         blocks = (h, SAMPLES, w, SAMPLES)
         count = hit.reshape(blocks).sum((1, 3))
         total = colours.reshape(*blocks, 3).sum((1, 3))
-        rgb = _bleed(total / np.maximum(count, 1)[..., None], count > 0)
+        rgb = from_nearest(total / np.maximum(count, 1)[..., None], count > 0)
         centre = self._scene.look(camera)
         normals = self._normals(centre, centre.mask)
         full = np.zeros((h, w, 3), np.float32)
@@ -64,14 +65,3 @@ class Canvas:
         points = camera.origin + hits.depth[where][:, None] * camera.directions()[where]
         prior = points * self._body.solid.radius + self._body.solid.centre
         return self._body.paint(prior, self._normals(hits, where))
-
-
-def _bleed(rgb: NDArray[np.floating], known: NDArray[np.bool_]) -> NDArray[np.floating]:
-    """Nearest known colour everywhere else."""
-    from scipy.ndimage import distance_transform_edt
-
-    if known.all() or not known.any():
-        return rgb
-    nearest = distance_transform_edt(~known, return_distances=False, return_indices=True)
-    filled: NDArray[np.floating] = rgb[nearest[0], nearest[1]]
-    return filled

@@ -11,6 +11,7 @@ from img2mesh.artifacts import F32
 from img2mesh.multiview.geometric.footing import Footing
 from img2mesh.multiview.geometric.outline import DISTANCE, PIXELS, Outline
 from img2mesh.multiview.geometric.poisson import solve
+from img2mesh.nearest import from_nearest
 
 #: Pixels across the frame the thickness is solved on.
 GRID = 192
@@ -77,7 +78,7 @@ def inflate(outline: Outline, footing: Footing | None = None) -> Balloon:
     Through the soles of ``footing`` nothing flows: the body goes on at full thickness down to the
     ground and is cut there, level.
     """
-    from scipy.ndimage import distance_transform_edt, gaussian_filter, maximum_filter
+    from scipy.ndimage import gaussian_filter, maximum_filter
 
     pitch = 2 / GRID
     distance = outline.at(GRID)
@@ -89,8 +90,7 @@ def inflate(outline: Outline, footing: Footing | None = None) -> Balloon:
         under = footing.below(GRID) & ~inside
         known = np.where(under | inside, np.nan, 0.0)[..., None]
         u = solve(inside, source=SOURCE * pitch**2, known=known)[..., 0]
-        nearest = distance_transform_edt(~inside, return_distances=False, return_indices=True)
-        u = np.where(under, u[nearest[0], nearest[1]], u)
+        u = np.where(under, from_nearest(u, inside), u)
         inside = distance > 0
     # The solver's zero lies half a pixel outside the border pixels.
     slope = np.where(inside, u / (np.maximum(distance, 0) + pitch / 2), 0)
