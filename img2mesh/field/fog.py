@@ -10,7 +10,7 @@ hull carved by it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -47,7 +47,14 @@ _MEDIAN = 5
 
 
 def carve_by_fog(
-    views: Sequence[Supervised], rays: Rays, hull: Tensor, box: Box, *, stride: int, steps: int
+    views: Sequence[Supervised],
+    rays: Rays,
+    hull: Tensor,
+    box: Box,
+    *,
+    stride: int,
+    steps: int,
+    progress: Callable[[float], None] | None = None,
 ) -> tuple[Supervised, ...]:
     """The views with the depth that they show together, for a first carving only.
 
@@ -58,12 +65,14 @@ def carve_by_fog(
         box: its grid.
         stride: pixel spacing of the rays.
         steps: optimisation steps of :data:`_RAYS` rays each.
+        progress: called with the fraction done.
     """
     inside = rays.take(torch.nonzero(rays.alpha > 0.5).reshape(-1))
     stretch = _inside(inside, hull, box)
     if not len(stretch.depth):  # masks so far apart that no ray meets the hull
         return tuple(views)
-    depth = _surface(inside, stretch, _condense(inside, stretch, box, steps), box)
+    fog = _condense(inside, stretch, box, steps, progress)
+    depth = _surface(inside, stretch, fog, box)
     flat = np.full(len(rays.pictures.rgb), np.nan, np.float32)
     flat[inside.pixel.cpu().numpy()] = depth.cpu().numpy()
     out, start = [], 0
@@ -118,7 +127,13 @@ def _inside(rays: Rays, hull: Tensor, box: Box) -> _Stretch:
     return _Stretch(torch.cat(depths), count.cumsum(0) - count, count, step)
 
 
-def _condense(rays: Rays, stretch: _Stretch, box: Box, steps: int) -> Tensor:
+def _condense(
+    rays: Rays,
+    stretch: _Stretch,
+    box: Box,
+    steps: int,
+    progress: Callable[[float], None] | None,
+) -> Tensor:
     """(nx, ny, nz) optical depth of a voxel, fitted to the pictures by Adam.
 
     Rays end on a random background, on which the pictures are put too: with a fixed one, fog of its
@@ -147,6 +162,8 @@ def _condense(rays: Rays, stretch: _Stretch, box: Box, steps: int) -> Tensor:
         unbiased = (1 - _DECAYS[1] ** step) ** 0.5
         scale = square.sqrt().add_(_TINY * unbiased)
         table.addcdiv_(mean, scale, value=-_RATE * unbiased / (1 - _DECAYS[0] ** step))
+        if progress:
+            progress(step / steps)
     return softplus(table[:, 0]).reshape(box.shape)
 
 

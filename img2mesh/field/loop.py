@@ -30,6 +30,8 @@ from img2mesh.field.shading import Shading, estimate_shading
 from img2mesh.field.steps import StepRule
 from img2mesh.hull import Box, Outline, hull_values, tight_box
 
+#: What a step of fog costs, in steps of the fit: for the progress bar.
+_FOG_STEP = 0.25
 #: Empty space around the hull's box, part of its longest side (specification).
 _MARGIN = 0.05
 #: Rounds of growing the shape back under the masks after leaps.
@@ -80,16 +82,18 @@ def fit_field(
     settings = [repr(plan), repr(weights), fog_steps, use_photo, relax_px, seed]
     key = checkpoint.fingerprint(views, {"settings": settings})
     with calm_torch():
+        # Where depths are known or no photo-consistency is wanted, fog has nothing to say.
+        foggy = weights.match > 0 and all(p.depth is None for p in pictures)
+        fog_steps = fog_steps if foggy else 0
+        clearing = _FOG_STEP * fog_steps
+        total = clearing + sum(s.iterations for s in plan)
+        told = (lambda part: progress(part * clearing / total)) if progress else None
         state = checkpoint.load(scratch, key, device) if scratch else None
         if state is None:
-            # Where depths are known or no photo-consistency is wanted, fog has nothing to say.
-            foggy = weights.match > 0 and all(p.depth is None for p in pictures)
-            steps = fog_steps if foggy else 0
-            state = _first_state(pictures, outlines, plan[0], steps, device)
-        total = sum(s.iterations for s in plan)
+            state = _first_state(pictures, outlines, plan[0], fog_steps, device, told)
         while True:
             stage = plan[state.stage]
-            before = sum(s.iterations for s in plan[: state.stage])
+            before = clearing + sum(s.iterations for s in plan[: state.stage])
             rays = stage_rays(
                 pictures,
                 outlines,
@@ -153,13 +157,16 @@ def _first_state(
     stage: Stage,
     fog_steps: int,
     device: torch.device,
+    progress: Callable[[float], None] | None,
 ) -> State:
     box = tight_box(outlines, grid=stage.grid, margin=_MARGIN)
     if fog_steps:
         stride, blur_px = stage.stride, stage.image_blur_px
         rays = stage_rays(pictures, outlines, stride=stride, blur_px=blur_px, device=device)
         hull = torch.as_tensor(hull_values(outlines, box), device=device)
-        pictures = carve_by_fog(pictures, rays, hull, box, stride=stride, steps=fog_steps)
+        pictures = carve_by_fog(
+            pictures, rays, hull, box, stride=stride, steps=fog_steps, progress=progress
+        )
     field = torch.as_tensor(initial_field(pictures, outlines, box), device=device)
     nothing = torch.empty(0, device=device)
     rule = StepRule(torch.zeros_like(field))

@@ -73,6 +73,16 @@ def test_a_fit_to_pictures_alone_starts_from_fog(bench: ViewSet) -> None:
     assert not np.array_equal(one, two)
 
 
+def test_fog_moves_the_progress_bar(bench: ViewSet) -> None:
+    parts: dict[int, list[float]] = {0: [], 40: []}
+    for steps, told in parts.items():
+        fit(
+            replace(bench, depth=None, normals=None), grid=24, fog_steps=steps, progress=told.append
+        )
+        assert told == sorted(told) and told[-1] == 1
+    assert len(parts[40]) == len(parts[0]) + 40
+
+
 def test_where_depth_is_known_there_is_no_fog(bench: ViewSet) -> None:
     one = fit(bench, grid=24, fog_steps=0)
     two = fit(bench, grid=24, fog_steps=200)
