@@ -28,6 +28,7 @@ def serving(*arguments: str, root: Path) -> Iterator[tuple[subprocess.Popen[str]
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
+        env={**os.environ, "IMG2MESH_CACHE": str(root / "cache")},
         # A shell without job control starts what it puts in the background deaf to Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
@@ -48,7 +49,6 @@ def test_a_real_photo_then_ctrl_c(toy: Path, tmp_path: Path) -> None:
         server = Server(int(address.rstrip("/").rpartition(":")[2]), root)
         broken = server.upload("broken.png", b"this is no picture")
         key = server.upload("toy.png", toy.read_bytes())
-        again = server.upload("toy.png", toy.read_bytes())
         error = server.ended(broken)["error"]
         assert error.startswith("'broken.png' is not a picture") and str(tmp_path) not in error
         card = server.ended(key)
@@ -59,6 +59,7 @@ def test_a_real_photo_then_ctrl_c(toy: Path, tmp_path: Path) -> None:
             body = server.get(f"/jobs/{key}/files/{name}").body
             assert len(body) == size and body == (root / "toy" / name).read_bytes()
         # The same photo again: the same folder, every stage from the cache.
+        again = server.upload("toy.png", toy.read_bytes())
         card = server.ended(again)
         assert card["folder"] == str(root / "toy") and all(card["report"]["cached"].values())
         process.send_signal(signal.SIGINT)
