@@ -67,6 +67,7 @@ from img2mesh.flags import (
 )
 from img2mesh.housekeeping import cache_app, models_app
 from img2mesh.measuring import eval_app
+from img2mesh.web.command import serve
 
 #: When the command began; wall times count from here, libraries' loading included.
 STARTED = time.perf_counter()
@@ -83,6 +84,7 @@ app.add_typer(cache_app, name="cache")
 app.add_typer(models_app, name="models")
 app.add_typer(eval_app, name="eval")
 app.command()(batch)
+app.command()(serve)
 
 
 @app.command()

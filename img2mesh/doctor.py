@@ -30,6 +30,8 @@ _OPTIONAL = {
     "onnxruntime": ("onnx", "the onnx segmenter"),
     "pillow_heif": ("heic", "HEIC pictures"),
     "pxr": ("usd", "--format usdz"),
+    "starlette": ("web", "img2mesh serve"),
+    "uvicorn": ("web", "img2mesh serve"),
 }
 
 

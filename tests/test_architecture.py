@@ -66,6 +66,7 @@ DOORS = [
     "packing",
     "housekeeping",
     "measuring",
+    "web",
 ]
 SENTENCES = {
     "graph": "the engine knows nothing of pictures or meshes",
@@ -194,7 +195,7 @@ def test_heavy_libraries_load_only_when_work_starts(code: str) -> None:
     assert loaded_after(code, *HEAVY) == []
 
 
-@pytest.mark.parametrize("command", [["run"], ["batch"], ["eval", "mesh"]], ids=" ".join)
+@pytest.mark.parametrize("command", [["run"], ["batch"], ["eval", "mesh"], ["serve"]], ids=" ".join)
 def test_help_needs_not_even_numpy(command: list[str]) -> None:
     code = (
         "import contextlib, io, img2mesh.cli as c\n"

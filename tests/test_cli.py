@@ -22,6 +22,7 @@ COMMANDS = (
     ["batch"],
     ["plan"],
     ["stages"],
+    ["serve"],
     ["doctor"],
     ["models"],
     ["models", "list"],

@@ -1,0 +1,179 @@
+"""Opens the address, says where it is, and serves until it is told to stop."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from img2mesh import job
+from img2mesh.batch.work import encode
+from img2mesh.environment import ROOMY
+from img2mesh.errors import InputError, missing_extra
+from img2mesh.images import SUFFIXES
+from img2mesh.packing import Wanted
+from img2mesh.pipeline import PIPELINE
+from img2mesh.web import guard, items, uploads
+from img2mesh.web.line import Line
+
+#: Beside the output folders: photos as they came, and what the worker's libraries print.
+ROOM = ".serve"
+_FUNCTION = "img2mesh.web.work:make"
+_LAST_SECONDS = 2  # that an answer under way gets when the server ends
+
+
+def serve(
+    request: job.Request,
+    output_dir: Path,
+    *,
+    host: str,
+    port: int,
+    open_page: bool = False,
+    as_json: bool = False,
+    verbose: bool = False,
+) -> None:
+    """Serve until Ctrl-C.
+
+    Raises:
+        InputError: the address or the folder cannot be used; the extra is not installed.
+        SystemExit: interrupted, code 130.
+    """
+    try:
+        import starlette  # noqa: F401
+        import uvicorn
+    except ImportError as error:
+        raise missing_extra(
+            error.name or "starlette", extra="web", purpose="img2mesh serve"
+        ) from None
+    root = _usable(output_dir)
+    ear = listening(host, port)
+    address = address_of(ear)
+    log = root / ROOM / f"worker-{ear.getsockname()[1]}.log"
+    line = line_of(request, root, log=log)
+    app = app_of(line, request, root, names=guard.names_of(host, socket.gethostname()))
+    config = uvicorn.Config(
+        app,
+        log_level="info" if verbose else "warning",
+        http="h11",
+        ws="none",
+        lifespan="off",
+        loop="asyncio",
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=_LAST_SECONDS,
+    )
+    if not is_loopback(ear):
+        sys.stderr.write(
+            f"img2mesh: warning: everybody who reaches {address} can use this machine and see "
+            "what was made; leave --host out to keep it to yourself\n"
+        )
+    said = {"address": address, "output_dir": str(root)}
+    sys.stdout.write((json.dumps(said) if as_json else address) + "\n")
+    sys.stdout.flush()
+    sys.stderr.write(f"img2mesh: meshes go to {root}; Ctrl-C ends\n")
+    if open_page:
+        _show(address)
+    try:
+        uvicorn.Server(config).run(sockets=[ear])
+    except KeyboardInterrupt:
+        pass
+    finally:
+        line.close()
+    sys.stderr.write("img2mesh: interrupted; finished stages are kept in the cache\n")
+    sys.exit(130)
+
+
+def line_of(
+    request: job.Request,
+    output_dir: Path,
+    *,
+    log: Path,
+    function: str = _FUNCTION,
+    environment: Mapping[str, str] | None = None,
+) -> Line:
+    """The line of a server with these settings."""
+    payload = encode(request, Wanted()) | {"output_dir": str(output_dir)}
+    return Line(function, payload, environment={**ROOMY, **(environment or {})}, log=log)
+
+
+def app_of(
+    line: Line,
+    request: job.Request,
+    output_dir: Path,
+    *,
+    names: guard.Names,
+    limit: int = uploads.LIMIT,
+) -> guard.App:
+    """The web app of a server with these settings."""
+    from img2mesh.web.app import application
+
+    generator = str(request.settings.get("views", {}).get("generator", "geometric"))
+    about = {
+        "drawn_by": items.drawn_by(generator, learned=generator != "geometric"),
+        "preset": request.preset,
+        "output_dir": str(output_dir),
+        "stages": [*PIPELINE.order, "files"],
+        "suffixes": sorted(SUFFIXES),
+    }
+    return application(line, output_dir / ROOM, about, names, limit=limit)
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that others can reach from now on.
+
+    Raises:
+        InputError: the port is taken, or the host is not one of this machine's.
+    """
+    ear = None
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, place = found[0]
+        ear = socket.socket(family, kind, protocol)
+        ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        ear.bind(place)
+        ear.listen(128)  # at once: only then does a second server notice that the port is taken
+    except (OSError, UnicodeError) as error:
+        if ear is not None:
+            ear.close()
+        cause = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"cannot listen on {host}, port {port}: {cause}; choose another --port (0 takes a free "
+            "one) or a --host of this machine"
+        ) from error
+    return ear
+
+
+def address_of(ear: socket.socket) -> str:
+    """What to open in a browser."""
+    host, port = ear.getsockname()[:2]
+    # Everywhere is nowhere to go to: from here, localhost is what leads there.
+    host = "localhost" if host in ("0.0.0.0", "::") else host
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def is_loopback(ear: socket.socket) -> bool:
+    """Whether only this machine reaches the socket."""
+    import ipaddress
+
+    return ipaddress.ip_address(ear.getsockname()[0].partition("%")[0]).is_loopback
+
+
+def _usable(output_dir: Path) -> Path:
+    root = output_dir.resolve()
+    try:
+        (root / ROOM).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot write to the output folder {root}: {error.strerror}; choose another -o"
+        ) from error
+    return root
+
+
+def _show(address: str) -> None:
+    import webbrowser
+
+    # A browser of the terminal would keep the server waiting.
+    threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
