@@ -177,7 +177,7 @@ def posed(refined: ViewSet, *, confidence: float = 0.5, run: Run | None = None) 
     return pose_photo(refined, least=confidence, note=run.note)
 
 
-@stage(version=7)
+@stage(version=8)
 def radiance(
     posed: ViewSet,
     *,
