@@ -127,7 +127,14 @@ def test_resume_does_only_what_is_missing_or_failed(tmp_path: Path) -> None:
 def run_apart(folder: Path, *more: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "tests.batch.fakes", str(folder), *more]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stderr=subprocess.PIPE,
+        # Tests started in the background ignore Ctrl-C, and what they start inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def wait_for(condition: object, seconds: float = 30.0) -> None:
