@@ -261,13 +261,14 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Per stage: cached, or the one reason why it will run. Runs nothing."""
+    settings = settings_of(locals())
     from img2mesh import commands
 
     request = commands.request_from(
         preset=preset,
         config=config,
         assignments=assignments,
-        overrides={"views.generator": generator, "refined.generator": generator},
+        overrides=settings,
         until=until,
         first=first,
         force=force,

@@ -119,10 +119,7 @@ def spread_colour(rgb: F32, alpha: F32) -> F32:
 
     Every pixel with alpha 0 takes the colour of the nearest pixel with alpha; (h, w, 3) float32.
     """
-    covered = alpha > 0
-    if covered.all() or not covered.any():
-        return rgb.copy()
-    return np.where(covered[..., None], rgb, from_nearest(rgb, covered)).astype(np.float32)
+    return from_nearest(rgb, alpha > 0)
 
 
 def _guess(tiles: F32) -> float:

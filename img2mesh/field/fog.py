@@ -230,10 +230,7 @@ def _spread(depth: F32, alpha: F32, stride: int) -> F32:
     from scipy.ndimage import median_filter
 
     lattice = depth[::stride, ::stride]
-    unknown = np.isnan(lattice)
-    if unknown.all():
-        return np.full(alpha.shape, np.nan, np.float32)
-    smooth = median_filter(from_nearest(lattice, ~unknown), size=_MEDIAN)
+    smooth = median_filter(from_nearest(lattice, ~np.isnan(lattice)), size=_MEDIAN)
     height, width = alpha.shape
     full = smooth.repeat(stride, axis=0)[:height].repeat(stride, axis=1)[:, :width]
     return np.where(alpha > 0.5, full, np.nan).astype(np.float32)

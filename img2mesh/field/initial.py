@@ -9,22 +9,22 @@ import numpy as np
 from img2mesh.artifacts import F32, F64
 from img2mesh.cameras import Camera
 from img2mesh.field.pictures import Supervised
-from img2mesh.hull import Box, Outline, hull_values
+from img2mesh.hull import Box
 
 #: A depth map says how far a point is in front of the surface *along the ray*; beyond this many
 #: voxels that is no longer a distance (another surface may be nearer) and only its sign is used.
 _TRUSTED = 2.0
 
 
-def initial_field(pictures: Sequence[Supervised], outlines: Sequence[Outline], box: Box) -> F32:
+def initial_field(pictures: Sequence[Supervised], hull: F32, box: Box) -> F32:
     """(nx, ny, nz) signed distances: outside any outline, or in front of any depth map, is empty.
 
     Args:
         pictures: posed views, some perhaps with depth.
-        outlines: their contour distances.
+        hull: (nx, ny, nz) signed distances of their outlines, :func:`img2mesh.hull.hull_values`.
         box: the grid.
     """
-    field = hull_values(outlines, box)
+    field = hull.copy()
     maps = [(p.depth, p.camera) for p in pictures if p.depth is not None]
     if not maps:
         return field

@@ -160,14 +160,15 @@ def _first_state(
     progress: Callable[[float], None] | None,
 ) -> State:
     box = tight_box(outlines, grid=stage.grid, margin=_MARGIN)
+    hull = hull_values(outlines, box)
     if fog_steps:
         stride, blur_px = stage.stride, stage.image_blur_px
         rays = stage_rays(pictures, outlines, stride=stride, blur_px=blur_px, device=device)
-        hull = torch.as_tensor(hull_values(outlines, box), device=device)
+        inside = torch.as_tensor(hull, device=device)
         pictures = carve_by_fog(
-            pictures, rays, hull, box, stride=stride, steps=fog_steps, progress=progress
+            pictures, rays, inside, box, stride=stride, steps=fog_steps, progress=progress
         )
-    field = torch.as_tensor(initial_field(pictures, outlines, box), device=device)
+    field = torch.as_tensor(initial_field(pictures, hull, box), device=device)
     nothing = torch.empty(0, device=device)
     rule = StepRule(torch.zeros_like(field))
     return State(0, -1, field, box, rule, _bounding_radius(field, box), nothing, nothing)

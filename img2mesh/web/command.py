@@ -17,6 +17,7 @@ from img2mesh.flags import (
     OutputDir,
     Preset,
     Verbose,
+    settings_of,
 )
 
 Host = Annotated[
@@ -41,6 +42,7 @@ def serve(
     verbose: Verbose = False,
 ) -> None:
     """Local web app: drop photos on a page, get meshes; ends with Ctrl-C."""
+    settings = settings_of(locals())
     from img2mesh import commands
     from img2mesh.web import door
 
@@ -48,7 +50,7 @@ def serve(
         preset=preset,
         config=config,
         assignments=assignments,
-        overrides={"views.generator": generator, "refined.generator": generator},
+        overrides=settings,
         device=device,
         cache_dir=cache_dir,
     )

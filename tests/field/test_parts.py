@@ -127,9 +127,9 @@ def test_carving_with_depths_beats_the_hull() -> None:
     truth = scenes.bowl()
     known = scenes.views_of(truth, known=True)
     pictures = gather(known, use_photo=False)
-    outlines = make_outlines([p.view for p in pictures])
-    carved = initial_field(pictures, outlines, BALL)
-    hull = initial_field([Supervised(p.view) for p in pictures], outlines, BALL)
+    outlined = hull_values(make_outlines([p.view for p in pictures]), BALL)
+    carved = initial_field(pictures, outlined, BALL)
+    hull = initial_field([Supervised(p.view) for p in pictures], outlined, BALL)
     errors = [
         scenes.chamfer(
             scenes.surface_of(scenes.RadianceField(f, BALL.origin, BALL.voxel, 1.0)), truth
