@@ -69,7 +69,7 @@ def fit(
     """
     import torch
 
-    from img2mesh.field.disagreement import LIMIT_PX, misalignment
+    from img2mesh.coherence import LIMIT_PX, misalignment
     from img2mesh.field.guess import with_guesses
     from img2mesh.field.loop import calm_torch, fit_field
     from img2mesh.field.losses import Weights

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from img2mesh.artifacts import ViewSet
+from img2mesh.coherence import LIMIT_PX, misalignment
 from img2mesh.errors import InputError
 from img2mesh.field import fit
-from img2mesh.field.disagreement import LIMIT_PX, misalignment
 from img2mesh.field.matching import distinctness
 from img2mesh.field.pictures import gather
 from img2mesh.field.rays import stage_rays
