@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from img2mesh.environment import STEADY
+from img2mesh.core.runtime import STEADY
 
 # As the command does, before anything loads numpy or torch: no spinning, no changing thread counts.
 # The workers share the cores, so numpy gets one thread: more only wait for each other, spinning (a

@@ -24,12 +24,23 @@ import pytest
 HERE = Path(__file__).parent
 PACKAGE = HERE.parent / "img2mesh"
 RECORD = HERE / "stage_versions.json"
-STAGES = "cutout views depths refined posed radiance surface asset engine quality".split()
+STAGES = [
+    "cutout",
+    "views",
+    "depths",
+    "refined",
+    "posed",
+    "radiance",
+    "surface",
+    "asset",
+    "engine",
+    "quality",
+]
 #: Views that the user gives enter below the stages; a number in their digest is their version.
 GIVEN = "given views"
-CODECS = "img2mesh.formats"
-OPENER = ("img2mesh.images", "open_photo")
-READER = ("img2mesh.viewfiles", "open_views")
+CODECS = "img2mesh.artifacts.codecs"
+OPENER = ("img2mesh.io.photos", "read_photo")
+READER = ("img2mesh.io.views", "read_views")
 
 Definition = tuple[str, str]  # (module, name); the name "" stands for the whole module
 
@@ -212,10 +223,10 @@ def test_every_stage_is_watched() -> None:
         ("views", "img2mesh.diffusion.schedules", ""),
         ("views", "img2mesh.diffusion.reference_attention", ""),
         ("refined", "img2mesh.diffusion.samplers", ""),
-        ("cutout", "img2mesh.pixels", ""),
-        (GIVEN, "img2mesh.matting", "matte"),
-        ("radiance", "img2mesh.environment", "threads"),
-        ("asset", "img2mesh.glb", "glb_bytes"),
+        ("cutout", "img2mesh.io.pixel_modes", ""),
+        (GIVEN, "img2mesh.imaging.matting", "matte"),
+        ("radiance", "img2mesh.core.runtime", "threads"),
+        ("asset", "img2mesh.io.gltf", "glb_bytes"),
     ],
 )
 def test_what_a_hand_written_list_missed_is_behind_the_stage(

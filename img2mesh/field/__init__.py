@@ -69,16 +69,16 @@ def fit(
     """
     import torch
 
-    from img2mesh.coherence import LIMIT_PX, misalignment
     from img2mesh.field.guess import with_guesses
     from img2mesh.field.loop import calm_torch, fit_field
     from img2mesh.field.losses import Weights
     from img2mesh.field.pictures import gather
     from img2mesh.field.schedule import stages
-    from img2mesh.hull import make_outlines, relaxed
+    from img2mesh.geometry.consistency import LIMIT_PX, misalignment
+    from img2mesh.geometry.silhouettes import make_silhouettes, relaxed
 
     pictures = gather(views, use_photo=use_photo)
-    outlines = make_outlines([p.view for p in pictures])
+    outlines = make_silhouettes([p.view for p in pictures])
     if smoothness == "auto" or relax_px is None:
         # Not the photo's: an estimated camera is off by a degree, which says nothing of the views.
         misplaced = misalignment(outlines[: len(views.cameras)])
