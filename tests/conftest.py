@@ -214,15 +214,20 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     Its folder is called ``tiny``.
     """
 
-    def get(*arguments: Any, **more: Any) -> Path:
-        from img2mesh.diffusion.tiny import make_checkpoint
+    def make(home: Path, *arguments: Any, **more: Any) -> None:
+        import torch
 
+        from tests.models.tiny import make_checkpoint
+
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)  # tiny networks lose time on more
+        make_checkpoint(home / "tiny", *arguments, **more)
+        torch.set_num_threads(before)
+
+    def get(*arguments: Any, **more: Any) -> Path:
         digest = hashlib.sha256(repr((arguments, sorted(more.items()))).encode()).hexdigest()
-        home = made_once(
-            tmp_path_factory,
-            f"checkpoint-{digest[:12]}",
-            lambda home: make_checkpoint(home / "tiny", *arguments, **more),
-        )
+        name = f"checkpoint-{digest[:12]}"
+        home = made_once(tmp_path_factory, name, lambda begun: make(begun, *arguments, **more))
         return home / "tiny"
 
     return get

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from img2mesh.artifacts import Cutout, DepthSet, ViewSet
-from img2mesh.multiview import zero123plus
 from img2mesh.multiview.sampling import USUAL, Progress, Sampling
+from img2mesh.multiview.zero123plus import choices
 
 __all__ = ["Sampling", "generate", "identity", "refine"]
 
@@ -55,7 +55,9 @@ def generate(
                 cutout, body=body, tile=tile, seed=sampling.seed, progress=progress
             )
         case _:
-            return zero123plus.generate(
+            from img2mesh.multiview.zero123plus import views
+
+            return views.generate(
                 cutout,
                 checkpoint=generator,
                 normals=normals,
@@ -86,13 +88,13 @@ def refine(
         strength: how much the depth counts; 0 draws the first pass again.
         sampling, progress: as for :func:`generate`.
     """
-    if generator == "geometric" or "depth" not in zero123plus.capabilities(
-        checkpoint=generator, controlnet=controlnet
-    ):
+    if generator == "geometric" or "depth" not in choices.capabilities(generator, controlnet):
         note = f"{views.provenance.generator} has no depth control: its views are used as drawn"
         notes = (*views.provenance.notes, note)
         return replace(views, provenance=replace(views.provenance, notes=notes))
-    return zero123plus.refine(
+    from img2mesh.multiview.zero123plus.views import refine as draw_again
+
+    return draw_again(
         cutout,
         views,
         depths,
@@ -114,4 +116,4 @@ def identity(
     """
     if generator == "geometric":
         return {}
-    return zero123plus.identity(checkpoint=generator, controlnet=controlnet, **settings)
+    return choices.identity(generator, controlnet, **settings)

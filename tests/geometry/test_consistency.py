@@ -6,12 +6,12 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from tests.io.test_wrong_views import lopsided
 
 from img2mesh.core.cameras import Camera
 from img2mesh.geometry import consistency
 from img2mesh.geometry.consistency import SIDE, agreement, best_order, widened
 from img2mesh.geometry.raycast import Scene
+from tests.io.test_wrong_views import lopsided
 
 POSES = [(0, 10), (80, -20), (150, 30), (250, 0)]
 
