@@ -51,8 +51,9 @@ def photo_job(path: Path, *, mask: Path | None = None) -> Job:
         try:
             return Photo.open(path, mask=mask)
         finally:  # also where it cannot be opened: half a file may just be being written
-            _require_unchanged(path, digest, digest_of)
+            _require_unchanged(name, digest, digest_of)
 
+    name = repr(str(path)) + ("" if mask is None else f" or its mask {str(mask)!r}")
     digest = digest_of()
     return Job(path, path.stem, digest, {"photo": Leaf(digest, load)})
 
@@ -88,7 +89,7 @@ def views_job(
     views = viewfiles.open_views(path, rig=rig, group=group, normals=normals)
     if photo is not None:
         views = replace(views, photo=viewfiles.open_cutout(photo))
-    _require_unchanged(path, digest, digest_of)
+    _require_unchanged(f"{str(path)!r} or a file used with it", digest, digest_of)
     stem = path.resolve().name if path.is_dir() else path.stem
     return _views_job(path, stem, digest, views)
 
@@ -99,13 +100,13 @@ def _views_job(source: Path, stem: str, digest: str, views: ViewSet) -> Job:
     return Job(source, stem, digest, {"views": leaf, "refined": leaf})
 
 
-def _require_unchanged(path: Path, digest: str, digest_of: Callable[[], str]) -> None:
+def _require_unchanged(name: str, digest: str, digest_of: Callable[[], str]) -> None:
     """Called after decoding, so that no file can change between the look and the use."""
     if digest_of() != digest:
         # No InputError: nothing is wrong with the input, and a batch may try again.
         raise Img2MeshError(
-            f"{str(path)!r} (or its mask, normals or camera file) changed after img2mesh had begun "
-            "to use it: run the same command again once it is no longer being written"
+            f"{name} changed after img2mesh had begun to use it: run the same command again once "
+            "it is no longer being written"
         )
 
 
