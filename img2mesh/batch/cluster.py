@@ -40,7 +40,7 @@ class WorkerActor:
             # What the actor can import, its process can.
             environment={**environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             log=Path(self._folder.name) / f"worker-{slot + 1}.log",
-            on_message=self._messages.put,
+            on_message=lambda _, message: self._messages.put(message),
         )
 
     def submit(self, payload: Mapping[str, Any]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +36,8 @@ class LocalExecutor:
         self._environment = dict(environment)
         self._logs = logs
         self._gpus = gpus
-        self._messages: queue.Queue[tuple[int, int, Message]] = queue.Queue()
+        self._messages: queue.Queue[tuple[int, WorkerProcess, Message]] = queue.Queue()
         self._workers: list[WorkerProcess | None] = [None] * jobs
-        self._generations = [0] * jobs
 
     @property
     def slots(self) -> int:
@@ -48,8 +46,6 @@ class LocalExecutor:
 
     def start(self, slot: int) -> None:
         """Put a fresh worker into an empty slot."""
-        # Messages are marked with the worker's generation: those of a stopped one are dropped.
-        self._generations[slot] += 1
         environment = dict(self._environment)
         if self._gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self._gpus[slot % len(self._gpus)]
@@ -57,11 +53,8 @@ class LocalExecutor:
             self._function,
             environment=environment,
             log=self._logs / f"worker-{slot + 1}.log",
-            on_message=partial(self._receive, slot, self._generations[slot]),
+            on_message=lambda worker, message: self._messages.put((slot, worker, message)),
         )
-
-    def _receive(self, slot: int, generation: int, message: Message) -> None:
-        self._messages.put((slot, generation, message))
 
     def submit(self, slot: int, payload: Mapping[str, Any]) -> None:
         """Give a ready worker a task."""
@@ -71,7 +64,6 @@ class LocalExecutor:
 
     def stop(self, slot: int) -> None:
         """End a slot's worker at once."""
-        self._generations[slot] += 1
         worker, self._workers[slot] = self._workers[slot], None
         if worker is not None:
             worker.kill()
@@ -79,9 +71,9 @@ class LocalExecutor:
     def poll(self, seconds: float) -> tuple[int, Message] | None:
         """The next message of a worker that still has its slot, waiting up to ``seconds``."""
         with suppress(queue.Empty):
-            slot, generation, message = self._messages.get(timeout=max(seconds, 0.0))
-            while generation != self._generations[slot]:
-                slot, generation, message = self._messages.get_nowait()
+            slot, worker, message = self._messages.get(timeout=max(seconds, 0.0))
+            while worker is not self._workers[slot]:  # it was stopped meanwhile
+                slot, worker, message = self._messages.get_nowait()
             return slot, message
         return None
 

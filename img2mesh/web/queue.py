@@ -11,7 +11,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +50,6 @@ class Queue:
         self._items: dict[str, Item] = {}  # in the order they came
         self._running: str | None = None
         self._worker: WorkerProcess | None = None
-        self._generation = 0  # of the worker: messages of an ended one are dropped
         self._ready = False
         self._closed = False
 
@@ -106,12 +104,11 @@ class Queue:
         self._running = following.id
         self._items[following.id] = items.started(following, self._clock())
         if self._worker is None:
-            self._generation += 1
             self._worker = WorkerProcess(
                 self._function,
                 environment=self._environment,
                 log=self._log,
-                on_message=partial(self._receive, self._generation),
+                on_message=self._receive,
             )
         elif self._ready:
             self._send()
@@ -121,10 +118,10 @@ class Queue:
         photo = self._items[self._running].photo
         self._worker.send({**self._payload, "source": str(photo)})
 
-    def _receive(self, generation: int, message: Message) -> None:
+    def _receive(self, worker: WorkerProcess, message: Message) -> None:
         """A message of a worker, from a thread of its own."""
         with self._lock:
-            if generation != self._generation or self._worker is None:
+            if worker is not self._worker:  # it was ended meanwhile
                 return
             if message["kind"] == "ready":
                 self._ready = True

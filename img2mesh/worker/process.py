@@ -25,7 +25,8 @@ class WorkerProcess:
         function: what it does with a task, as ``module:name``.
         environment: variables besides this process' own.
         log: file for what its libraries print; started anew.
-        on_message: called from a thread with every message, in the end with ``lost``.
+        on_message: called from a thread with this object and every message, in the end ``lost``;
+            also with what was on its way when the process was killed.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class WorkerProcess:
         *,
         environment: Mapping[str, str],
         log: Path,
-        on_message: Callable[[Message], None],
+        on_message: Callable[[WorkerProcess, Message], None],
     ) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log
@@ -74,8 +75,9 @@ class WorkerProcess:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             with suppress(ValueError):  # a line torn by the process' end
-                self._on_message(json.loads(line))
-        self._on_message({"kind": "lost", "error": self._exit_reason(self._process.wait())})
+                self._on_message(self, json.loads(line))
+        reason = self._exit_reason(self._process.wait())
+        self._on_message(self, {"kind": "lost", "error": reason})
 
     def _exit_reason(self, code: int) -> str:
         if code < 0:
