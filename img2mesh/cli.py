@@ -137,6 +137,7 @@ def run(
     """Photo(s) to mesh: each input gets a folder with mesh.glb, preview.png and report.html."""
     settings = settings_of(locals())
     from img2mesh import commands
+    from img2mesh.jobs.request import output_options
 
     request = commands.request_from(
         preset=preset,
@@ -156,7 +157,7 @@ def run(
     commands.run_jobs(
         commands.photo_jobs(inputs, mask),
         request,
-        commands.wanted(formats, turntable, texture_format, compress, archive),
+        output_options(formats, turntable, texture_format, compress, archive),
         output_dir,
         as_json=as_json,
         quiet=quiet,
@@ -218,7 +219,9 @@ def reconstruct(
     asked = settings_of(locals())
     # Nothing generates the views that are given: the seed is the fit's alone.
     settings = {k: v for k, v in asked.items() if not k.startswith(("views.", "refined."))}
-    from img2mesh import commands, job
+    from img2mesh import commands
+    from img2mesh.jobs.job import views_job
+    from img2mesh.jobs.request import output_options
 
     request = commands.request_from(
         preset=preset,
@@ -233,9 +236,9 @@ def reconstruct(
         no_cache=no_cache,
     )
     commands.run_jobs(
-        [job.views_job(source, rig=rig, group=group, normals=normals, photo=photo)],
+        [views_job(source, rig=rig, group=group, normals=normals, photo=photo)],
         request,
-        commands.wanted(formats, turntable, texture_format, compress, archive),
+        output_options(formats, turntable, texture_format, compress, archive),
         output_dir,
         as_json=as_json,
         quiet=quiet,

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
 import time
 import traceback
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,104 +15,33 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from img2mesh import delivery, job, packing, settings
-from img2mesh.diffusion import checkpoints
 from img2mesh.errors import Img2MeshError, InputError
 from img2mesh.graph import Store
+from img2mesh.jobs.delivery import Delivered, output_folder
+from img2mesh.jobs.execute import execute, runner_for
+from img2mesh.jobs.job import Job, photo_job, photo_paths, views_job
+from img2mesh.jobs.request import OutputOptions, Request, default_cache_dir
+from img2mesh.jobs.request import request_from as request_from
 from img2mesh.pipeline import PIPELINE
 from img2mesh.progress import StageProgress
 
 
-def request_from(
-    *,
-    preset: str = "default",
-    config: Path | None = None,
-    assignments: Sequence[str] | None = None,
-    overrides: Mapping[str, Any] | None = None,
-    device: str = "auto",
-    low_vram: bool = False,
-    offline: bool = False,
-    commercial_only: bool = False,
-    until: str = job.LAST_STAGE,
-    first: str | None = None,
-    force: str | None = None,
-    cache_dir: Path | None = None,
-    no_cache: bool = False,
-) -> job.Request:
-    """Flags to a request; ``overrides`` maps ``stage.setting`` to a value or None (not given).
-
-    Raises:
-        InputError: anything the pipeline does not know.
-    """
-    flags: settings.Settings = {}
-    for target, value in (overrides or {}).items():
-        if value is not None:
-            stage, _, name = target.partition(".")
-            flags.setdefault(stage, {})[name] = value
-    layers = [settings.load_preset(preset)]
-    if config is not None:
-        layers.append(settings.load_config(config))
-    forced: frozenset[str] = frozenset()
-    if force is not None:
-        forced = frozenset(PIPELINE.order if force == "all" else [job.known_stage(force)])
-    if first is not None:
-        forced |= job.stages_from(first)
-    if device.split(":")[0] not in ("auto", "cpu", "cuda", "mps"):
-        raise InputError(f"unknown device {device!r}; use auto, cpu, cuda, cuda:N or mps")
-    resolved = settings.resolve(PIPELINE, *layers, flags, assignments=assignments or ())
-    generator = resolved.get("views", {}).get("generator", "geometric")
-    if commercial_only and generator != "geometric":
-        record = checkpoints.find(generator)
-        checkpoints.require_commercial(record or checkpoints.locate(generator).record)
-    if offline:
-        # A run downloads nothing anyway; this holds third-party libraries to it too.
-        os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
-    return job.Request(
-        settings=resolved,
-        preset=preset,
-        device=device,
-        low_memory=low_vram,
-        until=job.known_stage(until),
-        force=forced,
-        cache_dir=None if no_cache else (cache_dir or job.default_cache_dir()),
-    )
-
-
-def wanted(
-    formats: str,
-    turntable: bool,
-    texture_format: str = "png",
-    compress: str | None = None,
-    archive: bool = False,
-) -> packing.Wanted:
-    """The flags that choose files, checked.
-
-    Raises:
-        InputError: a mesh format, texture format or compression there is not.
-    """
-    names = [name.strip().lower().lstrip(".") for name in formats.split(",") if name.strip()]
-    texture = texture_format.lower().replace("jpg", "jpeg")
-    return packing.Wanted(
-        tuple(dict.fromkeys(["glb", *names])), turntable, texture, compress, archive
-    )
-
-
-def photo_jobs(inputs: Sequence[str], mask: Path | None) -> list[job.Job]:
+def photo_jobs(inputs: Sequence[str], mask: Path | None) -> list[Job]:
     """One job a picture.
 
     Raises:
         InputError: nothing to do, or one mask for several pictures.
     """
-    paths = job.photo_paths(inputs)
+    paths = photo_paths(inputs)
     if mask is not None and len(paths) > 1:
         raise InputError(f"--mask fits one picture, but {len(paths)} were given")
-    return [job.photo_job(path, mask=mask) for path in paths]
+    return [photo_job(path, mask=mask) for path in paths]
 
 
 def run_jobs(
-    jobs: Sequence[job.Job],
-    request: job.Request,
-    files: packing.Wanted,
+    jobs: Sequence[Job],
+    request: Request,
+    options: OutputOptions,
     output_dir: Path,
     *,
     as_json: bool = False,
@@ -136,8 +62,8 @@ def run_jobs(
     worst = 0
     for work in jobs:
         try:
-            begun, started = started or time.perf_counter(), None
-            done = _run_job(work, request, files, output_dir, console, quiet=quiet, begun=begun)
+            began, started = started or time.perf_counter(), None
+            done = _run_job(work, request, options, output_dir, console, quiet=quiet, began=began)
         except KeyboardInterrupt:
             sys.stderr.write(
                 "img2mesh: interrupted; nothing is lost, the same command goes on from here\n"
@@ -164,30 +90,21 @@ def run_jobs(
 
 
 def _run_job(
-    work: job.Job,
-    request: job.Request,
-    files: packing.Wanted,
+    work: Job,
+    request: Request,
+    options: OutputOptions,
     output_dir: Path,
     console: Console,
     *,
     quiet: bool,
-    begun: float,
-) -> delivery.Delivered:
-    folder, renamed = delivery.output_folder(output_dir, work)
-    with ExitStack() as stack:
-        if request.cache_dir is None:
-            # Without a cache the stages still hand files to each other, in a folder that goes.
-            room = stack.enter_context(tempfile.TemporaryDirectory(prefix="img2mesh-"))
-            request = replace(request, cache_dir=Path(room))
-        progress = stack.enter_context(StageProgress(console, quiet=quiet))
+    began: float,
+) -> Delivered:
+    folder, renamed = output_folder(output_dir, work)
+    with StageProgress(console, quiet=quiet) as progress:
         progress.say(f"[bold]{escape(str(work.source))}[/]")
         if renamed:
             progress.say(f"[yellow]![/] {escape(renamed)}")
-        runner = job.runner_for(request, progress)
-        runner.run(request.until, work.given)
-        done = delivery.deliver(
-            runner, work, request, files, folder, seconds=time.perf_counter() - begun
-        )
+        done = execute(work, request, options, folder, progress, began=began)
         if not done.report.get("learned_weights", True):
             progress.say(f"[dim]  views drawn by: {done.report['generator']}, nothing learned[/]")
         for warning in done.report["warnings"]:
@@ -195,7 +112,7 @@ def _run_job(
     return done
 
 
-def _tell(done: delivery.Delivered) -> None:
+def _tell(done: Delivered) -> None:
     """The result on stdout: paths a script can read, most wanted first."""
     names = {
         "mesh": "mesh", **{f"mesh_lod{k}": f"lod {k}" for k in range(1, 9)},
@@ -216,7 +133,7 @@ def _print_json(value: object) -> None:
 
 def show_plan(
     source: str,
-    request: job.Request,
+    request: Request,
     *,
     mask: Path | None,
     rig: str | None,
@@ -225,7 +142,7 @@ def show_plan(
 ) -> None:
     """Print what would run and why."""
     if rig or group:
-        works = [job.views_job(Path(source), rig=rig, group=group)]
+        works = [views_job(Path(source), rig=rig, group=group)]
     else:
         works = photo_jobs([source], mask)
     rows: list[dict[str, Any]] = [
@@ -237,7 +154,7 @@ def show_plan(
             "key": step.key,
         }
         for work in works
-        for step in job.runner_for(request).plan(request.until, work.given)
+        for step in runner_for(request).plan(request.until, work.given)
     ]
     if as_json:
         _print_json(rows)
@@ -280,7 +197,7 @@ def show_stages(*, mermaid: bool, as_json: bool) -> None:
 
 
 def _store(cache_dir: Path | None) -> Store:
-    return Store(cache_dir or job.default_cache_dir())
+    return Store(cache_dir or default_cache_dir())
 
 
 def cache_list(cache_dir: Path | None, *, as_json: bool) -> None:

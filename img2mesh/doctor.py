@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 from rich.table import Table
 
-from img2mesh import job
+from img2mesh.jobs.request import default_cache_dir
 
 #: System libraries whose absence shows only when open3d is imported.
 _APT = "sudo apt-get install libgl1 libegl1 libopengl0 libx11-6 libusb-1.0-0 libgomp1"
@@ -103,7 +103,7 @@ def _models() -> Finding:
 
 
 def _cache() -> Finding:
-    folder = job.default_cache_dir()
+    folder = default_cache_dir()
     existing = next(path for path in [folder, *folder.parents] if path.exists())
     if not os.access(existing, os.W_OK):
         return Finding(

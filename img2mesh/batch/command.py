@@ -163,8 +163,9 @@ def batch(
     settings = settings_of(locals())
     from img2mesh import commands
     from img2mesh.batch import planning
-    from img2mesh.batch.door import Voice, run_batch
+    from img2mesh.batch.run import Output, run_batch
     from img2mesh.batch.scheduler import Policy
+    from img2mesh.jobs.request import output_options
 
     plan = planning.plan_photos(
         planning.entries_from(inputs or [], manifest),
@@ -172,7 +173,7 @@ def batch(
         config=config,
         assignments=assignments or [],
         overrides=settings,
-        wanted=commands.wanted(formats, turntable, texture_format, compress, archive),
+        options=output_options(formats, turntable, texture_format, compress, archive),
         device=device,
         low_vram=low_vram,
         offline=offline,
@@ -191,7 +192,7 @@ def batch(
         output_dir,
         workers.executor,
         Policy(retries, backoff, timeout, memory),
-        Voice(as_json, quiet, events),
+        Output(as_json, quiet, events),
         resume=resume,
     )
     if code:

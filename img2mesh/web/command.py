@@ -44,7 +44,7 @@ def serve(
     """Local web app: drop photos on a page, get meshes; ends with Ctrl-C."""
     settings = settings_of(locals())
     from img2mesh import commands
-    from img2mesh.web import door
+    from img2mesh.web import server
 
     request = commands.request_from(
         preset=preset,
@@ -54,7 +54,7 @@ def serve(
         device=device,
         cache_dir=cache_dir,
     )
-    door.serve(
+    server.serve(
         request,
         output_dir,
         host=host,
