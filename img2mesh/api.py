@@ -6,9 +6,12 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
-from img2mesh import job, settings
+from img2mesh import settings
 from img2mesh.artifacts import TexturedMesh
 from img2mesh.engineparts import EngineParts
+from img2mesh.jobs.execute import runner_for
+from img2mesh.jobs.job import photo_job
+from img2mesh.jobs.request import Request, default_cache_dir
 from img2mesh.pipeline import PIPELINE
 
 
@@ -48,15 +51,15 @@ def reconstruct(
     """
     folder = None if cache is None else Path(cache)
     if cache == "default":
-        folder = job.default_cache_dir()
-    request = job.Request(
+        folder = default_cache_dir()
+    request = Request(
         settings=load_settings(preset, assignments=assignments),
         preset=preset,
         device=device,
         cache_dir=folder,
     )
-    work = job.photo_job(Path(photo), mask=None if mask is None else Path(mask))
-    runner = job.runner_for(request)
+    work = photo_job(Path(photo), mask=None if mask is None else Path(mask))
+    runner = runner_for(request)
     parts: EngineParts = runner.run("engine", work.given).load()
     asset: TexturedMesh = runner.outcomes["asset"].load()
     return replace(parts.dress(asset), name=work.stem)

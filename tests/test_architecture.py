@@ -57,13 +57,12 @@ DOORS = [
     "cli",
     "commands",
     "api",
-    "job",
-    "delivery",
+    "jobs",
+    "worker",
     "progress",
     "doctor",
     "models",
     "flags",
-    "packing",
     "housekeeping",
     "measuring",
     "web",
@@ -189,7 +188,12 @@ HEAVY = ("torch", "diffusers", "transformers", "open3d", "cv2", "scipy", "trimes
 
 @pytest.mark.parametrize(
     "code",
-    ["import img2mesh", "import img2mesh.pipeline", "import img2mesh.cli", "import img2mesh.job"],
+    [
+        "import img2mesh",
+        "import img2mesh.pipeline",
+        "import img2mesh.cli",
+        "import img2mesh.jobs.job",
+    ],
 )
 def test_heavy_libraries_load_only_when_work_starts(code: str) -> None:
     assert loaded_after(code, *HEAVY) == []

@@ -61,14 +61,14 @@ def batch(
     usage, 1 it could not go on, 130 interrupted.
     """
     from img2mesh.batch import planning
-    from img2mesh.batch.door import Voice, run_batch
+    from img2mesh.batch.run import Output, run_batch
     from img2mesh.batch.scheduler import Policy
     from img2mesh.jobs.request import output_options, request_from
 
     plan = planning.plan_photos(
         planning.entries_from(inputs, manifest),
         overrides=settings_of(flags),
-        wanted=call(output_options, flags),
+        options=call(output_options, flags),
         quiet=flags["quiet"],
         **chosen(request_from, flags),
     )
@@ -87,7 +87,7 @@ def batch(
         output_dir,
         workers.executor,
         call(Policy, flags, worker_memory=memory),
-        call(Voice, flags),
+        call(Output, flags),
         resume=resume,
     )
     if code:

@@ -31,9 +31,9 @@ def serve(
     **flags: Any,
 ) -> None:
     """Local web app: drop photos on a page, get meshes; ends with Ctrl-C."""
-    from img2mesh.web import door
+    from img2mesh.web import server
 
-    door.serve(
+    server.serve(
         request_of(flags, settings_of(flags)),
         output_dir,
         host=host,

@@ -15,11 +15,14 @@ import pytest
 
 from img2mesh import cli
 from img2mesh.batch.scheduler import Policy
+from img2mesh.cameras import RIGS
 from img2mesh.cli import doctor, flags
 from img2mesh.cli.batch import OWN
 from img2mesh.evaluation import compare_meshes
-from img2mesh.jobs.request import output_options, request_from
+from img2mesh.glb import TEXTURE_FORMATS
+from img2mesh.jobs.request import COMPRESSIONS, MESH_FORMATS, output_options, request_from
 from img2mesh.pipeline import PIPELINE
+from img2mesh.settings import preset_names
 from tests.conftest import ROOT, Command
 
 #: Every command that the contract names and there is.
@@ -128,6 +131,13 @@ def test_other_defaults_are_their_function_s(function: Any, rows: Any) -> None:
         expected = parameters[row.name].default
         if row.default is not None and expected is not inspect.Parameter.empty:
             assert row.default == expected, row.name
+
+
+def test_names_in_the_help_are_those_there_are() -> None:
+    assert flags.ROWS["texture_format"].metavar == "|".join(TEXTURE_FORMATS)
+    assert flags.ROWS["compress"].metavar == "|".join(COMPRESSIONS)
+    for row, names in (("formats", MESH_FORMATS), ("preset", preset_names()), ("rig", RIGS)):
+        assert all(name in (flags.ROWS[row].help or "") for name in names)
 
 
 @pytest.mark.parametrize("name", ["run", "reconstruct", "plan", "batch", "serve"])

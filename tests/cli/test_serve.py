@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from img2mesh.web import door
+from img2mesh.web import server
 from tests.conftest import ROOT, Command, tiny_flags
 from tests.web.conftest import Server
 
@@ -90,8 +90,8 @@ def _children(pid: int) -> list[int]:
 
 
 def test_a_taken_port_is_one_sentence_and_code_2(command: Command, tmp_path: Path) -> None:
-    with door.listening("127.0.0.1", 0) as ear:
-        port = str(ear.getsockname()[1])
+    with server.listen("127.0.0.1", 0) as listener:
+        port = str(listener.getsockname()[1])
         done = command("serve", "--port", port, "-o", str(tmp_path / "out"))
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.count("\n") == 1 and f"port {port}" in done.stderr

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from img2mesh import delivery, sheets
+from img2mesh import sheets
+from img2mesh.jobs.delivery import Deliverable, place
 
 
 @pytest.mark.parametrize("count", [3, 4, 7, 8])
@@ -28,6 +29,6 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> Non
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        delivery.place(target, fails)
+        place(tmp_path, Deliverable("mesh.glb", "mesh", fails))
     assert target.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["mesh.glb"]

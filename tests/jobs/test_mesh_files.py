@@ -17,8 +17,9 @@ from img2mesh.engineparts import EngineParts, Lod
 from img2mesh.errors import Img2MeshError, InputError
 from img2mesh.glb import load_glb
 from img2mesh.glbpack import unpack, view_bytes
+from img2mesh.jobs.mesh_files import mesh_files, parts_report, write_archive
+from img2mesh.jobs.request import OutputOptions
 from img2mesh.ktx2 import ktx2_bytes
-from img2mesh.packing import Wanted, mesh_files, parts_report, write_archive
 from tests.assets import grid_asset
 from tests.khronos import node_modules, validate
 
@@ -39,7 +40,7 @@ def asset_and_parts() -> tuple[object, EngineParts]:
 
 def made(name: str = "old chair", **wanted: object) -> dict[str, bytes]:
     asset, parts = asset_and_parts()
-    return mesh_files(None, lambda: asset, parts, name, Wanted(**wanted))
+    return mesh_files(None, lambda: asset, parts, name, OutputOptions(**wanted))
 
 
 def test_every_file_is_called_after_the_object() -> None:
@@ -100,7 +101,7 @@ def test_without_parts_the_stored_file_is_the_deliverable() -> None:
     def never() -> None:
         raise AssertionError("read although the file is at hand")
 
-    files = mesh_files(stored, never, EngineParts(), "vase", Wanted())
+    files = mesh_files(stored, never, EngineParts(), "vase", OutputOptions())
     assert list(files) == ["mesh.glb"]
     assert load_glb(files["mesh.glb"]).name == "vase"
 
@@ -130,7 +131,7 @@ def test_the_archive_is_the_same_every_time_and_holds_what_it_is_given(tmp_path:
 )
 def test_what_there_is_not_is_refused_by_name(wanted: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        Wanted(**wanted)
+        OutputOptions(**wanted)
 
 
 def test_ktx2_without_its_program_is_refused_at_once(
@@ -138,7 +139,7 @@ def test_ktx2_without_its_program_is_refused_at_once(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="basisu on the PATH"):
-        Wanted(texture_format="ktx2")
+        OutputOptions(texture_format="ktx2")
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,49 +12,11 @@ import numpy as np
 
 from img2mesh.artifacts import TexturedMesh
 from img2mesh.engineparts import EngineParts
-from img2mesh.errors import InputError
-from img2mesh.glb import TEXTURE_FORMATS, glb_bytes
+from img2mesh.glb import glb_bytes
 from img2mesh.glbpack import renamed
-from img2mesh.ktx2 import require_ktx2
-
-#: Deliverables that are written from the asset when asked for; mesh.glb always is.
-MESH_FORMATS = ("glb", "obj", "ply", "stl", "usdz")
-#: What ``--compress`` takes.
-COMPRESSIONS = ("meshopt",)
+from img2mesh.jobs.request import OutputOptions
 
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that ZIP can hold: equal assets, equal bytes
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which files the user wants, and in what form.
-
-    Attributes:
-        mesh_formats: of ``MESH_FORMATS``.
-        turntable: also turntable.webp.
-        texture_format: of the pictures inside GLB files, one of ``TEXTURE_FORMATS``.
-        compress: ``meshopt`` for small GLB files beside the plain ones.
-        archive: also asset.zip.
-    """
-
-    mesh_formats: tuple[str, ...] = ("glb",)
-    turntable: bool = False
-    texture_format: str = "png"
-    compress: str | None = None
-    archive: bool = False
-
-    def __post_init__(self) -> None:
-        _require("mesh format", self.mesh_formats, MESH_FORMATS)
-        _require("texture format", [self.texture_format], TEXTURE_FORMATS)
-        _require("compression", [self.compress] if self.compress else [], COMPRESSIONS)
-        if self.texture_format == "ktx2":
-            require_ktx2()  # before an hour's work, not after it
-
-
-def _require(what: str, given: Iterable[str], known: tuple[str, ...]) -> None:
-    unknown = [name for name in given if name not in known]
-    if unknown:
-        raise InputError(f"unknown {what} {unknown[0]!r}; known are {', '.join(known)}")
 
 
 def mesh_files(
@@ -62,7 +24,7 @@ def mesh_files(
     load: Callable[[], TexturedMesh],
     parts: EngineParts,
     name: str,
-    wanted: Wanted,
+    options: OutputOptions,
 ) -> dict[str, bytes]:
     """Every GLB of the job by file name: mesh.glb, its levels of detail and its hulls.
 
@@ -71,20 +33,22 @@ def mesh_files(
         load: reads the asset, only where it must be written anew.
         parts: what was made for engines.
         name: of the object in the files.
-        wanted: the form the user asked for.
+        options: the form the user asked for.
     """
     files: dict[str, bytes] = {}
-    if stored is not None and not parts and wanted.texture_format == "png":
+    if stored is not None and not parts and options.texture_format == "png":
         files["mesh.glb"] = renamed(stored, name)
     else:
         asset = replace(load(), name=name)
-        files["mesh.glb"] = glb_bytes(parts.dress(asset), texture=wanted.texture_format)
+        files["mesh.glb"] = glb_bytes(parts.dress(asset), texture=options.texture_format)
         about = lods_report(parts, asset)
         for entry, mesh in zip(about, parts.coarser(asset), strict=True):
             labelled = replace(mesh, name=f"{name}_LOD{entry['level']}")
             extras = {key: value for key, value in entry.items() if key != "file"}
-            files[entry["file"]] = glb_bytes(labelled, texture=wanted.texture_format, extras=extras)
-    if wanted.compress == "meshopt":
+            files[entry["file"]] = glb_bytes(
+                labelled, texture=options.texture_format, extras=extras
+            )
+    if options.compress == "meshopt":
         from img2mesh.export.compression import meshopt_glb
 
         files |= {
@@ -120,8 +84,8 @@ def lods_report(parts: EngineParts, asset: TexturedMesh) -> list[dict[str, Any]]
 
 
 def parts_report(parts: EngineParts, asset: TexturedMesh) -> dict[str, Any]:
-    """What ``report.json`` says of the parts, and ``notes`` for its warnings."""
-    found: dict[str, Any] = {"notes": list(parts.notes)}
+    """What ``report.json`` says of the parts, apart from their notes."""
+    found: dict[str, Any] = {}
     if parts.normal_map is not None or parts.orm_map is not None:
         found["maps"] = {
             "normal": parts.normal_map is not None,

@@ -17,10 +17,9 @@ from rich.console import Console
 
 from img2mesh.batch import history, sheet
 from img2mesh.batch.display import Display, EventLog, Tally, show_summary
-from img2mesh.batch.executor import Executor
-from img2mesh.batch.folder import Folder, Lines, now, opened, written
+from img2mesh.batch.folder import Folder, JsonLines, explained, now, open_folder
 from img2mesh.batch.items import Item
-from img2mesh.batch.scheduler import Ended, Event, Policy, Scheduler, Task
+from img2mesh.batch.scheduler import Ended, Event, Executor, Policy, Scheduler, Task
 from img2mesh.errors import InputError
 
 INTERRUPTED = 130
@@ -34,7 +33,7 @@ class Plan:
 
     Attributes:
         items: what there is to do, each with a name of its own.
-        payload: what a worker is told of an item, apart from its name, folder and batch.
+        payload: what a worker gets of an item, apart from its name, folder and batch.
         settings: a digest of what decides an item's result, beside its input.
         record: what batch.json says of the batch.
         learned: whether any item needs a learned generator's memory.
@@ -48,8 +47,8 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Voice:
-    """How to tell: ``events`` is a file or ``-`` for JSON lines.
+class Output:
+    """What to print: ``events`` is a file or ``-`` for JSON lines.
 
     With ``as_json`` stdout gets one object in the end, and stderr the events instead of a display
     unless they have a place of their own or it is to be ``quiet``.
@@ -65,7 +64,7 @@ def run_batch(
     root: Path,
     executor_for: Callable[[Folder, int], tuple[Executor, str]],
     policy: Policy,
-    voice: Voice,
+    output: Output,
     *,
     resume: bool = False,
 ) -> int:
@@ -77,7 +76,7 @@ def run_batch(
         executor_for: given the open folder and the number of items to do, what does them and a
             sentence about it.
         policy: retries, timeouts, memory.
-        voice: how to tell.
+        output: what to print.
         resume: go on with what is in the folder.
 
     Returns:
@@ -87,68 +86,68 @@ def run_batch(
         InputError: the folder is in use or another batch's.
         Img2MeshError: it cannot go on: the disk is full, or workers do not start.
     """
-    if voice.as_json and voice.events == "-":
+    if output.as_json and output.events == "-":
         raise InputError("--json and --events - both want stdout; give --events a file")
     inputs = history.inputs_digest(plan.items)
     console = Console(stderr=True)
-    with opened(root, inputs=inputs, resume=resume) as folder, written(root):
+    with open_folder(root, inputs=inputs, resume=resume) as folder, explained(root):
         if not resume:
             folder.forget()
-        past = history.read_history(folder.journal)
-        todo, settled = _split(plan, past, folder)
+        previous = history.read_history(folder.journal)
+        todo, finished = _split(plan, previous, folder)
         folder.describe(inputs=inputs, items=len(plan.items), settings=plan.record)
         tally = Tally(total=len(plan.items), skipped=len(plan.items) - len(todo))
-        problems = _problems_before(settled)
+        problems = _problems_before(finished)
         interrupted = False
-        events = voice.events or ("stderr" if voice.as_json and not voice.quiet else None)
-        quiet = voice.quiet or events == "stderr"
+        events = output.events or ("stderr" if output.as_json and not output.quiet else None)
+        quiet = output.quiet or events == "stderr"
         log = EventLog(events, tally)
         with closing(log), closing(sheet.ContactSheet(folder)) as page:
-            page.mend()
+            page.add_missing()
             if todo:
                 executor, sentence = executor_for(folder, len(todo))
-                log.tell("batch", items=tally.total, to_do=len(todo), sentence=sentence)
+                log.write("batch", items=tally.total, to_do=len(todo), sentence=sentence)
                 if not quiet:
                     console.print(sentence, highlight=False, soft_wrap=True)
-                keeper = _Keeper(plan, folder, page, tally, problems)
+                recorder = _Recorder(plan, folder, page, problems)
                 with closing(executor), Display(console, tally, quiet=quiet) as display:
-                    interrupted = _work(
-                        todo, plan, folder, executor, policy, keeper, [display, log]
-                    )
+                    listeners: list[Callable[[Event], None]] = [tally, display, log]
+                    interrupted = _work(todo, plan, folder, executor, policy, recorder, listeners)
             page.draw()
         summary = tally.summary() | {
-            "settled_before": {s: _count(settled, s) for s in ("done", "quarantined")},
+            "settled_before": {s: _count(finished, s) for s in ("done", "quarantined")},
             "exit_code": _exit_code(tally, problems, interrupted),
             "output_dir": str(root),
             "journal": str(folder.journal),
             "index": str(folder.sheet),
         }
-    _conclude(console, voice, summary, problems, interrupted)
+    _conclude(console, output, summary, problems, interrupted)
     return int(summary["exit_code"])
 
 
 def _split(
-    plan: Plan, past: Mapping[str, history.Past], folder: Folder
-) -> tuple[list[Item], dict[str, history.Past]]:
+    plan: Plan, previous: Mapping[str, history.PreviousRun], folder: Folder
+) -> tuple[list[Item], dict[str, history.PreviousRun]]:
     """Items to do, and those that ended well or hopelessly before."""
     todo: list[Item] = []
-    settled: dict[str, history.Past] = {}
+    finished: dict[str, history.PreviousRun] = {}
     for item in plan.items:
-        before = past.get(item.name)
-        if history.settled(item, before, plan.settings(item), folder.root):
-            assert before is not None
-            settled[item.name] = before
+        before = previous.get(item.name)
+        if before is not None and history.is_finished(
+            item, before, plan.settings(item), folder.root
+        ):
+            finished[item.name] = before
         else:
             todo.append(item)
-    return todo, settled
+    return todo, finished
 
 
-def _count(settled: Mapping[str, history.Past], status: str) -> int:
-    return sum(past.status == status for past in settled.values())
+def _count(finished: Mapping[str, history.PreviousRun], status: str) -> int:
+    return sum(before.status == status for before in finished.values())
 
 
-def _problems_before(settled: Mapping[str, history.Past]) -> dict[str, str]:
-    bad = ((name, past) for name, past in settled.items() if past.status != "done")
+def _problems_before(finished: Mapping[str, history.PreviousRun]) -> dict[str, str]:
+    bad = ((name, before) for name, before in finished.items() if before.status != "done")
     return {n: f"{p.status} before: {p.error}" for n, p in islice(bad, _PROBLEMS_SHOWN)}
 
 
@@ -159,18 +158,15 @@ def _exit_code(tally: Tally, problems: Mapping[str, str], interrupted: bool) -> 
 
 
 @dataclass(frozen=True)
-class _Keeper:
+class _Recorder:
     """Writes down how an item ended: journal last, because only that makes it true."""
 
     plan: Plan
     folder: Folder
     page: sheet.ContactSheet
-    tally: Tally
     problems: dict[str, str]
 
-    def keep(self, item: Item, stamps: list[Any], ended: Ended, journal: Lines) -> None:
-        result = dict(ended.result)
-        thumbnail = result.pop("thumbnail", None)
+    def record(self, item: Item, stamps: list[Any], ended: Ended, journal: JsonLines) -> None:
         source = str(item.entry.source.absolute())
         line: dict[str, Any] = {
             "item": item.name,
@@ -190,13 +186,19 @@ class _Keeper:
             if len(self.problems) < _PROBLEMS_SHOWN:
                 self.problems[item.name] = f"{ended.status}: {ended.errors[-1]}"
         if ended.status == "quarantined":
-            said = f" ({item.entry.origin})" if item.entry.origin not in ("", source) else ""
-            self.folder.set_aside(item.name, source + said, ended.errors[-1])
+            where = f" ({item.entry.origin})" if item.entry.origin not in ("", source) else ""
+            self.folder.quarantine(item.name, source + where, ended.errors[-1])
         elif ended.status == "done":
             self.folder.release(item.name)
-        line |= result
-        self.page.add(line, thumbnail)
+            line |= _journal_fields(ended.result)
+        self.page.add(line, ended.result.get("thumbnail"))
         journal.append(line)
+
+
+def _journal_fields(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What the journal keeps of what :func:`img2mesh.worker.task.run` returned."""
+    kept = {name: result[name] for name in ("digest", "quality", "warnings", "stage_seconds")}
+    return kept | {"files": sorted(result["files"]), "cached": sum(result["cached"].values())}
 
 
 def _work(
@@ -205,7 +207,7 @@ def _work(
     folder: Folder,
     executor: Executor,
     policy: Policy,
-    keeper: _Keeper,
+    recorder: _Recorder,
     listeners: Sequence[Callable[[Event], None]],
 ) -> bool:
     """Do the items; True if the user or the system asked to stop."""
@@ -219,17 +221,16 @@ def _work(
             place = {"name": item.name, "folder": str((folder.root / item.name).absolute())}
             yield Task(item.name, {**plan.payload(item), **place, "batch": folder.id})
 
-    def tell(event: Event) -> None:
-        keeper.tally(event)
+    def on_event(event: Event) -> None:
         for listener in listeners:
             listener(event)
 
-    with closing(Lines(folder.journal)) as journal:
+    with closing(JsonLines(folder.journal)) as journal:
         try:
             with _interruptible():
-                for ended in Scheduler(executor, policy, tell).run(tasks()):
+                for ended in Scheduler(executor, policy, on_event).run(tasks()):
                     item, stamps = current.pop(ended.task.name)
-                    keeper.keep(item, stamps, ended, journal)
+                    recorder.record(item, stamps, ended, journal)
         except KeyboardInterrupt:
             return True
     return False
@@ -237,7 +238,7 @@ def _work(
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM, the word of a cluster's own scheduler, stops a batch as Ctrl-C does."""
+    """SIGTERM, as a cluster's own scheduler sends it, stops a batch as Ctrl-C does."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -251,21 +252,21 @@ def _interruptible() -> Iterator[None]:
 
 def _conclude(
     console: Console,
-    voice: Voice,
+    output: Output,
     summary: Mapping[str, Any],
     problems: Mapping[str, str],
     interrupted: bool,
 ) -> None:
-    if not (voice.quiet or voice.as_json):
+    if not (output.quiet or output.as_json):
         show_summary(console, summary, problems)
     if interrupted:
         sys.stderr.write(
             "img2mesh: interrupted; nothing finished is lost, the same command with --resume goes "
             "on from here\n"
         )
-    if voice.as_json:
+    if output.as_json:
         sys.stdout.write(json.dumps({**summary, "problems": problems}, indent=1) + "\n")
-    elif voice.events == "-":
+    elif output.events == "-":
         sys.stdout.write(json.dumps({"event": "summary", **summary}) + "\n")
     else:
         sys.stdout.write(f"{'index':<10}{summary['index']}\n{'journal':<10}{summary['journal']}\n")

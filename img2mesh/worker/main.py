@@ -1,8 +1,7 @@
 """The worker process: one task after another, with what it loaded kept in memory.
 
-``python -m img2mesh.batch.worker module:function`` reads a task a line and tells a message a line
-(see :mod:`img2mesh.batch.executor`). ``function(payload, tell)`` returns what there is to know
-about a finished task, a JSON object; ``tell(stage, fraction)`` may be called on the way.
+``python -m img2mesh.worker.main module:function`` reads tasks and writes messages as
+:mod:`img2mesh.worker.protocol` says; ``function`` is a ``protocol.Function``.
 """
 
 from __future__ import annotations
@@ -18,31 +17,28 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from img2mesh.errors import InputError, MissingExtraError
-
-Tell = Callable[[str, float], None]
-Function = Callable[[Mapping[str, Any], Tell], dict[str, Any]]
+from img2mesh.worker.protocol import Function, Why
 
 #: A disk in this state fails every item alike.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-_SECONDS_BETWEEN_NEWS = 0.25
+_SECONDS_BETWEEN_MESSAGES = 0.25
 
 
 def main(reference: str) -> None:
     """Serve until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What libraries print must not get between the messages.
-    told = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    messages = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     function = _resolve(reference)  # before there is a thread that would be in an exit's way
     tasks: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_receive, args=(tasks,), daemon=True).start()
-    _send(told, kind="ready", host=socket.gethostname(), pid=os.getpid())
+    _send(messages, kind="ready", host=socket.gethostname(), pid=os.getpid())
     while True:
-        _serve(function, tasks.get(), told)
+        _do(function, tasks.get(), messages)
 
 
 def _receive(tasks: queue.Queue[dict[str, Any]]) -> None:
@@ -62,28 +58,27 @@ def _resolve(reference: str) -> Function:
     return function
 
 
-def _serve(function: Function, payload: dict[str, Any], told: TextIO) -> None:
-    said, at = 0.0, ""
+def _do(function: Function, payload: dict[str, Any], messages: TextIO) -> None:
+    sent, last = 0.0, ""
 
-    def tell(stage: str, fraction: float) -> None:
-        nonlocal said, at
+    def report_progress(stage: str, fraction: float) -> None:
+        nonlocal sent, last
         now = time.monotonic()
-        if stage != at or now - said >= _SECONDS_BETWEEN_NEWS:
-            said, at = now, stage
-            _send(told, kind="stage", stage=stage, fraction=round(fraction, 3))
+        if stage != last or now - sent >= _SECONDS_BETWEEN_MESSAGES:
+            sent, last = now, stage
+            _send(messages, kind="stage", stage=stage, fraction=round(fraction, 3))
 
     try:
-        result = function(payload, tell)
-        _send(told, kind="done", result=result, rss=_rss())
+        result = function(payload, report_progress)
+        _send(messages, kind="done", result=result, rss=_rss())
     except (Exception, SystemExit) as error:
         traceback.print_exc()
         sys.stderr.flush()
         sentence = " ".join(str(error).split()) or type(error).__name__
-        _send(told, kind="failed", error=sentence, why=_why(error), rss=_rss())
+        _send(messages, kind="failed", error=sentence, why=_why(error), rss=_rss())
 
 
-def _why(error: BaseException) -> str:
-    """``full``: no item can be written; ``input``: this one is bad; ``setup``; or ``error``."""
+def _why(error: BaseException) -> Why:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in _FULL:
@@ -101,10 +96,10 @@ def _rss() -> int:
     return size
 
 
-def _send(told: TextIO, **message: object) -> None:
+def _send(messages: TextIO, **message: object) -> None:
     try:
-        told.write(json.dumps(message) + "\n")
-        told.flush()
+        messages.write(json.dumps(message) + "\n")
+        messages.flush()
     except OSError:
         os._exit(0)
 

@@ -13,19 +13,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from img2mesh.batch.executor import Message
+from img2mesh.worker.protocol import Message
 
-_TAIL = 4096  # bytes of a dead worker's last words that are looked at
+_TAIL = 4096  # bytes at the end of a dead worker's log that are looked at
 
 
 class WorkerProcess:
-    """A process running :mod:`img2mesh.batch.worker`.
+    """A process running :mod:`img2mesh.worker.main`.
 
     Args:
         function: what it does with a task, as ``module:name``.
         environment: variables besides this process' own.
         log: file for what its libraries print; started anew.
-        hear: called from a thread with every message, in the end with ``lost``.
+        on_message: called from a thread with every message, in the end with ``lost``.
     """
 
     def __init__(
@@ -34,23 +34,23 @@ class WorkerProcess:
         *,
         environment: Mapping[str, str],
         log: Path,
-        hear: Callable[[Message], None],
+        on_message: Callable[[Message], None],
     ) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log
-        self._hear = hear
+        self._on_message = on_message
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "img2mesh.batch.worker", function],
+                [sys.executable, "-m", "img2mesh.worker.main", function],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env={**os.environ, **environment},
-                # Ctrl-C is the parent's to answer; a worker that catches it half-way would tell of
+                # Ctrl-C is the parent's to answer; a worker that catches it half-way would report
                 # a failure that is none.
                 start_new_session=True,
             )
-        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     @property
@@ -59,7 +59,7 @@ class WorkerProcess:
         return self._process.pid
 
     def send(self, payload: Mapping[str, Any]) -> None:
-        """Hand over a task; if the process is gone, ``lost`` is told anyway."""
+        """Hand over a task; if the process is gone, ``lost`` comes anyway."""
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.write(json.dumps(payload).encode() + b"\n")
@@ -70,14 +70,14 @@ class WorkerProcess:
         self._process.kill()
         self._process.wait()
 
-    def _listen(self) -> None:
+    def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             with suppress(ValueError):  # a line torn by the process' end
-                self._hear(json.loads(line))
-        self._hear({"kind": "lost", "error": self._last_words(self._process.wait())})
+                self._on_message(json.loads(line))
+        self._on_message({"kind": "lost", "error": self._exit_reason(self._process.wait())})
 
-    def _last_words(self, code: int) -> str:
+    def _exit_reason(self, code: int) -> str:
         if code < 0:
             with suppress(ValueError):
                 name = signal.Signals(-code).name

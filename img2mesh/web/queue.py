@@ -1,8 +1,9 @@
-"""The line: photos are made one at a time, by one worker process that keeps its libraries loaded.
+"""The queue: photos are made one at a time, by one worker process that keeps its libraries loaded.
 
-There is no thread of its own: whoever adds, cancels or tells something moves the line on. A photo
-that is cancelled while it is made costs the worker, which is ended at once; stages and files are
-put in place by a rename, so nothing is left half done, and the next photo starts a fresh worker.
+There is no thread of its own: whatever adds a photo, cancels one or brings a message of the worker
+also starts the next. A photo that is cancelled while it is made costs the worker, which is ended at
+once; stages and files are put in place by a rename, so nothing is left half done, and the next
+photo starts a fresh worker.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from img2mesh.batch.executor import Message
-from img2mesh.batch.process import WorkerProcess
 from img2mesh.web import items
 from img2mesh.web.items import Item
 from img2mesh.web.uploads import discard
+from img2mesh.worker.process import WorkerProcess
+from img2mesh.worker.protocol import Message
 
 
-class Line:
+class Queue:
     """See the module.
 
     Args:
         function: what the worker does with a photo, as ``module:name``.
-        payload: what it is told besides ``source``.
+        payload: what it gets besides ``source``.
         environment: variables for the worker.
         log: file for what its libraries print.
         clock: seconds, only ever more.
@@ -50,7 +51,7 @@ class Line:
         self._items: dict[str, Item] = {}  # in the order they came
         self._running: str | None = None
         self._worker: WorkerProcess | None = None
-        self._life = 0  # of the worker: what an ended one still said is dropped
+        self._generation = 0  # of the worker: messages of an ended one are dropped
         self._ready = False
         self._closed = False
 
@@ -58,17 +59,17 @@ class Line:
         """Put a photo at the end."""
         with self._lock:
             self._items[item.id] = item
-            self._move()
+            self._start_next()
 
     def cancel(self, name: str) -> bool:
         """Take a photo out, whether it waits or is being made; False if it had ended before."""
         with self._lock:
             item = self._items[name]
-            if item.state in items.ENDED:
+            if item.state in items.FINISHED:
                 return False
             if name == self._running:
                 self._end_worker()
-            self._settle(items.cancelled(item))
+            self._finish(items.cancelled(item))
             return True
 
     def find(self, name: str) -> Item | None:
@@ -76,14 +77,14 @@ class Line:
         with self._lock:
             return self._items.get(name)
 
-    def shown(self) -> list[dict[str, Any]]:
+    def as_json(self) -> list[dict[str, Any]]:
         """Every photo as the page gets it, in the order they came."""
         with self._lock:
             now = self._clock()
             ahead, cards = 0, []
             for item in self._items.values():
-                cards.append(items.shown(item, now, ahead=ahead))
-                ahead += item.state not in items.ENDED
+                cards.append(items.as_json(item, now, ahead=ahead))
+                ahead += item.state not in items.FINISHED
             return cards
 
     def close(self) -> None:
@@ -92,10 +93,10 @@ class Line:
             self._closed = True
             self._end_worker()
             for item in list(self._items.values()):
-                if item.state not in items.ENDED:
-                    self._settle(items.cancelled(item))
+                if item.state not in items.FINISHED:
+                    self._finish(items.cancelled(item))
 
-    def _move(self) -> None:
+    def _start_next(self) -> None:
         """Begin the next photo if none is being made; the lock is held."""
         if self._running is not None or self._closed:
             return
@@ -103,14 +104,14 @@ class Line:
         if following is None:
             return
         self._running = following.id
-        self._items[following.id] = items.begun(following, self._clock())
+        self._items[following.id] = items.started(following, self._clock())
         if self._worker is None:
-            self._life += 1
+            self._generation += 1
             self._worker = WorkerProcess(
                 self._function,
                 environment=self._environment,
                 log=self._log,
-                hear=partial(self._hear, self._life),
+                on_message=partial(self._receive, self._generation),
             )
         elif self._ready:
             self._send()
@@ -120,10 +121,10 @@ class Line:
         photo = self._items[self._running].photo
         self._worker.send({**self._payload, "source": str(photo)})
 
-    def _hear(self, life: int, message: Message) -> None:
+    def _receive(self, generation: int, message: Message) -> None:
         """A message of a worker, from a thread of its own."""
         with self._lock:
-            if life != self._life or self._worker is None:
+            if generation != self._generation or self._worker is None:
                 return
             if message["kind"] == "ready":
                 self._ready = True
@@ -133,20 +134,20 @@ class Line:
                 self._worker, self._ready = None, False
             if self._running is None:
                 return
-            item = items.told(self._items[self._running], message, self._clock())
-            if item.state in items.ENDED:
-                self._settle(item)
+            item = items.updated(self._items[self._running], message, self._clock())
+            if item.state in items.FINISHED:
+                self._finish(item)
             else:
                 self._items[item.id] = item
 
-    def _settle(self, item: Item) -> None:
+    def _finish(self, item: Item) -> None:
         """An item has ended: keep what became of it, and go on; the lock is held."""
         self._items[item.id] = item
-        if item.state != "done":  # of one that is done, run.json tells where the photo is
+        if item.state != "done":  # run.json of one that is done names the photo
             discard(item.photo)
         if self._running == item.id:
             self._running = None
-        self._move()
+        self._start_next()
 
     def _end_worker(self) -> None:
         worker, self._worker, self._ready = self._worker, None, False

@@ -1,0 +1,125 @@
+"""``Job``: one input, named and digested. What is digested is what is computed from.
+
+A job may wait for hours until its turn comes, and its file may be saved anew meanwhile. What is
+then decoded is held against the digest, so that nothing is ever cached under another file's name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from img2mesh.artifacts import Photo, ViewSet
+from img2mesh.errors import Img2MeshError
+from img2mesh.graph import Leaf
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input, named and digested, ready to run.
+
+    Attributes:
+        source: the file or folder it came from.
+        stem: what its output folder is called.
+        digest: sha256 (hex) of everything the input is made of.
+        given: the leaves the graph starts from.
+    """
+
+    source: Path
+    stem: str
+    digest: str
+    given: dict[str, Leaf[Any]]
+
+
+def photo_job(path: Path, *, mask: Path | None = None) -> Job:
+    """A job that starts at the photo.
+
+    Raises:
+        InputError: the file cannot be read at all (whether it is a picture shows when it runs).
+    """
+
+    def digest_of() -> str:
+        from img2mesh import images
+
+        whole = images.digest_of(path)
+        return whole if mask is None else _joined(whole, "mask", images.digest_of(mask))
+
+    def load() -> Photo:
+        try:
+            return Photo.open(path, mask=mask)
+        finally:  # also where it cannot be opened: half a file may just be being written
+            _require_unchanged(path, digest, digest_of)
+
+    digest = digest_of()
+    return Job(path, path.stem, digest, {"photo": Leaf(digest, load)})
+
+
+def views_job(
+    path: Path,
+    *,
+    rig: str | None = None,
+    group: str | None = None,
+    normals: Path | None = None,
+    photo: Path | None = None,
+) -> Job:
+    """A job that enters after view generation, with a sheet or a folder of posed views.
+
+    ``normals`` is a sheet of camera-space normals, ``photo`` the picture the views were drawn from.
+
+    Raises:
+        InputError: what is wrong with the sheet, folder or cameras file.
+        Img2MeshError: a file changed while they were read.
+    """
+    from img2mesh import viewfiles
+
+    def digest_of() -> str:
+        whole = viewfiles.digest_of(path, rig=rig, group=group)
+        if normals is not None:
+            whole = _joined(whole, "normals", viewfiles.digest_of(normals))
+        if photo is not None:
+            whole = _joined(whole, "photo", viewfiles.digest_of(photo))
+        return whole
+
+    digest = digest_of()
+    # Opened here, not when a stage asks: what is wrong with it is said before anything is done.
+    views = viewfiles.open_views(path, rig=rig, group=group, normals=normals)
+    if photo is not None:
+        views = replace(views, photo=viewfiles.open_cutout(photo))
+    _require_unchanged(path, digest, digest_of)
+    stem = path.resolve().name if path.is_dir() else path.stem
+    return _views_job(path, stem, digest, views)
+
+
+def _views_job(source: Path, stem: str, digest: str, views: ViewSet) -> Job:
+    # Given views are as good as refined ones: the second pass needs the photo and a network.
+    leaf = Leaf(digest, lambda: views)
+    return Job(source, stem, digest, {"views": leaf, "refined": leaf})
+
+
+def _require_unchanged(path: Path, digest: str, digest_of: Callable[[], str]) -> None:
+    """Called after decoding, so that no file can change between the look and the use."""
+    if digest_of() != digest:
+        # No InputError: nothing is wrong with the input, and a batch may try again.
+        raise Img2MeshError(
+            f"{str(path)!r} (or its mask, normals or camera file) changed after img2mesh had begun "
+            "to use it: run the same command again once it is no longer being written"
+        )
+
+
+def _joined(digest: str, role: str, other: str) -> str:
+    """The digest of an input made of two files."""
+    return hashlib.sha256(f"{digest} {role} {other}".encode()).hexdigest()
+
+
+def photo_paths(inputs: Sequence[str]) -> list[Path]:
+    """Files, folders and globs as a list of pictures.
+
+    Raises:
+        InputError: nothing matches.
+    """
+    from img2mesh.images import list_photos
+
+    return list_photos(list(inputs))
