@@ -41,7 +41,7 @@ class Option(click.Option):
         settings: ``stage.setting`` names that it sets.
         sets: what a switch sets them to.
         implies: settings that become true with it unless they are given.
-        commands: which take it.
+        commands: which take it; every one that makes meshes, if none is named.
         default: of a flag that sets no setting; the command receives it.
         more: as click takes it.
     """
@@ -55,7 +55,7 @@ class Option(click.Option):
         *,
         sets: Any = None,
         implies: tuple[str, ...] = (),
-        commands: tuple[str, ...] = (*FILES, "serve"),
+        commands: tuple[str, ...] = (),
         default: Any = None,
         **more: Any,
     ) -> None:
@@ -230,7 +230,9 @@ class Command(click.Command):
 
 def pipeline_options(command: click.Command) -> click.Command:
     """Give a command every flag of the table that is meant for it."""
-    command.params += [row for row in ROWS.values() if command.name in row.commands]
+    command.params += [
+        row for row in ROWS.values() if not row.commands or command.name in row.commands
+    ]
     return command
 
 
