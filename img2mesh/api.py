@@ -8,7 +8,7 @@ from pathlib import Path
 
 from img2mesh import settings
 from img2mesh.artifacts import TexturedMesh
-from img2mesh.engineparts import EngineParts
+from img2mesh.artifacts.game import GameParts
 from img2mesh.jobs.execute import runner_for
 from img2mesh.jobs.job import photo_job
 from img2mesh.jobs.request import Request, default_cache_dir
@@ -60,6 +60,6 @@ def reconstruct(
     )
     work = photo_job(Path(photo), mask=None if mask is None else Path(mask))
     runner = runner_for(request)
-    parts: EngineParts = runner.run("engine", work.given).load()
+    parts: GameParts = runner.run("engine", work.given).load()
     asset: TexturedMesh = runner.outcomes["asset"].load()
-    return replace(parts.dress(asset), name=work.stem)
+    return replace(parts.with_maps(asset), name=work.stem)

@@ -23,9 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from img2mesh.errors import Img2MeshError, InputError
-from img2mesh.formats import write_json
 from img2mesh.graph.store import locked
-from img2mesh.meshfiles import replacing
+from img2mesh.io.files import replacing, write_json
 
 VERSION = 1
 

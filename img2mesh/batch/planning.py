@@ -13,7 +13,7 @@ from img2mesh.batch.folder import Folder
 from img2mesh.batch.items import Entry, Item, from_inputs, name_items
 from img2mesh.batch.run import Plan
 from img2mesh.batch.scheduler import Executor
-from img2mesh.environment import with_threads
+from img2mesh.core.runtime import with_threads
 from img2mesh.errors import InputError
 from img2mesh.jobs.records import versions
 from img2mesh.jobs.request import OutputOptions, Request, request_from

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from img2mesh.batch.folder import Folder, JsonLines, now, read_lines
-from img2mesh.meshfiles import replacing
+from img2mesh.io.files import replacing
 from img2mesh.report.page import inline_script
 
 _POLICY = (

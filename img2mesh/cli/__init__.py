@@ -14,7 +14,7 @@ import click
 
 from img2mesh.cli import batch, cache, doctor, models, plan, run, serve
 from img2mesh.cli import eval as evaluation
-from img2mesh.environment import STEADY
+from img2mesh.core.runtime import STEADY
 from img2mesh.errors import Img2MeshError
 
 

@@ -13,16 +13,17 @@ from typing import Any
 
 from img2mesh import report
 from img2mesh.artifacts import TexturedMesh, ViewSet
-from img2mesh.engineparts import EngineParts
+from img2mesh.artifacts.codecs import write_rgba
+from img2mesh.artifacts.game import GameParts
 from img2mesh.errors import Img2MeshError
-from img2mesh.formats import write_json, write_rgba
-from img2mesh.glb import glb_bytes
 from img2mesh.graph import Runner
+from img2mesh.imaging.sheet import tile
+from img2mesh.io.files import write_json
+from img2mesh.io.gltf import glb_bytes
 from img2mesh.jobs import records
 from img2mesh.jobs.job import Job
 from img2mesh.jobs.mesh_files import mesh_files, write_archive
 from img2mesh.jobs.request import OutputOptions, Request
-from img2mesh.sheets import tile
 
 #: Files that not every run leaves, by the stage they come from: those of an earlier run go.
 _OPTIONAL = {
@@ -136,7 +137,7 @@ class _Plan:
         self, runner: Runner, job: Job, request: Request, options: OutputOptions, seconds: float
     ) -> None:
         self._job, self._options, self._outcomes = job, options, runner.outcomes
-        self._parts: EngineParts = self._load("engine") or EngineParts()
+        self._parts: GameParts = self._load("engine") or GameParts()
         self._record = records.run_record(runner, job, request, options)
         self.placed: dict[str, list[Path]] = {}
         self.report = records.report_of(runner.outcomes, job, seconds)
@@ -194,7 +195,7 @@ class _Plan:
         return self._outcomes[stage].folder if stage in self._outcomes else None
 
     def _dressed(self) -> TexturedMesh:
-        return self._parts.dress(replace(self._load("asset"), name=self._job.stem))
+        return self._parts.with_maps(replace(self._load("asset"), name=self._job.stem))
 
     def _draw_parts(self, path: Path) -> None:
         from PIL import Image

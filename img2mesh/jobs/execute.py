@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from img2mesh.formats import CODECS
+from img2mesh.artifacts.codecs import CODECS
 from img2mesh.graph import Event, Runner, Store
 from img2mesh.jobs.delivery import Delivered, deliver
 from img2mesh.jobs.job import Job

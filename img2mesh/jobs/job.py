@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +42,18 @@ def photo_job(path: Path, *, mask: Path | None = None) -> Job:
     """
 
     def digest_of() -> str:
-        from img2mesh import images
+        from img2mesh.io import photos
 
-        whole = images.digest_of(path)
-        return whole if mask is None else _joined(whole, "mask", images.digest_of(mask))
+        whole = photos.digest_of(path)
+        return whole if mask is None else _joined(whole, "mask", photos.digest_of(mask))
 
     def load() -> Photo:
         try:
             return Photo.open(path, mask=mask)
         finally:  # also where it cannot be opened: half a file may just be being written
-            _require_unchanged(path, digest, digest_of)
+            _require_unchanged(name, digest, digest_of)
 
+    name = repr(str(path)) + ("" if mask is None else f" or its mask {str(mask)!r}")
     digest = digest_of()
     return Job(path, path.stem, digest, {"photo": Leaf(digest, load)})
 
@@ -73,22 +74,20 @@ def views_job(
         InputError: what is wrong with the sheet, folder or cameras file.
         Img2MeshError: a file changed while they were read.
     """
-    from img2mesh import viewfiles
+    from img2mesh.io import views as files
 
     def digest_of() -> str:
-        whole = viewfiles.digest_of(path, rig=rig, group=group)
+        whole = files.digest_of(path, rig=rig, group=group)
         if normals is not None:
-            whole = _joined(whole, "normals", viewfiles.digest_of(normals))
+            whole = _joined(whole, "normals", files.digest_of(normals))
         if photo is not None:
-            whole = _joined(whole, "photo", viewfiles.digest_of(photo))
+            whole = _joined(whole, "photo", files.digest_of(photo))
         return whole
 
     digest = digest_of()
     # Opened here, not when a stage asks: what is wrong with it is said before anything is done.
-    views = viewfiles.open_views(path, rig=rig, group=group, normals=normals)
-    if photo is not None:
-        views = replace(views, photo=viewfiles.open_cutout(photo))
-    _require_unchanged(path, digest, digest_of)
+    views = ViewSet.open(path, rig=rig, group=group, normals=normals, photo=photo)
+    _require_unchanged(f"{str(path)!r} or a file used with it", digest, digest_of)
     stem = path.resolve().name if path.is_dir() else path.stem
     return _views_job(path, stem, digest, views)
 
@@ -99,13 +98,13 @@ def _views_job(source: Path, stem: str, digest: str, views: ViewSet) -> Job:
     return Job(source, stem, digest, {"views": leaf, "refined": leaf})
 
 
-def _require_unchanged(path: Path, digest: str, digest_of: Callable[[], str]) -> None:
+def _require_unchanged(name: str, digest: str, digest_of: Callable[[], str]) -> None:
     """Called after decoding, so that no file can change between the look and the use."""
     if digest_of() != digest:
         # No InputError: nothing is wrong with the input, and a batch may try again.
         raise Img2MeshError(
-            f"{str(path)!r} (or its mask, normals or camera file) changed after img2mesh had begun "
-            "to use it: run the same command again once it is no longer being written"
+            f"{name} changed after img2mesh had begun to use it: run the same command again once "
+            "it is no longer being written"
         )
 
 
@@ -120,6 +119,6 @@ def photo_paths(inputs: Sequence[str]) -> list[Path]:
     Raises:
         InputError: nothing matches.
     """
-    from img2mesh.images import list_photos
+    from img2mesh.io.photos import list_photos
 
     return list_photos(list(inputs))

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from img2mesh.artifacts import TexturedMesh
-from img2mesh.engineparts import EngineParts
-from img2mesh.glb import glb_bytes
-from img2mesh.glbpack import renamed
+from img2mesh.artifacts.game import GameParts
+from img2mesh.io.glb_container import renamed
+from img2mesh.io.gltf import glb_bytes
 from img2mesh.jobs.request import OutputOptions
 
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that ZIP can hold: equal assets, equal bytes
@@ -22,7 +22,7 @@ _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that ZIP can hold: equal asset
 def mesh_files(
     stored: bytes | None,
     load: Callable[[], TexturedMesh],
-    parts: EngineParts,
+    parts: GameParts,
     name: str,
     options: OutputOptions,
 ) -> dict[str, bytes]:
@@ -40,16 +40,16 @@ def mesh_files(
         files["mesh.glb"] = renamed(stored, name)
     else:
         asset = replace(load(), name=name)
-        files["mesh.glb"] = glb_bytes(parts.dress(asset), texture=options.texture_format)
+        files["mesh.glb"] = glb_bytes(parts.with_maps(asset), texture=options.texture_format)
         about = lods_report(parts, asset)
-        for entry, mesh in zip(about, parts.coarser(asset), strict=True):
+        for entry, mesh in zip(about, parts.lod_meshes(asset), strict=True):
             labelled = replace(mesh, name=f"{name}_LOD{entry['level']}")
             extras = {key: value for key, value in entry.items() if key != "file"}
             files[entry["file"]] = glb_bytes(
                 labelled, texture=options.texture_format, extras=extras
             )
     if options.compress == "meshopt":
-        from img2mesh.export.compression import meshopt_glb
+        from img2mesh.io.gltf_meshopt import meshopt_glb
 
         files |= {
             file.replace(".glb", "_meshopt.glb"): meshopt_glb(data) for file, data in files.items()
@@ -61,7 +61,7 @@ def mesh_files(
     return files
 
 
-def lods_report(parts: EngineParts, asset: TexturedMesh) -> list[dict[str, Any]]:
+def lods_report(parts: GameParts, asset: TexturedMesh) -> list[dict[str, Any]]:
     """What the report, and each file of a level of detail itself, says of it.
 
     ``error_mean`` and ``error_max`` are in percent of the diagonal, ``error_metres`` is the largest
@@ -83,7 +83,7 @@ def lods_report(parts: EngineParts, asset: TexturedMesh) -> list[dict[str, Any]]
     ]
 
 
-def parts_report(parts: EngineParts, asset: TexturedMesh) -> dict[str, Any]:
+def parts_report(parts: GameParts, asset: TexturedMesh) -> dict[str, Any]:
     """What ``report.json`` says of the parts, apart from their notes."""
     found: dict[str, Any] = {}
     if parts.normal_map is not None or parts.orm_map is not None:

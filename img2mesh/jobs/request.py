@@ -65,8 +65,8 @@ class OutputOptions:
     archive: bool = False
 
     def __post_init__(self) -> None:
-        from img2mesh.glb import TEXTURE_FORMATS
-        from img2mesh.ktx2 import require_ktx2
+        from img2mesh.io.gltf import TEXTURE_FORMATS
+        from img2mesh.io.ktx2 import require_ktx2
 
         _require("mesh format", self.mesh_formats, MESH_FORMATS)
         _require("texture format", [self.texture_format], TEXTURE_FORMATS)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from img2mesh.cameras import rig
+from img2mesh.core.rigs import rig
 from tests.conftest import Command
 
 

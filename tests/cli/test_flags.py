@@ -15,11 +15,11 @@ import pytest
 
 from img2mesh import cli
 from img2mesh.batch.scheduler import Policy
-from img2mesh.cameras import RIGS
 from img2mesh.cli import doctor, flags
 from img2mesh.cli.batch import OWN
+from img2mesh.core.rigs import RIGS
 from img2mesh.evaluation import compare_meshes
-from img2mesh.glb import TEXTURE_FORMATS
+from img2mesh.io.gltf import TEXTURE_FORMATS
 from img2mesh.jobs.request import COMPRESSIONS, MESH_FORMATS, output_options, request_from
 from img2mesh.pipeline import PIPELINE
 from img2mesh.settings import preset_names

@@ -14,10 +14,10 @@ from PIL import Image
 
 from img2mesh.errors import Img2MeshError, InputError
 from img2mesh.graph import Started
+from img2mesh.io.files import replacing
 from img2mesh.jobs.execute import execute, runner_for
 from img2mesh.jobs.job import photo_job, views_job
 from img2mesh.jobs.request import OutputOptions, Request
-from img2mesh.meshfiles import replacing
 from tests.conftest import toy_picture
 
 
@@ -63,7 +63,7 @@ def test_a_mask_that_is_saved_while_it_waits_is_noticed(tmp_path: Path, toy: Pat
     toy_picture().getchannel("A").save(mask)
     waiting = photo_job(toy, mask=mask)
     toy_picture().getchannel("A").rotate(90).save(mask)
-    with pytest.raises(Img2MeshError, match=r"or its mask.*changed"):
+    with pytest.raises(Img2MeshError, match=r"or its mask .*changed"):
         waiting.given["photo"].load()
     again = photo_job(toy, mask=mask)
     assert again.digest != waiting.digest and again.given["photo"].load().mask is not None
@@ -102,18 +102,18 @@ def deepen(folder: Path) -> None:
 def test_views_that_change_while_they_are_read_are_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
 ) -> None:
-    from img2mesh import viewfiles
+    from img2mesh.io import views
 
     folder = folder_of_views(tmp_path / "views")
     quiet = views_job(folder)
-    read = viewfiles.open_views
+    read = views.read_views
 
     def read_late(*given: object, **named: object) -> object:
         change(folder)
         return read(*given, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(viewfiles, "open_views", read_late)
-    with pytest.raises(Img2MeshError, match=r"camera file.* changed"):
+    monkeypatch.setattr(views, "read_views", read_late)
+    with pytest.raises(Img2MeshError, match="used with it changed"):
         views_job(folder)
     monkeypatch.undo()
     assert views_job(folder).digest != quiet.digest
