@@ -66,4 +66,4 @@ def main(arguments: list[str] | None = None) -> None:
         code, sentence = error.exit_code, str(error)
     if sentence is not None and "--json" in given:
         sys.stdout.write(json.dumps({"error": sentence, "exit_code": code}) + "\n")
-    sys.exit(code)
+    sys.exit(code or 0)
