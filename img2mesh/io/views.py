@@ -189,16 +189,46 @@ def _with_normals(views: PosedPictures, path: Path) -> PosedPictures:
     return replace(views, normals=np.stack(decoded))
 
 
+def check_views(rgb: F32, alpha: F32, cameras: tuple[Camera, ...]) -> PosedPictures:
+    """Views in memory as :func:`read_views` reads them from files.
+
+    Args:
+        rgb: (v, h, w, 3) in [0, 1].
+        alpha: (v, h, w) in [0, 1].
+        cameras: v cameras, for h x w pixels.
+
+    Raises:
+        InputError: shapes that do not fit, too few views, a view without an object, bad cameras.
+    """
+    if rgb.ndim != 4 or rgb.shape[3] != 3 or alpha.shape != rgb.shape[:3]:
+        raise InputError(
+            f"views need rgb (v, h, w, 3) and alpha (v, h, w), got {rgb.shape} and {alpha.shape}"
+        )
+    _require_enough(len(rgb), "these arrays hold")
+    if len(cameras) != len(rgb) or any((c.height, c.width) != rgb.shape[1:3] for c in cameras):
+        raise InputError(
+            f"{len(rgb)} views of {rgb.shape[2]}x{rgb.shape[1]} pixels came with cameras for "
+            f"{[(c.width, c.height) for c in cameras]}: give each view its own"
+        )
+    names = [f"view {i + 1}" for i in range(len(rgb))]
+    cut = [
+        separate(Picture(*view, lossy=False), n)
+        for view, n in zip(zip(rgb, alpha, strict=True), names, strict=True)
+    ]
+    return _assemble(cut, cameras, names)
+
+
+def _require_enough(count: int, where: str) -> None:
+    if count < _FEWEST_VIEWS:
+        raise InputError(f"{where} {count} views; a reconstruction needs at least {_FEWEST_VIEWS}")
+
+
 # ----------------------------------------------------------------------------------------- folders
 
 
 def _open_folder(path: Path, group: str | None) -> PosedPictures:
     records, source = read_records(path, group)
-    if len(records) < _FEWEST_VIEWS:
-        raise InputError(
-            f"{source.name} lists {len(records)} views; a reconstruction needs at least "
-            f"{_FEWEST_VIEWS}"
-        )
+    _require_enough(len(records), f"{source.name} lists")
     first = None
     cut, cameras, depths, normals = [], [], [], []
     for record in records:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from img2mesh.artifacts import TexturedMesh, ViewSet
 from img2mesh.artifacts.codecs import write_rgba
 from img2mesh.artifacts.game import GameParts
 from img2mesh.errors import Img2MeshError
-from img2mesh.graph import Runner
+from img2mesh.graph import Outcome, Runner
 from img2mesh.imaging.sheet import tile
 from img2mesh.io.files import write_json
 from img2mesh.io.gltf import glb_bytes
@@ -46,11 +46,13 @@ class Delivered:
         folder: where everything lies.
         files: what was written, by purpose (``mesh``, ``preview``, ...).
         report: the content of report.json.
+        outcomes: what every stage made; loads from the cache as long as that is there.
     """
 
     folder: Path
     files: dict[str, Path]
     report: dict[str, Any]
+    outcomes: Mapping[str, Outcome]
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,12 @@ class Deliverable:
     name: str
     purpose: str
     make: Callable[[Path], object]
+
+
+def finished_asset(outcomes: Mapping[str, Outcome], name: str) -> TexturedMesh:
+    """The deliverable under a name, with the maps that were made for it."""
+    asset: TexturedMesh = replace(outcomes["asset"].load(), name=name)
+    return outcomes["engine"].load().with_maps(asset) if "engine" in outcomes else asset
 
 
 def output_folder(root: Path, job: Job) -> tuple[Path, str | None]:
@@ -108,7 +116,7 @@ def deliver(
             "computed is kept in the cache, so the next run only writes"
         ) from error
     files = {purpose: paths[0] for purpose, paths in plan.placed.items()}
-    return Delivered(folder, files, plan.report)
+    return Delivered(folder, files, plan.report, runner.outcomes)
 
 
 def place(folder: Path, one: Deliverable) -> list[Path]:
@@ -162,7 +170,7 @@ class _Plan:
             yield Deliverable(name, Path(name).stem, partial(Path.write_bytes, data=data))
         for suffix in self._options.mesh_formats:
             if suffix != "glb":
-                yield Deliverable(f"mesh.{suffix}", suffix, lambda path: self._dressed().save(path))
+                yield Deliverable(f"mesh.{suffix}", suffix, lambda path: self._asset().save(path))
 
     def _pictures(self) -> Iterator[Deliverable]:
         for stage, purpose in (("cutout", "cutout"), ("quality", "preview")):
@@ -181,7 +189,7 @@ class _Plan:
         if self._parts:
             yield Deliverable("engine.png", "parts", self._draw_parts)
         if self._options.turntable:
-            turn = partial(report.save_turntable, self._dressed())
+            turn = partial(report.save_turntable, self._asset())
             yield Deliverable("turntable.webp", "turntable", turn)
         if self._options.archive:
             yield Deliverable("asset.zip", "archive", self._pack)
@@ -194,8 +202,8 @@ class _Plan:
     def _stored(self, stage: str) -> Path | None:
         return self._outcomes[stage].folder if stage in self._outcomes else None
 
-    def _dressed(self) -> TexturedMesh:
-        return self._parts.with_maps(replace(self._load("asset"), name=self._job.stem))
+    def _asset(self) -> TexturedMesh:
+        return finished_asset(self._outcomes, self._job.stem)
 
     def _draw_parts(self, path: Path) -> None:
         from PIL import Image
@@ -218,7 +226,7 @@ class _Plan:
         decoded = self._options.texture_format != "ktx2"
         report.write_html(
             path,
-            glb=self.placed["mesh"][0].read_bytes() if decoded else glb_bytes(self._dressed()),
+            glb=self.placed["mesh"][0].read_bytes() if decoded else glb_bytes(self._asset()),
             report=self.report,
             title=self._job.stem,
             pictures={name: file.read_bytes() for name, file in shown.items()},

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from img2mesh.artifacts import Photo, ViewSet
-from img2mesh.errors import Img2MeshError
+from img2mesh.errors import Img2MeshError, InputError
 from img2mesh.graph import Leaf
 
 
@@ -34,12 +36,18 @@ class Job:
     given: dict[str, Leaf[Any]]
 
 
-def photo_job(path: Path, *, mask: Path | None = None) -> Job:
-    """A job that starts at the photo.
+def photo_job(photo: Path | Photo, *, mask: Path | None = None) -> Job:
+    """A job that starts at the photo, in a file or in memory.
 
     Raises:
         InputError: the file cannot be read at all (whether it is a picture shows when it runs).
     """
+    if isinstance(photo, Photo):
+        if mask is not None:
+            raise InputError("give the mask of a Photo with it, as in Photo.open(path, mask=...)")
+        digest = _digest_of_values(photo.rgb, photo.alpha, photo.mask)
+        return Job(Path(photo.name), photo.name, digest, {"photo": Leaf(digest, lambda: photo)})
+    path = photo
 
     def digest_of() -> str:
         from img2mesh.io import photos
@@ -59,14 +67,14 @@ def photo_job(path: Path, *, mask: Path | None = None) -> Job:
 
 
 def views_job(
-    path: Path,
+    given: Path | ViewSet,
     *,
     rig: str | None = None,
     group: str | None = None,
     normals: Path | None = None,
     photo: Path | None = None,
 ) -> Job:
-    """A job that enters after view generation, with a sheet or a folder of posed views.
+    """A job that enters after view generation, with a sheet or a folder of posed views, or a value.
 
     ``normals`` is a sheet of camera-space normals, ``photo`` the picture the views were drawn from.
 
@@ -74,7 +82,11 @@ def views_job(
         InputError: what is wrong with the sheet, folder or cameras file.
         Img2MeshError: a file changed while they were read.
     """
+    if isinstance(given, ViewSet):
+        return _views_job(Path("views"), "views", _digest_of_values(given), given)
     from img2mesh.io import views as files
+
+    path = given
 
     def digest_of() -> str:
         whole = files.digest_of(path, rig=rig, group=group)
@@ -106,6 +118,27 @@ def _require_unchanged(name: str, digest: str, digest_of: Callable[[], str]) -> 
             f"{name} changed after img2mesh had begun to use it: run the same command again once "
             "it is no longer being written"
         )
+
+
+def _digest_of_values(*values: object) -> str:
+    """sha256 (hex) over arrays, numbers and texts, and values made of them."""
+    digest = hashlib.sha256()
+
+    def add(value: object) -> None:
+        if isinstance(value, np.ndarray):
+            digest.update(f"{value.dtype.str}{value.shape}".encode())
+            digest.update(np.ascontiguousarray(value).data)
+        elif is_dataclass(value):
+            add((type(value).__name__, *(getattr(value, f.name) for f in fields(value))))
+        elif isinstance(value, tuple):
+            digest.update(f"({len(value)}".encode())
+            for one in value:
+                add(one)
+        else:
+            digest.update(f"{value!r};".encode())
+
+    add(values)
+    return digest.hexdigest()
 
 
 def _joined(digest: str, role: str, other: str) -> str:

@@ -32,6 +32,9 @@ class Request:
         until: last stage to run.
         force: stages to run again although they are cached.
         cache_dir: the stage cache; None runs without one.
+
+    Raises:
+        InputError: no such device or stage.
     """
 
     settings: settings.Settings = field(default_factory=dict)
@@ -41,6 +44,11 @@ class Request:
     until: str = LAST_STAGE
     force: frozenset[str] = frozenset()
     cache_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.device.split(":")[0] not in ("auto", "cpu", "cuda", "mps"):
+            raise InputError(f"unknown device {self.device!r}; use auto, cpu, cuda, cuda:N or mps")
+        settings.known_stage(PIPELINE, self.until)
 
 
 @dataclass(frozen=True)
@@ -115,8 +123,6 @@ def request_from(
         forced += PIPELINE.order if force == "all" else [settings.known_stage(PIPELINE, force)]
     if first is not None:
         forced += PIPELINE.order[PIPELINE.order.index(settings.known_stage(PIPELINE, first)) :]
-    if device.split(":")[0] not in ("auto", "cpu", "cuda", "mps"):
-        raise InputError(f"unknown device {device!r}; use auto, cpu, cuda, cuda:N or mps")
     resolved = settings.resolve(PIPELINE, *layers, flags, assignments=assignments or ())
     if commercial_only:
         _require_commercial(resolved.get("views", {}).get("generator", "geometric"))
@@ -127,7 +133,7 @@ def request_from(
         preset=preset,
         device=device,
         low_memory=low_vram,
-        until=settings.known_stage(PIPELINE, until),
+        until=until,
         force=frozenset(forced),
         cache_dir=None if no_cache else (cache_dir or default_cache_dir()),
     )
