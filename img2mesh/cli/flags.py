@@ -266,6 +266,6 @@ def chosen(function: Callable[..., Any], flags: Mapping[str, Any]) -> dict[str, 
     return {name: flags[name] for name in inspect.signature(function).parameters if name in flags}
 
 
-def call(function: Callable[..., T], flags: Mapping[str, Any], **more: Any) -> T:
+def call(function: Callable[..., T], flags: Mapping[str, Any], *first: Any, **more: Any) -> T:
     """Call a function with those of the flags that it takes."""
-    return function(**chosen(function, flags), **more)
+    return function(*first, **chosen(function, flags), **more)

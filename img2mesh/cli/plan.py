@@ -25,7 +25,7 @@ def plan(source: str, mask: Path | None, as_json: bool, **flags: Any) -> None:
 
     request = request_of(flags, settings_of(flags))
     views = [flags[name] for name in ("rig", "group", "normals", "photo")]
-    jobs = [call(views_job, flags, path=Path(source))] if any(views) else photo_jobs([source], mask)
+    jobs = [call(views_job, flags, Path(source))] if any(views) else photo_jobs([source], mask)
     rows: list[dict[str, Any]] = [
         {
             "input": str(job.source),

@@ -46,7 +46,7 @@ def reconstruct(source: Path, **flags: Any) -> None:
     # Nothing generates the views that are given: the seed is the fit's alone.
     asked = settings_of(flags).items()
     settings = {k: v for k, v in asked if not k.startswith(("views.", "refined."))}
-    run_jobs([call(views_job, flags, path=source)], flags, settings)
+    run_jobs([call(views_job, flags, source)], flags, settings)
 
 
 def photo_jobs(inputs: Sequence[str], mask: Path | None) -> list[Job]:
