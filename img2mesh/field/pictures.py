@@ -14,21 +14,21 @@ from img2mesh.nearest import from_nearest
 
 
 @dataclass(frozen=True)
-class Supervised:
+class Observation:
     """A posed picture and what else is known about its pixels.
 
     Attributes:
         view: picture with camera.
         depth: (h, w) float32 z-depth, NaN where there is none; or None.
         normals: (h, w, 3) float32 world normals, 0 where there is none; or None.
-        trust: (h, w) float32 in [0, 1], how far the depth is believed; or None: wholly.
+        confidence: (h, w) float32 in [0, 1] of the depth; or None: 1 everywhere.
         mask_weight: how much its outline counts against the others'.
     """
 
     view: View
     depth: F32 | None = None
     normals: F32 | None = None
-    trust: F32 | None = None
+    confidence: F32 | None = None
     mask_weight: float = 1.0
 
     @property
@@ -39,15 +39,14 @@ class Supervised:
 
 
 #: The photo is true where the views are a generator's word: where outlines disagree, it counts
-#: more. Front silhouette IoU with 1 / 4 / 10: turned hamburger .973 / .979 / .971, carved stool
-#: .968 / .975 / .977; at 10 the other views suffer.
+#: more (measured: docs/reconstruction.md).
 _PHOTO_MASK_WEIGHT = 4.0
 
 
-def gather(views: ViewSet, *, use_photo: bool) -> tuple[Supervised, ...]:
+def observations_of(views: ViewSet, *, use_photo: bool) -> tuple[Observation, ...]:
     """The posed views and, if wanted and posed, the photo brought down to their pixel size."""
     out = [
-        Supervised(
+        Observation(
             view,
             None if views.depth is None else views.depth[k],
             None if views.normals is None else views.normals[k],
@@ -56,7 +55,7 @@ def gather(views: ViewSet, *, use_photo: bool) -> tuple[Supervised, ...]:
     ]
     if use_photo and views.photo is not None and views.photo.camera is not None:
         photo = match_footprint(views.photo, views.cameras)
-        out.append(Supervised(photo, mask_weight=_PHOTO_MASK_WEIGHT))
+        out.append(Observation(photo, mask_weight=_PHOTO_MASK_WEIGHT))
     return tuple(out)
 
 
