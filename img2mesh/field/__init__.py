@@ -41,7 +41,7 @@ from typing import Literal, get_args
 
 from img2mesh.artifacts import RadianceField, ViewSet
 from img2mesh.errors import InputError
-from img2mesh.hull import Outline
+from img2mesh.geometry.silhouettes import Silhouette
 
 __all__ = ["Smoothness", "fit"]
 
@@ -104,7 +104,7 @@ def fit(
     from img2mesh.field.parallel import calm_torch
     from img2mesh.field.pictures import observations_of
     from img2mesh.field.schedule import make_schedule
-    from img2mesh.hull import make_outlines, relaxed
+    from img2mesh.geometry.silhouettes import make_silhouettes, relaxed
 
     if smoothness not in get_args(Smoothness):
         known = ", ".join(get_args(Smoothness))
@@ -119,7 +119,7 @@ def fit(
         raise InputError(f"device {device!r} was asked for, but torch sees no GPU: use auto or cpu")
     where = torch.device(device)
     observations = observations_of(views, use_photo=use_photo)
-    silhouettes = make_outlines([o.view for o in observations])
+    silhouettes = make_silhouettes([o.view for o in observations])
     # Not the photo's: an estimated camera is off by a degree, which says nothing of the views.
     exact, relax = _how_exact(views, silhouettes[: len(views.cameras)], smoothness, relax_px)
     silhouettes = relaxed(silhouettes, relax)
@@ -143,7 +143,7 @@ def fit(
 
 
 def _how_exact(
-    views: ViewSet, silhouettes: Sequence[Outline], smoothness: str, relax_px: float | None
+    views: ViewSet, silhouettes: Sequence[Silhouette], smoothness: str, relax_px: float | None
 ) -> tuple[bool, float]:
     """Whether the views are taken for views of one body, and how far to widen their outlines."""
     if smoothness != "auto" and relax_px is not None:

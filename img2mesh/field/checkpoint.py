@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,9 @@ from torch import Tensor
 from img2mesh.field.grid import Sdf
 from img2mesh.field.optimizer import MomentumStep
 from img2mesh.field.pictures import Observation
-from img2mesh.hull import Box, Outline
+from img2mesh.geometry.grid import Grid
+from img2mesh.geometry.silhouettes import Silhouette
+from img2mesh.io.files import replacing
 
 _FILE = "fit.safetensors"
 
@@ -49,7 +50,7 @@ class State:
 
 
 def fingerprint(
-    observations: Sequence[Observation], silhouettes: Sequence[Outline], settings: object
+    observations: Sequence[Observation], silhouettes: Sequence[Silhouette], settings: object
 ) -> str:
     """Hash of everything a fit's result depends on: a checkpoint of another fit is not resumed."""
     digest = hashlib.sha256(repr(settings).encode())
@@ -87,12 +88,8 @@ def save(state: State, folder: Path, key: str) -> None:
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
     data = pack(arrays, metadata={"fit": json.dumps(about)})
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{_FILE}.{os.getpid()}"
-    try:
+    with replacing(folder / _FILE) as temporary:
         temporary.write_bytes(data)
-        temporary.replace(folder / _FILE)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load(folder: Path, key: str, device: torch.device) -> State | None:
@@ -117,7 +114,7 @@ def load(folder: Path, key: str, device: torch.device) -> State | None:
     return State(
         about["level"],
         about["step"],
-        Sdf(values, Box(np.array(about["origin"]), about["voxel"], (nx, ny, nz))),
+        Sdf(values, Grid(np.array(about["origin"]), about["voxel"], (nx, ny, nz))),
         MomentumStep(momentum, about["square"], about["count"]),
         about["unit"],
         target_depth,

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from img2mesh.artifacts import F32
+from img2mesh.core.arrays import F32
 from img2mesh.field.grid import Sdf, length, locate, look_up, look_up_channels
 from img2mesh.field.pictures import Observation
 from img2mesh.field.rays import Rays
 from img2mesh.field.samples import clip_to_grid
-from img2mesh.hull import Box
-from img2mesh.nearest import from_nearest
+from img2mesh.geometry.grid import Grid
+from img2mesh.imaging.fill import from_nearest
 
 #: Rays a step. Depths are as good as with four times as many (four objects, within .01 of area).
 _RAYS = 1024
@@ -119,7 +119,7 @@ def _inside(rays: Rays, hull: Sdf) -> _HullSamples:
 
 
 def fit_density(
-    rays: Rays, samples: _HullSamples, grid: Box, steps: int, progress: Callable[[float], None]
+    rays: Rays, samples: _HullSamples, grid: Grid, steps: int, progress: Callable[[float], None]
 ) -> Tensor:
     """(nx, ny, nz) optical depth of a voxel, fitted to the pictures by Adam.
 
@@ -160,7 +160,7 @@ def _render(
     some: Tensor,
     shift: Tensor,
     behind: Tensor,
-    grid: Box,
+    grid: Grid,
 ) -> Tensor:
     """(k, 3) colours of some rays before a background (k, 3)."""
     ray, sample = samples.of(some)
@@ -189,7 +189,7 @@ def _smoothness(density: Tensor, gradient: Tensor) -> None:
         gradient.narrow(axis, 0, n - 1).sub_(sign)
 
 
-def _surface(rays: Rays, samples: _HullSamples, absorbed: Tensor, grid: Box) -> Tensor:
+def _surface(rays: Rays, samples: _HullSamples, absorbed: Tensor, grid: Grid) -> Tensor:
     """(r,) z-depth at which enough light is absorbed, NaN where it never is."""
     ray, sample = samples.of(torch.arange(len(rays), device=absorbed.device))
     depth = samples.depth[sample]

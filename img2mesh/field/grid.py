@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from img2mesh.hull import Box
+from img2mesh.geometry.grid import Grid
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Sdf:
     """
 
     values: Tensor
-    grid: Box
+    grid: Grid
 
     @property
     def voxel(self) -> float:
@@ -75,7 +75,7 @@ class Cells:
         return self.base + (x * self.shape[1] + y) * self.shape[2] + z
 
 
-def locate(grid: Box, points: Tensor) -> Cells:
+def locate(grid: Grid, points: Tensor) -> Cells:
     """Cells of world points (3, n); points outside the grid take the nearest border cell."""
     local = torch.empty_like(points)
     index = torch.empty(points.shape, dtype=torch.int64, device=points.device)
@@ -208,7 +208,7 @@ def length(vectors: Tensor) -> Tensor:
     return (x * x + y * y + z * z).sqrt()
 
 
-def resample(sdf: Sdf, grid: Box) -> Tensor:
+def resample(sdf: Sdf, grid: Grid) -> Tensor:
     """(nx, ny, nz) trilinear values at the points of another grid."""
     out = torch.empty(grid.shape, device=sdf.device)
     layers = max(1, 250_000 // (grid.shape[1] * grid.shape[2]))

@@ -31,7 +31,9 @@ from img2mesh.field.schedule import Level
 from img2mesh.field.stereo.plane_sweep import match_on_planes
 from img2mesh.field.stereo.ray_sweep import count_agreements, match_along_rays
 from img2mesh.field.stereo.warp import cover_silhouettes, warp_to_matches
-from img2mesh.hull import Box, Outline, hull_values, tight_box
+from img2mesh.geometry.grid import Grid
+from img2mesh.geometry.silhouettes import Silhouette
+from img2mesh.geometry.visual_hull import hull_values, tight_box
 
 #: What a step of the density costs, in steps of the fit: for the progress bar.
 _DENSITY_STEP = 0.25
@@ -68,7 +70,7 @@ class Fit:
     """
 
     observations: Sequence[Observation]
-    silhouettes: Sequence[Outline]
+    silhouettes: Sequence[Silhouette]
     schedule: Sequence[Level]
     weights: Weights
     density_steps: int
@@ -181,7 +183,7 @@ def _first(fit: Fit, level: Level, rays: Rays, hull: Sdf) -> State:
     return State(0, 0, sdf, momentum, _bounding_radius(sdf), unknown, torch.zeros_like(unknown))
 
 
-def _finer(before: State, grid: Box) -> State:
+def _finer(before: State, grid: Grid) -> State:
     values = blur(resample(before.sdf, grid), _UPSAMPLING_BLUR)
     momentum = MomentumStep(torch.zeros_like(values))
     return replace(

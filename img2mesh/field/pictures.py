@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from img2mesh.artifacts import F32, View, ViewSet
-from img2mesh.cameras import Camera
-from img2mesh.hull import looked_at
-from img2mesh.nearest import from_nearest
+from img2mesh.artifacts import View, ViewSet
+from img2mesh.core.arrays import F32
+from img2mesh.core.cameras import Camera, scene_bounds
+from img2mesh.imaging.fill import from_nearest
+from img2mesh.imaging.resize import shrink_rgba
 
 
 @dataclass(frozen=True)
@@ -68,33 +69,15 @@ def match_footprint(photo: View, cameras: Sequence[Camera]) -> View:
     """
     camera = photo.camera
     assert camera is not None
-    centre, _ = looked_at([*cameras, camera])
+    centre, _ = scene_bounds([*cameras, camera])
     here = float(np.linalg.norm(camera.origin - centre)) / camera.fy
     there = float(np.median([np.linalg.norm(c.origin - centre) / c.fy for c in cameras]))
     factor = here / max(there, 1e-12)
     if not 0 < factor < 0.98:
         return photo
     width, height = (max(16, round(n * factor)) for n in (camera.width, camera.height))
-    premultiplied = np.concatenate([photo.rgb * photo.alpha[..., None], photo.alpha[..., None]], 2)
-    small = np.clip(_shrink(premultiplied, width, height), 0, 1)
-    alpha = np.asarray(small[..., 3], np.float32)
-    rgb = np.clip(small[..., :3] / np.maximum(alpha, 1e-6)[..., None], 0, 1).astype(np.float32)
+    rgb, alpha = shrink_rgba(photo.rgb, photo.alpha, width=width, height=height)
     return View(rgb, alpha, camera.resized(width, height))
-
-
-def _shrink(picture: F32, width: int, height: int) -> F32:
-    """Area-averaging resize of a float picture (h, w, c)."""
-    from PIL import Image
-
-    bands = [
-        np.asarray(
-            Image.fromarray(np.ascontiguousarray(picture[..., k], np.float32)).resize(
-                (width, height), Image.Resampling.BOX
-            )
-        )
-        for k in range(picture.shape[2])
-    ]
-    return np.stack(bands, axis=2)
 
 
 def comparable_colours(view: View, blur_px: float) -> F32:

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from img2mesh.artifacts import F32
+from img2mesh.core.arrays import F32
 from img2mesh.field.pictures import Observation, comparable_colours
-from img2mesh.hull import Outline
+from img2mesh.geometry.silhouettes import Silhouette
 
 #: Background pixels further than this from the outline say nothing the hull does not say.
 RIM_PX = 6.0
@@ -134,7 +134,7 @@ def flatten_pictures(
 
 def make_rays(
     observations: Sequence[Observation],
-    silhouettes: Sequence[Outline],
+    silhouettes: Sequence[Silhouette],
     *,
     stride: int,
     blur_px: float,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from img2mesh.field.grid import Sdf, length
 from img2mesh.field.rays import Rays
-from img2mesh.hull import Box
+from img2mesh.geometry.grid import Grid
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _first_crossing(
     return surface
 
 
-def clip_to_grid(grid: Box, rays: Rays) -> tuple[Tensor, Tensor]:
+def clip_to_grid(grid: Grid, rays: Rays) -> tuple[Tensor, Tensor]:
     """(r,) z-depths at which rays enter and leave a grid; leave < enter where they miss it."""
     origin, direction = rays.origin, rays.direction
     low = torch.as_tensor(grid.origin, dtype=torch.float32, device=origin.device)[:, None]

@@ -11,9 +11,10 @@ from img2mesh.field.march import place_samples
 from img2mesh.field.pictures import observations_of
 from img2mesh.field.rays import Rays, make_rays
 from img2mesh.field.samples import Samples, Shell
-from img2mesh.hull import Box, make_outlines
+from img2mesh.geometry.grid import Grid
+from img2mesh.geometry.silhouettes import make_silhouettes
 
-GRID = Box.around(np.full(3, -1.0), np.ones(3), grid=48, margin=0.0)
+GRID = Grid.around(np.full(3, -1.0), np.ones(3), grid=48, margin=0.0)
 
 
 def ball(radius: float) -> Sdf:
@@ -24,7 +25,7 @@ def ball(radius: float) -> Sdf:
 
 def rays_of(views: ViewSet, stride: int = 2) -> Rays:
     observations = observations_of(views, use_photo=False)
-    outlines = make_outlines([o.view for o in observations])
+    outlines = make_silhouettes([o.view for o in observations])
     cpu = torch.device("cpu")
     return make_rays(observations, outlines, stride=stride, blur_px=0.5, device=cpu)
 

@@ -12,7 +12,7 @@ from img2mesh.field.losses import Weights
 from img2mesh.field.optimize import Fit, optimize
 from img2mesh.field.pictures import observations_of
 from img2mesh.field.schedule import make_schedule
-from img2mesh.hull import make_outlines
+from img2mesh.geometry.silhouettes import make_silhouettes
 from img2mesh.pipeline import radiance
 
 
@@ -28,7 +28,7 @@ def brief(views: ViewSet, *, use_photo: bool = True, **changed: Any) -> Fit:
     few = {"iterations": 8, "refresh": 3, "rematch": 6, "rays": 1500, "planes": 24}
     whole = Fit(
         observations,
-        make_outlines([o.view for o in observations]),
+        make_silhouettes([o.view for o in observations]),
         tuple(replace(level, **few) for level in levels),
         Weights(50.0, 0.1, 20.0, 1.0, 100.0),
         density_steps=20,

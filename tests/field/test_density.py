@@ -15,8 +15,10 @@ from img2mesh.field.density import carve_by_density
 from img2mesh.field.grid import Sdf, locate, look_up_channels
 from img2mesh.field.pictures import Observation, observations_of
 from img2mesh.field.rays import Rays, make_rays
-from img2mesh.hull import Box, hull_sdf, hull_values, make_outlines, tight_box
-from img2mesh.raycast import Scene
+from img2mesh.geometry.grid import Grid
+from img2mesh.geometry.raycast import Scene
+from img2mesh.geometry.silhouettes import make_silhouettes
+from img2mesh.geometry.visual_hull import hull_values, tight_box
 from tests.field import scenes
 from tests.field.fits import brief_fit
 
@@ -34,14 +36,14 @@ def nobody(_: float) -> None:
 
 def carve(views: ViewSet, steps: int, grid: int = 48) -> tuple[Observation, ...]:
     observations, rays, box = ready(views, grid)
-    hull = Sdf(torch.as_tensor(hull_values(make_outlines(views.views), box)), box)
+    hull = Sdf(torch.as_tensor(hull_values(make_silhouettes(views.views), box)), box)
     return carve_by_density(observations, rays, hull, stride=2, steps=steps, progress=nobody)
 
 
-def ready(views: ViewSet, grid: int) -> tuple[tuple[Observation, ...], Rays, Box]:
+def ready(views: ViewSet, grid: int) -> tuple[tuple[Observation, ...], Rays, Grid]:
     blind = replace(views, depth=None, normals=None)
     observations = observations_of(blind, use_photo=False)
-    outlines = make_outlines(views.views)
+    outlines = make_silhouettes(views.views)
     rays = make_rays(observations, outlines, stride=2, blur_px=1.0, device=CPU)
     return observations, rays, tight_box(outlines, grid=grid, margin=0.05)
 
@@ -61,7 +63,7 @@ def share_within(views: ViewSet, found: Sequence[NDArray], tolerance: float) -> 
 def test_density_sees_the_corner_that_no_outline_shows(
     bench: ViewSet, carved: tuple[Observation, ...]
 ) -> None:
-    hull = scenes.surface_of(hull_sdf(bench.views, grid=64))
+    hull = scenes.surface_of(scenes.hull_of(bench.views, grid=64))
     scene = Scene(hull.vertices, hull.faces)
     before = share_within(bench, [scene.look(c).depth for c in bench.cameras], 0.08)
     after = share_within(bench, [o.depth for o in carved if o.depth is not None], 0.08)
@@ -104,7 +106,7 @@ def test_where_depth_is_known_there_is_no_density(small_bench: ViewSet) -> None:
 
 
 def test_the_table_look_up_is_trilinear_and_its_gradient_the_transpose() -> None:
-    grid = Box(np.zeros(3), 1.0, (3, 4, 5))
+    grid = Grid(np.zeros(3), 1.0, (3, 4, 5))
     generator = torch.Generator().manual_seed(0)
     table = torch.rand((60, 4), generator=generator, requires_grad=True)
     points = torch.rand((3, 50), generator=generator) * torch.tensor([[2.0], [3.0], [4.0]])

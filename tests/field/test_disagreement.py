@@ -11,7 +11,7 @@ import pytest
 from img2mesh.artifacts import ViewSet
 from img2mesh.field.disagreement import LIMIT_PX, misalignment
 from img2mesh.field.optimize import Fit
-from img2mesh.hull import make_outlines, relaxed
+from img2mesh.geometry.silhouettes import make_silhouettes, relaxed
 from tests.field import scenes
 from tests.field.fits import fit
 
@@ -32,19 +32,19 @@ def box_views() -> ViewSet:
 @pytest.mark.parametrize("rig", ["zero123plus-v1.1", "zero123plus-v1.2"])
 def test_outlines_of_one_body_agree(rig: str) -> None:
     for body in (scenes.box(), scenes.sphere(), scenes.torus()):
-        outlines = make_outlines(scenes.views_of(body, rig=rig).views)
+        outlines = make_silhouettes(scenes.views_of(body, rig=rig).views)
         assert misalignment(outlines) < 0.3
 
 
 def test_misplacement_is_measured_in_pixels(box_views: ViewSet) -> None:
-    one, three = (misalignment(make_outlines(shifted(box_views, n).views)) for n in (1, 3))
+    one, three = (misalignment(make_silhouettes(shifted(box_views, n).views)) for n in (1, 3))
     assert 0.6 < one < 2
     assert 2.5 < three / one < 3.5
 
 
 def test_a_widened_outline_alone_is_no_misplacement(box_views: ViewSet) -> None:
-    plain = misalignment(make_outlines(box_views.views))
-    wide = misalignment(relaxed(make_outlines(box_views.views), 1.0))
+    plain = misalignment(make_silhouettes(box_views.views))
+    wide = misalignment(relaxed(make_silhouettes(box_views.views), 1.0))
     assert abs(plain - wide) < 0.1
 
 
@@ -54,11 +54,11 @@ class Chosen(Exception):
 
 @pytest.fixture
 def choices(monkeypatch: Any) -> list[tuple[float, float]]:
-    """Of every fit that is started: the curvature's weight, and what the outlines are widened by."""
+    """Of every fit that starts: the curvature's weight, and what the outlines are widened by."""
     notes: list[tuple[float, float]] = []
 
     def note(chosen: Fit) -> None:
-        plain = make_outlines([o.view for o in chosen.observations])[0].distance
+        plain = make_silhouettes([o.view for o in chosen.observations])[0].distance
         widened = float((plain - chosen.silhouettes[0].distance).mean())
         notes.append((chosen.schedule[-1].curvature, round(widened, 5)))
         raise Chosen
@@ -84,7 +84,7 @@ def test_a_photo_with_an_inexact_camera_does_not_make_the_views_doubtful(
 ) -> None:
     photo = replace(shifted(box_views, 4).views[0], camera=box_views.cameras[0])
     seven = replace(box_views, photo=photo)
-    assert misalignment(make_outlines(seven.posed)) > LIMIT_PX
+    assert misalignment(make_silhouettes(seven.posed)) > LIMIT_PX
     for views in (box_views, seven):
         with pytest.raises(Chosen):
             fit(views)

@@ -14,7 +14,8 @@ from img2mesh.field.grid import Sdf
 from img2mesh.field.lookup import DepthMaps
 from img2mesh.field.pictures import observations_of
 from img2mesh.field.rays import make_rays
-from img2mesh.hull import Box, make_outlines
+from img2mesh.geometry.grid import Grid
+from img2mesh.geometry.silhouettes import make_silhouettes
 from tests.field import scenes
 
 
@@ -22,8 +23,8 @@ def estimate(views: ViewSet) -> Exposure:
     """What is found on a ball whose shape is known."""
     observations = observations_of(views, use_photo=False)
     cpu = torch.device("cpu")
-    rays = make_rays(observations, make_outlines(views.views), stride=1, blur_px=0.5, device=cpu)
-    grid = Box.around(np.full(3, -1.0), np.ones(3), grid=48, margin=0.0)
+    rays = make_rays(observations, make_silhouettes(views.views), stride=1, blur_px=0.5, device=cpu)
+    grid = Grid.around(np.full(3, -1.0), np.ones(3), grid=48, margin=0.0)
     field = torch.as_tensor(np.linalg.norm(grid.slab(0, 48), axis=-1) - 0.8, dtype=torch.float32)
     assert rays.depth is not None
     surface = rays.depth.nan_to_num(nan=float("inf"))

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from img2mesh.artifacts import Mesh, Provenance, View, ViewSet
-from img2mesh.cameras import Camera
+from img2mesh.core.cameras import Camera
 from img2mesh.errors import InputError
 from img2mesh.field.pictures import match_footprint
-from img2mesh.hull import hull_sdf
-from img2mesh.raycast import Scene
+from img2mesh.geometry.raycast import Scene
 from tests.field import scenes
 from tests.field.fits import brief_fit, fit
 
@@ -26,13 +25,13 @@ def mask_overlap(mesh: Mesh, view: View) -> float:
 
 @pytest.fixture(scope="module")
 def turned_box() -> ViewSet:
-    return scenes.views_of(scenes.box())
+    return scenes.views_of(scenes.box(), size=80)
 
 
 def test_textured_box_comes_much_closer_than_its_hull(turned_box: ViewSet) -> None:
     truth = scenes.box()
-    hull = scenes.surface_of(hull_sdf(turned_box.views, grid=96))
-    # The smallest grid that looks at every pixel: outlines of 96 pixels need them.
+    hull = scenes.surface_of(scenes.hull_of(turned_box.views, grid=96))
+    # The smallest grid that looks at every pixel.
     fitted = scenes.surface_of(fit(turned_box, grid=96))
     assert scenes.chamfer(fitted, truth) < 0.25 * scenes.chamfer(hull, truth)
     assert scenes.chamfer(fitted, truth) < 0.01

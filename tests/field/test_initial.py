@@ -7,7 +7,8 @@ import numpy as np
 from img2mesh.artifacts import RadianceField, View
 from img2mesh.field.initial import initial_field, redistance
 from img2mesh.field.pictures import Observation, comparable_colours, observations_of
-from img2mesh.hull import hull_values, make_outlines
+from img2mesh.geometry.silhouettes import make_silhouettes
+from img2mesh.geometry.visual_hull import hull_values
 from tests.field import scenes
 from tests.field.balls import GRID, ball
 
@@ -16,7 +17,7 @@ def test_carving_with_depths_beats_the_hull() -> None:
     truth = scenes.bowl()
     known = scenes.views_of(truth, known=True)
     observations = observations_of(known, use_photo=False)
-    outlined = hull_values(make_outlines([p.view for p in observations]), GRID)
+    outlined = hull_values(make_silhouettes([p.view for p in observations]), GRID)
     carved = initial_field(observations, outlined, GRID)
     hull = initial_field([Observation(p.view) for p in observations], outlined, GRID)
     errors = [

@@ -8,14 +8,14 @@ import torch
 from img2mesh.field.grid import Sdf, blur, fourth_difference, second_difference
 from img2mesh.field.losses import curvature_gradient
 from img2mesh.field.optimizer import MomentumStep
-from img2mesh.hull import Box
+from img2mesh.geometry.grid import Grid
 from tests.field.balls import GRID, ball
 
 
 def test_curvature_gradient_matches_autograd() -> None:
     field = torch.randn(9, 8, 7, generator=torch.Generator().manual_seed(2)).requires_grad_()
     band = (torch.rand(9, 8, 7, generator=torch.Generator().manual_seed(3)) > 0.4).float()
-    grid, loss = Box(np.zeros(3), 0.3, (9, 8, 7)), torch.zeros(())
+    grid, loss = Grid(np.zeros(3), 0.3, (9, 8, 7)), torch.zeros(())
     for axis in range(3):
         n = field.shape[axis]
         bend = second_difference(field, axis) / grid.voxel

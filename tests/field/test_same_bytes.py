@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from img2mesh.artifacts import RadianceField, ViewSet
-from img2mesh.environment import threads
+from img2mesh.core.runtime import threads
 from img2mesh.field.from_normals.depth import estimate_depth
 from img2mesh.field.pictures import observations_of
-from img2mesh.hull import make_outlines
+from img2mesh.geometry.silhouettes import make_silhouettes
 from tests.field import scenes
 from tests.field.fits import brief_fit
 
@@ -82,7 +82,7 @@ def fit_digest(field: RadianceField) -> str:
 def depth_digest(known: ViewSet) -> str:
     """Of the depths that the normals alone give."""
     observations = observations_of(replace(known, depth=None), use_photo=False)
-    silhouettes = make_outlines([o.view for o in observations])
+    silhouettes = make_silhouettes([o.view for o in observations])
     digest = hashlib.sha256()
     for estimate in estimate_depth(observations, silhouettes, torch.device("cpu")):
         assert estimate is not None

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from img2mesh.artifacts import F64
-from img2mesh.cameras import Camera
+from img2mesh.core.arrays import F64
+from img2mesh.core.cameras import Camera
 from img2mesh.field.from_normals.integration import PixelGrid
 from img2mesh.field.grid import Sdf, length, locate
 from img2mesh.field.pictures import Observation, comparable_colours
-from img2mesh.hull import Outline, hull_values, tight_box
+from img2mesh.geometry.silhouettes import Silhouette
+from img2mesh.geometry.visual_hull import hull_values, tight_box
 
 #: Points along the longest side of the grid that tells quickly what lies outside the hull.
 _HULL_GRID = 64
@@ -56,7 +57,7 @@ class SweptViews:
     def of(
         cls,
         observations: Sequence[Observation],
-        silhouettes: Sequence[Outline],
+        silhouettes: Sequence[Silhouette],
         device: torch.device,
     ) -> SweptViews:
         """Gather views that have normals.

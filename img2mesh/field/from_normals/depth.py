@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from img2mesh.artifacts import F32, F64
+from img2mesh.core.arrays import F32, F64
+from img2mesh.core.cameras import scene_bounds
 from img2mesh.field.from_normals.costs import SweptViews, sweep_costs
 from img2mesh.field.from_normals.fusion import FusedDepth, Surfaces, disagreement_deg, fuse
 from img2mesh.field.from_normals.integration import PixelGrid, integrate
 from img2mesh.field.from_normals.semi_global import aggregate
 from img2mesh.field.pictures import Observation
-from img2mesh.hull import Outline, looked_at
+from img2mesh.geometry.silhouettes import Silhouette
 
 #: Pixel spacing of the sweeps: offsets belong to patches, not to pixels.
 _COARSE = 4
@@ -55,7 +56,7 @@ class DepthEstimate:
 
 
 def with_estimated_depth(
-    observations: Sequence[Observation], silhouettes: Sequence[Outline], device: torch.device
+    observations: Sequence[Observation], silhouettes: Sequence[Silhouette], device: torch.device
 ) -> tuple[Observation, ...]:
     """The observations with the depth that their normals suggest, where they agree on it."""
     estimates = estimate_depth(observations, silhouettes, device)
@@ -66,7 +67,7 @@ def with_estimated_depth(
 
 
 def estimate_depth(
-    observations: Sequence[Observation], silhouettes: Sequence[Outline], device: torch.device
+    observations: Sequence[Observation], silhouettes: Sequence[Silhouette], device: torch.device
 ) -> tuple[DepthEstimate | None, ...]:
     """Depth of every view that has normals; None for the others.
 
@@ -106,7 +107,7 @@ def _place(
     views: SweptViews, pixel_grids: Sequence[PixelGrid], same: float
 ) -> list[tuple[F64, F64]]:
     """Log depth (n,) and confidence (n,) of every pixel."""
-    centre, _ = looked_at(views.cameras)
+    centre, _ = scene_bounds(views.cameras)
     start = []
     for pixels, camera in zip(pixel_grids, views.cameras, strict=True):
         middle = np.log(float((centre - camera.origin) @ camera.forward))

@@ -20,7 +20,7 @@ from img2mesh.field.lookup import DepthMaps, bilinear, nearest_pixel
 from img2mesh.field.parallel import each
 from img2mesh.field.rays import Rays
 from img2mesh.field.stereo.ncc import box_mean, correlation, peak
-from img2mesh.hull import Box
+from img2mesh.geometry.grid import Grid
 
 #: Half the window's side, part of the grid's longest side.
 _RADIUS = 0.04
@@ -49,7 +49,7 @@ class Planes:
     radius: int
 
     @classmethod
-    def through(cls, grid: Box, count: int, device: torch.device) -> Planes:
+    def through(cls, grid: Grid, count: int, device: torch.device) -> Planes:
         """So many planes along the longest side of a grid, and cells along a plane's."""
         size = grid.voxel * (np.array(grid.shape) - 1)
         step = float(size.max()) / count

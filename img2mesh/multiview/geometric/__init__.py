@@ -41,7 +41,7 @@ def generate(
     import numpy as np
 
     from img2mesh.artifacts import Provenance, View
-    from img2mesh.cameras import rig
+    from img2mesh.core.rigs import rig
     from img2mesh.errors import InputError
     from img2mesh.multiview.geometric.choose import make_body
     from img2mesh.multiview.geometric.draw import Canvas

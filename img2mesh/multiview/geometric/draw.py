@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32
-from img2mesh.cameras import Camera
+from img2mesh.core.arrays import F32
+from img2mesh.core.cameras import Camera
+from img2mesh.geometry.raycast import Hits, Scene
+from img2mesh.imaging.fill import from_nearest
 from img2mesh.multiview.geometric.body import Body
-from img2mesh.nearest import from_nearest
-from img2mesh.raycast import Hits, Scene
 
 #: Colour samples along each side of a pixel.
 SAMPLES = 2

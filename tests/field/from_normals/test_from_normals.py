@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from img2mesh.artifacts import F32, ViewSet
-from img2mesh.cameras import RIGS
+from img2mesh.artifacts import ViewSet
+from img2mesh.core.arrays import F32
+from img2mesh.core.rigs import RIGS
 from img2mesh.field.from_normals.depth import DepthEstimate, estimate_depth
 from img2mesh.field.from_normals.fusion import Surfaces, disagreement_deg, fuse
 from img2mesh.field.from_normals.integration import PixelGrid, integrate
 from img2mesh.field.from_normals.semi_global import aggregate
 from img2mesh.field.pictures import observations_of
-from img2mesh.hull import make_outlines
+from img2mesh.geometry.silhouettes import make_silhouettes
 from tests.field import scenes
 
 CPU = torch.device("cpu")
@@ -23,7 +24,7 @@ CPU = torch.device("cpu")
 
 def estimates(views: ViewSet) -> tuple[DepthEstimate | None, ...]:
     observations = observations_of(replace(views, depth=None), use_photo=False)
-    return estimate_depth(observations, make_outlines([o.view for o in observations]), CPU)
+    return estimate_depth(observations, make_silhouettes([o.view for o in observations]), CPU)
 
 
 def pixels_of(views: ViewSet, k: int, stride: int) -> tuple[PixelGrid, F32]:

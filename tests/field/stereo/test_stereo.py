@@ -12,7 +12,8 @@ from img2mesh.field.stereo.ncc import distinctness
 from img2mesh.field.stereo.plane_sweep import match_on_planes
 from img2mesh.field.stereo.ray_sweep import count_agreements, match_along_rays
 from img2mesh.field.stereo.warp import cover_silhouettes, warp_to_matches
-from img2mesh.hull import hull_values, make_outlines, tight_box
+from img2mesh.geometry.silhouettes import make_silhouettes
+from img2mesh.geometry.visual_hull import hull_values, tight_box
 from tests.field import scenes
 from tests.field.balls import GRID, ball, march, rays_of
 
@@ -85,7 +86,7 @@ def test_planes_find_a_flat_top_that_the_hull_domes() -> None:
     views = scenes.views_of(truth, known=True)
     rays = rays_of(views)
     assert rays.depth is not None
-    outlines = make_outlines(views.views)
+    outlines = make_silhouettes(views.views)
     grid = tight_box(outlines, grid=48, margin=0.05)
     hull = Sdf(torch.as_tensor(hull_values(outlines, grid)), grid)
     surface = march(hull, rays, near=0.1, behind=0.0).surface
