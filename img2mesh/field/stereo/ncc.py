@@ -22,7 +22,7 @@ def correlation(
     """Normalised cross-correlation of windows around pixels.
 
     Args:
-        own: (n, 3) colours.
+        own: (n, 3) or (k, n, 3) colours.
         rgb: (k, n, 3) colours they are compared with.
         seen: (k, n) float32 1 where those are known, else 0.
         where: (h, w) bool, true at the n pixels, in the same order.

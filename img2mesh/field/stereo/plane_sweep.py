@@ -28,6 +28,8 @@ _RADIUS = 0.04
 _SLANT = 0.12
 #: Least score. A plane must fit better than a shifted surface (.5): it is only a guess.
 _LEAST_SCORE = 0.7
+#: Pairs of views compared at once: bounds the memory.
+_PAIRS = 16
 #: Factor on the score of two views alone, who agree by chance more easily than three.
 _TWO_VIEWS = 0.8
 
@@ -90,17 +92,19 @@ def match_on_planes(
     ray_at = torch.full((len(pictures.rgb),), -1, dtype=torch.int64, device=sdf.device)
     ray_at[rays.pixel] = torch.arange(len(rays), device=sdf.device)
     heights = pictures.origin[:, 1]
-    middle = float(lattice.y.mean())
-    for above in (True, False):
-        views = torch.nonzero((heights > middle) == above).reshape(-1).tolist()
-        if len(views) < 2:
-            continue
+    above = heights > float(lattice.y.mean())
+    groups = [torch.nonzero(side).reshape(-1).tolist() for side in (above, ~above)]
+    groups = [views for views in groups if len(views) > 1]
 
-        def on_plane(number: int, views: Sequence[int] = views) -> Tensor:
-            return _agreement(sdf, maps, views, lattice, number, reach)
+    def on_plane(number: int) -> Tensor:
+        points = lattice.points(number)
+        inside = sdf.at(points) < lattice.step
+        scores = [_agreement(maps, views, lattice, points, inside, reach) for views in groups]
+        return torch.stack(scores) if groups else torch.empty((0, len(inside)))
 
-        volume = torch.stack(each(on_plane, range(len(lattice.y)), sdf.device))  # (ny, nx * nz)
-        found, best = peak(volume)
+    volume = torch.stack(each(on_plane, range(len(lattice.y)), sdf.device), dim=1)
+    for views, scores in zip(groups, volume, strict=True):
+        found, best = peak(scores)
         cell = torch.nonzero(best >= _LEAST_SCORE).reshape(-1)
         # Ascending scores: where two cells share a pixel, the last and best one stays.
         cell = cell[torch.argsort(best[cell], stable=True)]
@@ -119,13 +123,16 @@ def match_on_planes(
 
 
 def _agreement(
-    sdf: Sdf, maps: DepthMaps, views: Sequence[int], planes: Planes, number: int, reach: float
+    maps: DepthMaps,
+    views: Sequence[int],
+    planes: Planes,
+    points: Tensor,
+    inside: Tensor,
+    reach: float,
 ) -> Tensor:
     """(nx * nz,) mean correlation of the views on one plane; -1 where fewer than two see it."""
     pictures = maps.pictures
-    points = planes.points(number)
-    inside = sdf.at(points) < planes.step
-    score = torch.full((points.shape[1],), -1.0, device=sdf.device)
+    score = torch.full((len(inside),), -1.0, device=points.device)
     points = points[:, inside]
     drawn = []
     for view in views if points.shape[1] else ():
@@ -134,17 +141,24 @@ def _agreement(
         seen &= away[1].square() > _SLANT**2 * away.square().sum(0)
         if bool(seen.any()):
             drawn.append((seen.float(), bilinear(pictures, uv, view)))
-    if len(drawn) < 2:
+    pairs = [(a, b) for a in range(len(drawn)) for b in range(a)]
+    if not pairs:
         return score
-    where = inside.reshape(len(planes.x), len(planes.z))
+    where = _cropped(inside.reshape(len(planes.x), len(planes.z)))
     full = box_mean(where.float()[None], planes.radius)[0][where]
+    seen, rgb = (torch.stack(parts) for parts in zip(*drawn, strict=True))
     total, count = torch.zeros_like(full), torch.zeros_like(full)
-    for a, (seen, rgb) in enumerate(drawn):
-        for also, other in drawn[:a]:
-            pair = (seen * also)[None]
-            some = correlation(rgb, other[None], pair, where, full, radius=planes.radius)[0]
-            total += torch.where(some > -1, some, 0.0)
-            count += some > -1
+    for first, second in torch.split(torch.tensor(pairs, device=points.device).T, _PAIRS, dim=1):
+        both = seen[first] * seen[second]
+        for one in correlation(rgb[first], rgb[second], both, where, full, radius=planes.radius):
+            total += torch.where(one > -1, one, 0.0)
+            count += one > -1
     mean = total / count.clamp(min=1) * torch.where(count == 1, _TWO_VIEWS, 1.0)
     score[inside] = torch.where(count > 0, mean, -1.0)
     return score
+
+
+def _cropped(where: Tensor) -> Tensor:
+    """The rectangle of a picture (h, w) that holds all that is true."""
+    row, column = torch.nonzero(where, as_tuple=True)
+    return where[row.min() : row.max() + 1, column.min() : column.max() + 1]

@@ -125,13 +125,14 @@ def test_normals_that_contradict_each_other_give_no_depth(bowl: ViewSet) -> None
     assert all(g is None for g in estimates(replace(bowl, normals=given)))
 
 
-def test_views_without_normals_are_left_alone(bowl: ViewSet) -> None:
-    assert bowl.normals is not None
-    only_one = bowl.normals.copy()
+def test_views_without_normals_are_left_alone() -> None:
+    views = scenes.views_of(scenes.sphere(), size=48, known=True)
+    assert views.normals is not None
+    only_one = views.normals.copy()
     only_one[1:] = 0
-    assert estimates(replace(bowl, normals=only_one)) == (None,) * 6
-    assert estimates(replace(bowl, normals=None)) == (None,) * 6
-    five = bowl.normals.copy()
+    assert estimates(replace(views, normals=only_one)) == (None,) * 6
+    assert estimates(replace(views, normals=None)) == (None,) * 6
+    five = views.normals.copy()
     five[2] = 0
-    found = estimates(replace(bowl, normals=five))
+    found = estimates(replace(views, normals=five))
     assert [g is None for g in found] == [False, False, True, False, False, False]
