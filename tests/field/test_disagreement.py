@@ -12,6 +12,7 @@ from img2mesh.artifacts import ViewSet
 from img2mesh.field.optimize import Fit
 from img2mesh.geometry.consistency import LIMIT_PX, misalignment
 from img2mesh.geometry.silhouettes import make_silhouettes, relaxed
+from tests import shapes
 from tests.field import scenes
 from tests.field.fits import fit
 
@@ -26,12 +27,12 @@ def shifted(views: ViewSet, pixels: int) -> ViewSet:
 
 @pytest.fixture(scope="module")
 def box_views() -> ViewSet:
-    return scenes.views_of(scenes.box())
+    return scenes.views_of(shapes.box())
 
 
 @pytest.mark.parametrize("rig", ["zero123plus-v1.1", "zero123plus-v1.2"])
 def test_outlines_of_one_body_agree(rig: str) -> None:
-    for body in (scenes.box(), scenes.sphere(), scenes.torus()):
+    for body in (shapes.box(), shapes.ball(), shapes.torus()):
         outlines = make_silhouettes(scenes.views_of(body, rig=rig).views)
         assert misalignment(outlines) < 0.3
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from img2mesh.report.charts import charts, rasterise
-from tests.assets import box_asset, grid_asset
+from tests.shapes import box_asset, grid_asset
 
 
 def test_neighbours_share_no_texel_and_leave_none_out() -> None:

@@ -10,7 +10,7 @@ import pytest
 from img2mesh.core.cameras import Camera
 from img2mesh.report import render
 from img2mesh.report.rendering import CLAY, SHADED, UNLIT, Stage
-from tests.assets import COLOURS, box_asset
+from tests.shapes import COLOURS, box_asset
 
 
 def camera(azimuth: float = 0.0, elevation: float = 0.0, size: int = 120) -> Camera:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from img2mesh.report.topology import topology
-from tests.assets import box_asset
+from tests.shapes import box_asset
 
 TETRAHEDRON = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]])
 
