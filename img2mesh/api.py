@@ -18,9 +18,9 @@ from img2mesh.graph import Event, Finished, Leaf, Progressed, Reused, Runner, St
 from img2mesh.jobs.delivery import finished_asset, output_folder
 from img2mesh.jobs.execute import execute, runner_for
 from img2mesh.jobs.job import Job, photo_job, views_job
-from img2mesh.jobs.request import LAST_STAGE, OutputOptions, Request, default_cache_dir, known_stage
+from img2mesh.jobs.request import LAST_STAGE, OutputOptions, Request, default_cache_dir
 from img2mesh.pipeline import PIPELINE
-from img2mesh.settings import Settings, load_config, load_preset, resolve
+from img2mesh.settings import Settings, known_stage, load_config, load_preset, resolve
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -151,7 +151,7 @@ class Session:
             Img2MeshError: a stage failed.
         """
         runner = self.runner()
-        runner.run(known_stage(until), self.inputs(photo))
+        runner.run(known_stage(PIPELINE, until), self.inputs(photo))
         return {name: outcome.load() for name, outcome in runner.outcomes.items()}
 
     def runner(self) -> Runner:

@@ -48,7 +48,7 @@ class Request:
     def __post_init__(self) -> None:
         if self.device.split(":")[0] not in ("auto", "cpu", "cuda", "mps"):
             raise InputError(f"unknown device {self.device!r}; use auto, cpu, cuda, cuda:N or mps")
-        known_stage(self.until)
+        settings.known_stage(PIPELINE, self.until)
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,11 @@ def request_from(
     layers = [settings.load_preset(preset)]
     if config is not None:
         layers.append(settings.load_config(config))
-    forced: frozenset[str] = frozenset()
+    forced: list[str] = []
     if force is not None:
-        forced = frozenset(PIPELINE.order if force == "all" else [known_stage(force)])
+        forced += PIPELINE.order if force == "all" else [settings.known_stage(PIPELINE, force)]
     if first is not None:
-        forced |= stages_from(first)
+        forced += PIPELINE.order[PIPELINE.order.index(settings.known_stage(PIPELINE, first)) :]
     resolved = settings.resolve(PIPELINE, *layers, flags, assignments=assignments or ())
     if commercial_only:
         _require_commercial(resolved.get("views", {}).get("generator", "geometric"))
@@ -134,7 +134,7 @@ def request_from(
         device=device,
         low_memory=low_vram,
         until=until,
-        force=forced,
+        force=frozenset(forced),
         cache_dir=None if no_cache else (cache_dir or default_cache_dir()),
     )
 
@@ -177,21 +177,3 @@ def default_cache_dir() -> Path:
 
     chosen = os.environ.get("IMG2MESH_CACHE")
     return Path(chosen) if chosen else user_cache_path("img2mesh")
-
-
-def stages_from(first: str) -> frozenset[str]:
-    """A stage and all after it: what ``--from`` runs again."""
-    order = list(PIPELINE.order)
-    return frozenset(order[order.index(known_stage(first)) :])
-
-
-def known_stage(name: str) -> str:
-    """The name itself.
-
-    Raises:
-        InputError: no such stage; lists the stages.
-    """
-    order = list(PIPELINE.order)
-    if name not in order:
-        raise InputError(f"unknown stage {name!r}; stages are {', '.join(order)}")
-    return name

@@ -1,19 +1,16 @@
-"""The commands that measure a result against a reference: `img2mesh eval mesh` and `eval views`."""
+"""``img2mesh eval``: measure a result against a reference."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
 
-import typer
+import click
 
-from img2mesh.flags import AsJson
+from img2mesh.cli.flags import Command, Option, options
+from img2mesh.cli.output import print_json, say
 
-eval_app = typer.Typer(
-    help="Measure a result against a reference; docs/evaluation.md defines every number.",
-    no_args_is_help=True,
-)
+FILE = click.Path(path_type=Path)
 
 #: What each number is, for people; docs/evaluation.md says it in full.
 _SHAPE = {
@@ -33,15 +30,21 @@ _PICTURE = {
 }
 
 
-@eval_app.command("mesh")
-def mesh(
-    pred: Annotated[Path, typer.Argument(metavar="PRED", help="Mesh file to judge.")],
-    reference: Annotated[Path, typer.Argument(metavar="GT", help="Reference mesh, same frame.")],
-    samples: Annotated[int, typer.Option(help="Samples on each surface.")] = 60_000,
-    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Shape of a mesh against a reference in the same frame and scale."""
+@click.group("eval", no_args_is_help=True)
+def evaluate() -> None:
+    """Measure a result against a reference; docs/evaluation.md defines every number."""
+
+
+@options(
+    Option("--samples", int, "Samples on each surface.", default=60_000),
+    Option("--seed", int, "Seed of the sampling.", default=0),
+    "as_json",
+)
+@evaluate.command(cls=Command)
+@click.argument("pred", metavar="PRED", type=FILE)
+@click.argument("reference", metavar="GT", type=FILE)
+def mesh(pred: Path, reference: Path, samples: int, seed: int, as_json: bool) -> None:
+    """Shape of the mesh file PRED against the reference GT in the same frame and scale."""
     from img2mesh.errors import InputError
     from img2mesh.evaluation import compare_meshes
 
@@ -49,7 +52,7 @@ def mesh(
         raise InputError(f"--samples must be 100 to 10000000, got {samples}")
     found = compare_meshes(pred, reference, samples=samples, seed=seed)
     if as_json:
-        _json(found)
+        print_json(found)
         return
     rows = [
         (name, f"{found['visible'][name]:.4f}", f"{found['surface'][name]:.4f}", what)
@@ -57,53 +60,42 @@ def mesh(
     ]
     _table(("metric", "visible", "all", "what it is"), rows)
     told = found["pred"]
-    _say(
+    say(
         f"{told['faces']} faces in {_count(told['components'], 'piece')}, "
         f"{'watertight' if told['watertight'] else 'not watertight'}, "
         f"Euler number {told['euler_number']}; diagonal of the reference {found['diagonal']:.4f}"
     )
 
 
-@eval_app.command("views")
-def views(
-    pred: Annotated[Path, typer.Argument(metavar="PRED", help="Mesh file, sheet or folder.")],
-    reference: Annotated[
-        Path, typer.Argument(metavar="GT", help="Folder of posed views, or a sheet for a sheet.")
-    ],
-    group: Annotated[
-        str | None, typer.Option(help="List of GT's cameras.json.  [default: novel, if there]")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Pictures of a mesh (drawn unlit at GT's cameras), or given ones, against reference views."""
+@options(
+    Option("--group", str, "List of GT's cameras.json.  [default: novel, if there]"), "as_json"
+)
+@evaluate.command(cls=Command)
+@click.argument("pred", metavar="PRED", type=FILE)
+@click.argument("reference", metavar="GT", type=FILE)
+def views(pred: Path, reference: Path, group: str | None, as_json: bool) -> None:
+    """Pictures of PRED against reference views.
+
+    PRED is a mesh file (drawn unlit at GT's cameras), a sheet or a folder; GT is a folder of posed
+    views, or a sheet for a sheet.
+    """
     from img2mesh.evaluation import compare_views
 
     found = compare_views(pred, reference, group=group)
     if as_json:
-        _json(found)
+        print_json(found)
         return
     rows = [(name, f"{found[name]:.4f}", what) for name, what in _PICTURE.items()]
     _table(("metric", "mean", "what it is"), rows)
-    _say(f"{_count(found['count'], 'view')} on a {found['background']} background")
+    say(f"{_count(found['count'], 'view')} on a {found['background']} background")
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _json(value: dict[str, Any]) -> None:
-    import json
-
-    _say(json.dumps(value, indent=1))
-
-
-def _table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns in full, however narrow the terminal is."""
     widths = [max(len(row[k]) for row in [titles, *rows]) for k in range(len(titles))]
     for row in [titles, *rows]:
-        _say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def _say(line: str) -> None:
-    import sys
-
-    sys.stdout.write(line + "\n")
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Mapping
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -74,6 +77,19 @@ class StageProgress:
         if not self._quiet:
             # Soft wrap: a path must come out in one piece to be copied.
             self._console.print(text, highlight=False, soft_wrap=True)
+
+    def begin(self, source: Path, renamed: str | None) -> None:
+        """Name the input, and say where its folder had to take another name."""
+        self.say(f"[bold]{escape(str(source))}[/]")
+        if renamed:
+            self.say(f"[yellow]![/] {escape(renamed)}")
+
+    def conclude(self, report: Mapping[str, Any]) -> None:
+        """What to know of the result."""
+        if not report.get("learned_weights", True):
+            self.say(f"[dim]  views drawn by: {report['generator']}, nothing learned[/]")
+        for warning in report["warnings"]:
+            self.say(f"[yellow]![/] {escape(warning)}")
 
     def __call__(self, event: Any) -> None:
         """Take one event of the runner.

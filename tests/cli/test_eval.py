@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from img2mesh import cli
 from img2mesh.core.rigs import rig
+from tests.conftest import Command
 
 
 @pytest.fixture
@@ -22,27 +22,19 @@ def ball(tmp_path: Path) -> Path:
     return path
 
 
-def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["eval", *arguments])
-    said = capsys.readouterr()
-    return int(ended.value.code or 0), said.out, said.err
-
-
-def test_mesh_against_itself_and_a_larger_one(
-    ball: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_mesh_against_itself_and_a_larger_one(ball: Path, tmp_path: Path, command: Command) -> None:
     import trimesh
 
-    code, out, err = call(capsys, "mesh", str(ball), str(ball), "--samples", "500", "--json")
-    same = json.loads(out)
-    assert code == 0 and err == ""
+    done = command("eval", "mesh", str(ball), str(ball), "--samples", "500", "--json")
+    same = json.loads(done.stdout)
+    assert done.returncode == 0 and done.stderr == ""
     assert same["surface"]["chamfer"] < 1e-5 and same["visible"]["f_1"] == 1
     larger = tmp_path / "larger.ply"
     trimesh.creation.icosphere(subdivisions=3, radius=0.55).export(larger)
-    code, out, _ = call(capsys, "mesh", str(larger), str(ball), "--samples", "500", "--json")
-    assert np.isclose(json.loads(out)["surface"]["chamfer"], 0.05, atol=0.005)
-    _, out, _ = call(capsys, "mesh", str(larger), str(ball), "--samples", "500")
+    judged = ("eval", "mesh", str(larger), str(ball), "--samples", "500")
+    found = json.loads(command(*judged, "--json").stdout)
+    assert np.isclose(found["surface"]["chamfer"], 0.05, atol=0.005)
+    out = command(*judged).stdout
     assert "chamfer_pct" in out and "% of the diagonal" in out and "watertight" in out
 
 
@@ -64,15 +56,13 @@ def disc_views(folder: Path, *, size: int = 48, count: int = 6) -> Path:
     return folder
 
 
-def test_views_of_a_mesh_and_of_pictures(
-    ball: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_views_of_a_mesh_and_of_pictures(ball: Path, tmp_path: Path, command: Command) -> None:
     folder = str(disc_views(tmp_path / "views"))
-    code, out, err = call(capsys, "views", str(ball), folder, "--json")
-    found = json.loads(out)
-    assert code == 0 and err == "" and found["count"] == 6
+    done = command("eval", "views", str(ball), folder, "--json")
+    found = json.loads(done.stdout)
+    assert done.returncode == 0 and done.stderr == "" and found["count"] == 6
     assert found["mask_iou"] > 0.95 and found["psnr"] > 30
-    _, out, _ = call(capsys, "views", folder, folder)
+    out = command("eval", "views", folder, folder).stdout
     assert ["psnr_object", "100.0000"] in [
         line.split()[:2] for line in out.splitlines()
     ] and "6 views on a white background" in out
@@ -83,13 +73,13 @@ def test_views_of_a_mesh_and_of_pictures(
     [(32, 6, "6 pictures of 32x32 pixels, the reference 6 of 48x48"), (48, 4, "4 pictures of")],
 )
 def test_pictures_that_do_not_pair_up(
-    size: int, count: int, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    size: int, count: int, says: str, tmp_path: Path, command: Command
 ) -> None:
     reference = disc_views(tmp_path / "reference")
     other = disc_views(tmp_path / "other", size=size, count=count)
-    code, out, err = call(capsys, "views", str(other), str(reference))
-    assert code == 2 and out == "" and says in err
-    assert len(err.strip().splitlines()) == 1
+    done = command("eval", "views", str(other), str(reference))
+    assert done.returncode == 2 and done.stdout == "" and says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -104,11 +94,7 @@ def test_pictures_that_do_not_pair_up(
     ],
 )
 def test_wrong_files_get_one_sentence(
-    arguments: tuple[str, ...],
-    says: str,
-    ball: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...], says: str, ball: Path, tmp_path: Path, command: Command
 ) -> None:
     (tmp_path / "text.glb").write_text("no mesh")
     (tmp_path / "empty").mkdir()
@@ -122,6 +108,6 @@ def test_wrong_files_get_one_sentence(
         "TEXT": str(tmp_path / "text.glb"),
         "EMPTY": str(tmp_path / "empty"),
     }
-    code, out, err = call(capsys, *(names.get(a, a) for a in arguments))
-    assert code == 2 and out == "" and says in err
-    assert len(err.strip().splitlines()) == 1
+    done = command("eval", *(names.get(a, a) for a in arguments))
+    assert done.returncode == 2 and done.stdout == "" and says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

@@ -1,16 +1,22 @@
-"""`img2mesh models`: what checkpoints there are, fetching them, and whether they are intact."""
+"""``img2mesh models``: what checkpoints there are, fetching them, and whether they are intact."""
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+import click
 
-from img2mesh.diffusion import fetching
-from img2mesh.diffusion.fetching import Status
+from img2mesh.cli.flags import Command, options
+from img2mesh.cli.output import print_json, say
+
+if TYPE_CHECKING:
+    from img2mesh.diffusion.fetching import Status
+
+
+@click.group(no_args_is_help=True)
+def models() -> None:
+    """Checkpoints of the learned generators."""
 
 
 def _row(status: Status) -> dict[str, Any]:
@@ -31,11 +37,17 @@ def _row(status: Status) -> dict[str, Any]:
     }
 
 
-def show(*, as_json: bool) -> None:
-    """Print the table of checkpoints."""
+@options("as_json")
+@models.command("list", cls=Command)
+def list_models(as_json: bool) -> None:
+    """Checkpoints: repository, revision, size, licence, commercial use, here or not."""
+    from rich.console import Console
+
+    from img2mesh.diffusion import fetching
+
     rows = [_row(status) for status in fetching.statuses()]
     if as_json:
-        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+        print_json(rows)
         return
     console = Console(soft_wrap=True, highlight=False)
     for row in rows:
@@ -47,15 +59,19 @@ def show(*, as_json: bool) -> None:
             f"commercial use: {use:<3}  {here}\n"
             f"  [dim]{row['repository']} · revision: {revision} · {row['licence']}[/]"
         )
-    sys.stdout.write("geometric needs no checkpoint: it is the weight-free default\n")
+    say("geometric needs no checkpoint: it is the weight-free default")
 
 
-def fetch(name: str, *, offline: bool, commercial_only: bool) -> None:
-    """Download and verify one checkpoint with a progress bar.
+@options("offline", "commercial_only")
+@models.command(cls=Command)
+@click.argument("name")
+def fetch(name: str, offline: bool, commercial_only: bool) -> None:
+    """Download a checkpoint; the only command that uses the network."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    Raises:
-        InputError: no such checkpoint, --offline, or a licence that --commercial-only refuses.
-    """
+    from img2mesh.diffusion import fetching
+
     console = Console(stderr=True)
     bar = Progress(
         TextColumn(name), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
@@ -70,20 +86,25 @@ def fetch(name: str, *, offline: bool, commercial_only: bool) -> None:
             say=lambda sentence: console.print(sentence, highlight=False, soft_wrap=True),
             progress=lambda fraction: bar.update(task, completed=fraction),
         )
-    sys.stdout.write(f"{folder}\n")
+    say(str(folder))
 
 
-def verify(name: str | None, *, as_json: bool) -> None:
-    """Hash what is here; exit 1 if anything is damaged."""
+@options("as_json")
+@models.command(cls=Command)
+@click.argument("name", required=False)
+def verify(name: str | None, as_json: bool) -> None:
+    """Hash fetched checkpoints against what was recorded when they came."""
+    from img2mesh.diffusion import fetching
+
     found = fetching.verify(name)
     if as_json:
-        sys.stdout.write(json.dumps([_row(status) for status in found], indent=1) + "\n")
+        print_json([_row(status) for status in found])
     else:
         for status in found:
-            sys.stdout.write(f"{status.record.name}: {status.state}\n")
+            say(f"{status.record.name}: {status.state}")
             for problem in status.problems:
-                sys.stdout.write(f"  {problem}\n")
+                say(f"  {problem}")
         if not found:
-            sys.stdout.write("no checkpoint is here; img2mesh models list\n")
+            say("no checkpoint is here; img2mesh models list")
     if any(status.state == "damaged" for status in found):
         sys.exit(1)

@@ -1,19 +1,18 @@
-"""What works on this machine, and what to do about what does not."""
+"""``img2mesh doctor``: what works on this machine, and what to do about what does not."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-import json
 import os
 import shutil
 import sys
 from dataclasses import asdict, dataclass
 
-from rich.console import Console
-from rich.table import Table
+import click
 
-from img2mesh.jobs.request import default_cache_dir
+from img2mesh.cli.flags import Command, options
+from img2mesh.cli.output import print_json, print_table
 
 #: System libraries whose absence shows only when open3d is imported.
 _APT = "sudo apt-get install libgl1 libegl1 libopengl0 libx11-6 libusb-1.0-0 libgomp1"
@@ -43,6 +42,23 @@ class Finding:
     state: str  # "ok", "absent" (optional), "broken"
     found: str
     advice: str = ""
+
+
+@options("as_json")
+@click.command(cls=Command)
+def doctor(as_json: bool) -> None:
+    """What works on this machine, and what to do about what does not."""
+    findings = examine()
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        marks = {"ok": "[green]✓[/]", "absent": "[dim]–[/]", "broken": "[red]✗[/]"}
+        print_table(
+            ("", "what", "found", "what to do"),
+            [(marks[one.state], one.name, one.found, one.advice) for one in findings],
+        )
+    if any(finding.state == "broken" for finding in findings):
+        sys.exit(1)
 
 
 def examine() -> list[Finding]:
@@ -103,6 +119,8 @@ def _models() -> Finding:
 
 
 def _cache() -> Finding:
+    from img2mesh.jobs.request import default_cache_dir
+
     folder = default_cache_dir()
     existing = next(path for path in [folder, *folder.parents] if path.exists())
     if not os.access(existing, os.W_OK):
@@ -124,16 +142,3 @@ def _node() -> Finding:
     if node:
         return Finding("node", "ok", node)
     return Finding("node", "absent", "not there", "only the tests use it, to validate the GLB")
-
-
-def show(findings: list[Finding], *, as_json: bool) -> bool:
-    """Print the findings; True if nothing needed is broken."""
-    if as_json:
-        sys.stdout.write(json.dumps([asdict(f) for f in findings], indent=1) + "\n")
-    else:
-        table = Table("", "what", "found", "what to do", box=None, pad_edge=False)
-        marks = {"ok": "[green]✓[/]", "absent": "[dim]–[/]", "broken": "[red]✗[/]"}
-        for finding in findings:
-            table.add_row(marks[finding.state], finding.name, finding.found, finding.advice)
-        Console().print(table)
-    return all(finding.state != "broken" for finding in findings)
