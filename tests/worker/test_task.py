@@ -18,7 +18,7 @@ def test_requests_survive_the_way_to_the_worker(tmp_path: Path) -> None:
 
 
 def test_a_batch_and_the_page_get_the_same(toy: Path, tmp_path: Path) -> None:
-    request = Request({"cutout": {"max_size": 128}}, until="cutout", cache_dir=tmp_path / "cache")
+    request = Request({"cutout": {"max_size": 256}}, until="cutout", cache_dir=tmp_path / "cache")
     common = {**encode(request, OutputOptions()), "source": str(toy)}
     batch = tmp_path / "batch"
     batch.mkdir()
@@ -41,7 +41,7 @@ def test_a_batch_and_the_page_get_the_same(toy: Path, tmp_path: Path) -> None:
 def test_a_photo_of_a_name_that_is_taken_gets_another_and_says_so(
     toy: Path, tmp_path: Path
 ) -> None:
-    request = Request({"cutout": {"max_size": 128}}, until="cutout", cache_dir=tmp_path / "cache")
+    request = Request({"cutout": {"max_size": 256}}, until="cutout", cache_dir=tmp_path / "cache")
     payload = {**encode(request, OutputOptions()), "source": str(toy), "output_dir": str(tmp_path)}
     run(payload, lambda *at: None)
     toy.write_bytes(toy.read_bytes() + b"\0")
