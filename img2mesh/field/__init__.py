@@ -148,9 +148,9 @@ def _how_exact(
     """Whether the views are taken for views of one body, and how far to widen their outlines."""
     if smoothness != "auto" and relax_px is not None:
         return smoothness == "exact", float(relax_px)
-    from img2mesh.geometry.misplacement import LIMIT_PX, misplacement
+    from img2mesh.geometry.misplacement import LIMIT_PX, misalignment
 
-    misplaced = misplacement(silhouettes)
+    misplaced = misalignment(silhouettes)
     doubtful = not views.provenance.exact or views.provenance.generator == "given"
     agreed = not doubtful or misplaced < LIMIT_PX
     exact = agreed and views.provenance.exact if smoothness == "auto" else smoothness == "exact"

@@ -24,7 +24,7 @@ _WIDEST = np.radians(100)
 LIMIT_PX = 0.4
 
 
-def misplacement(silhouettes: Sequence[Silhouette]) -> float:
+def misalignment(silhouettes: Sequence[Silhouette]) -> float:
     """Estimated root mean square misplacement of outlines, pixels; 0 where they agree.
 
     Each gap is the difference of two misplacements, but only of their parts along one axis: the

@@ -13,7 +13,7 @@ from img2mesh.core.cameras import Camera
 from img2mesh.errors import InputError
 from img2mesh.field.optimize import Fit
 from img2mesh.field.pictures import match_footprint
-from img2mesh.geometry.misplacement import LIMIT_PX, misplacement
+from img2mesh.geometry.misplacement import LIMIT_PX, misalignment
 from img2mesh.geometry.raycast import Scene
 from img2mesh.geometry.silhouettes import make_silhouettes
 from tests.field import scenes
@@ -164,7 +164,7 @@ def test_a_photo_with_an_inexact_camera_does_not_make_the_views_doubtful(
 ) -> None:
     photo = replace(scenes.shifted(turned_box, 4).views[0], camera=turned_box.cameras[0])
     seven = replace(turned_box, photo=photo)
-    assert misplacement(make_silhouettes(seven.posed)) > LIMIT_PX
+    assert misalignment(make_silhouettes(seven.posed)) > LIMIT_PX
     for views in (turned_box, seven):
         with pytest.raises(Chosen):
             fit(views)
