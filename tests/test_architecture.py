@@ -93,9 +93,7 @@ def test_imports_point_to_earlier_layers() -> None:
 
 
 def test_no_module_imports_itself_in_a_circle() -> None:
-    graph = {
-        m: {target for _, target in imports_of(m)} - {m} for m in MODULES if folder_of(m) != "field"
-    }
+    graph = {m: {target for _, target in imports_of(m)} - {m} for m in MODULES}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -141,5 +139,15 @@ def loaded_after(code: str, *names: str) -> list[str]:
 
 
 def test_heavy_libraries_load_only_when_work_starts() -> None:
-    code = "import img2mesh, img2mesh.pipeline, img2mesh.cli, img2mesh.api"
+    code = "import img2mesh, img2mesh.pipeline, img2mesh.cli, img2mesh.jobs.job, img2mesh.api"
     assert loaded_after(code, *HEAVY) == []
+
+
+def test_help_needs_not_even_numpy() -> None:
+    code = "import contextlib, io, img2mesh.cli as c\n"
+    for command in (["run"], ["batch"], ["eval", "mesh"], ["serve"], ["plan"]):
+        code += (
+            "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
+            f"    c.main([*{command!r}, '--help'])\n"
+        )
+    assert loaded_after(code, "numpy", "PIL", *HEAVY) == []

@@ -61,12 +61,7 @@ def render_weights(
     """
     import nerfacc
 
-    weights: Tensor
-    if ray is None:
-        weights, _ = nerfacc.render_weight_from_alpha(alpha)
-    else:
-        weights, _ = nerfacc.render_weight_from_alpha(alpha, ray_indices=ray, n_rays=n_rays)
-    return weights
+    return nerfacc.render_weight_from_alpha(alpha, ray_indices=ray, n_rays=n_rays)[0]
 
 
 def render_weights_plain(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from img2mesh.field import rendering
-from img2mesh.field.rendering import (
+from img2mesh.field import volume_rendering
+from img2mesh.field.volume_rendering import (
     FAR_OUTSIDE,
     crossing,
     has_packed_rendering,
@@ -65,10 +65,10 @@ def test_packed_and_dense_rendering_of_the_same_samples_agree(
     column = torch.arange(len(ray)) - (count.cumsum(0) - count)[ray]
     value = 0.05 * torch.randn(len(ray), generator=generator) - 0.02 * (column - 3)
     depth = 2.0 + 0.1 * column
-    dense = rendering.render_distances(value, depth, ray, column, 40, 0.02)
+    dense = volume_rendering.render_distances(value, depth, ray, column, 40, 0.02)
     # nerfacc's packed functions need CUDA; the plain twin takes their place here.
-    monkeypatch.setattr(rendering, "render_weights", render_weights_plain)
-    packed = rendering._render_packed(value, depth, ray, 40, 0.02)
+    monkeypatch.setattr(volume_rendering, "render_weights", render_weights_plain)
+    packed = volume_rendering._render_packed(value, depth, ray, 40, 0.02)
     assert torch.allclose(dense.weight, packed.weight, atol=1e-5)
     assert torch.allclose(dense.opacity, packed.opacity, atol=1e-5)
     seen = dense.opacity > 0.01
@@ -89,8 +89,8 @@ def test_packed_rendering_equals_dense_rendering() -> None:
 def test_samples_by_occupancy_find_the_same_surface_as_marching() -> None:
     if not has_packed_rendering():
         pytest.skip("nerfacc's CUDA extension is not there")
-    from img2mesh.field import fit
     from tests.field import scenes
+    from tests.field.fits import fit
 
     views = scenes.views_of(scenes.sphere(), size=64)
     fields = [fit(views, grid=32, device=device) for device in ("cpu", "cuda")]

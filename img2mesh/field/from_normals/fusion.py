@@ -1,4 +1,4 @@
-"""The views' depths against each other: whoever contradicts what the others see is overruled.
+"""The views' depths fused: whoever contradicts what the others see is overruled.
 
 Every pixel chooses among its own depth and what the other views' surfaces would give it. A choice
 is supported by the views that see a surface there, facing the same way, and contradicted by those
@@ -15,15 +15,15 @@ import numpy as np
 
 from img2mesh.core.arrays import F64
 from img2mesh.core.cameras import Camera
-from img2mesh.field.integration import Lattice
+from img2mesh.field.from_normals.integration import PixelGrid
 
 #: Cosine of the largest angle between two normals of one surface.
 _ALIKE = 0.94
-#: Weight of a view's word about its own pixel.
+#: Weight of a view's vote about its own pixel.
 _OWN = 0.5
 #: How much better supported another depth must be than the view's own.
 _LEAD = 0.1
-#: Support that every depth has by existing: without any other word it is believed to this part.
+#: Support that every depth has by existing, and its confidence without any other vote.
 _PRIOR, _ALONE = 0.2, 0.3
 #: Cosine below which a view's depths are no less exact any more.
 _SLANT = 0.25
@@ -34,16 +34,16 @@ _CORNERS = np.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
 
 
 @dataclass(frozen=True)
-class Word:
+class FusedDepth:
     """What the views together say about one view's pixels.
 
     Attributes:
         log_depth: (n,) natural logarithm of the z-depth.
-        trust: (n,) in [0, 1].
+        confidence: (n,) in [0, 1].
     """
 
     log_depth: F64
-    trust: F64
+    confidence: F64
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,16 @@ class Surfaces:
     """
 
     cameras: Sequence[Camera]
-    views: Sequence[Lattice]
+    views: Sequence[PixelGrid]
     log_depth: Sequence[F64]
     facing: list[F64]
     around: list[F64]
 
     @classmethod
     def of(
-        cls, cameras: Sequence[Camera], views: Sequence[Lattice], log_depth: Sequence[F64]
+        cls, cameras: Sequence[Camera], views: Sequence[PixelGrid], log_depth: Sequence[F64]
     ) -> Surfaces:
-        """Gather depths (n,) of lattices."""
+        """Of depths (n,) at the views' pixels."""
         facing = []
         for pixels in views:
             cosine = -(pixels.normal * pixels.ray).sum(1) / np.linalg.norm(pixels.ray, axis=1)
@@ -77,33 +77,33 @@ class Surfaces:
         return cls(cameras, views, log_depth, facing, around)
 
 
-def consensus(surfaces: Surfaces, same: float) -> list[Word]:
+def fuse(surfaces: Surfaces, same: float) -> list[FusedDepth]:
     """The best supported depth of every pixel.
 
     Args:
         surfaces: the views' depths.
         same: surfaces nearer than this are the same, world units.
     """
-    words = []
+    fused = []
     for k, own in enumerate(surfaces.log_depth):
         mine = _OWN * surfaces.facing[k][:-1]
-        support, conflict = _weigh(surfaces, k, own, same)
+        support, conflict = _votes(surfaces, k, own, same)
         support = support + mine
         best = own.copy()
         for other in range(len(surfaces.views)):
             if other == k:
                 continue
-            depth = _carry(surfaces, other, k)
-            theirs, against = _weigh(surfaces, k, depth, same)
+            depth = _reproject(surfaces, other, k)
+            theirs, against = _votes(surfaces, k, depth, same)
             theirs = theirs + mine * (np.abs(np.exp(depth) - np.exp(own)) < same)
             lead = (theirs - against) - (support - conflict)
             better = np.isfinite(depth) & (lead > _LEAD)
             best = np.where(better, depth, best)
             support = np.where(better, theirs, support)
             conflict = np.where(better, against, conflict)
-        trust = (_PRIOR + support) / (_PRIOR + support + conflict)
-        words.append(Word(best, trust * np.minimum(1, support + _ALONE)))
-    return words
+        confidence = (_PRIOR + support) / (_PRIOR + support + conflict)
+        fused.append(FusedDepth(best, confidence * np.minimum(1, support + _ALONE)))
+    return fused
 
 
 def disagreement_deg(surfaces: Surfaces, same: float) -> float:
@@ -126,11 +126,10 @@ def disagreement_deg(surfaces: Surfaces, same: float) -> float:
 
 def _points(surfaces: Surfaces, view: int, log_depth: F64) -> F64:
     rays = surfaces.views[view].ray
-    points: F64 = surfaces.cameras[view].origin + np.exp(log_depth)[:, None] * rays
-    return points
+    return surfaces.cameras[view].origin + np.exp(log_depth)[:, None] * rays
 
 
-def _weigh(surfaces: Surfaces, view: int, log_depth: F64, same: float) -> tuple[F64, F64]:
+def _votes(surfaces: Surfaces, view: int, log_depth: F64, same: float) -> tuple[F64, F64]:
     """(n,) support and conflict of depths (n,) of one view's pixels; NaN depths have neither."""
     pixels = surfaces.views[view]
     point = _points(surfaces, view, np.nan_to_num(log_depth))
@@ -152,7 +151,7 @@ def _weigh(surfaces: Surfaces, view: int, log_depth: F64, same: float) -> tuple[
     return np.where(known, support, 0.0), np.where(known, conflict, 0.0)
 
 
-def _carry(surfaces: Surfaces, source: int, view: int) -> F64:
+def _reproject(surfaces: Surfaces, source: int, view: int) -> F64:
     """(n,) log depth that one view's surface has at another's pixels; NaN where none falls."""
     a, b = surfaces.views[source], surfaces.views[view]
     camera = surfaces.cameras[view]
@@ -172,7 +171,7 @@ def _carry(surfaces: Surfaces, source: int, view: int) -> F64:
     return np.where(np.isfinite(out), np.log(out), np.nan)
 
 
-def _range_around(pixels: Lattice, depth: F64) -> F64:
+def _range_around(pixels: PixelGrid, depth: F64) -> F64:
     """(2, n + 1) least and largest depth of each pixel and its neighbours; NaN for number -1."""
     from scipy.ndimage import maximum_filter, minimum_filter
 

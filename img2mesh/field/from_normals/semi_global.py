@@ -12,20 +12,20 @@ import torch
 from torch import Tensor
 
 from img2mesh.core.arrays import F64
-from img2mesh.field.integration import Lattice
+from img2mesh.field.from_normals.integration import PixelGrid
 
 #: Cost of a label that moves by one step, and of any other change: on smooth surface, and across
 #: a jump. Data costs lie in [0, 1].
 _STEP, _CHANGE, _JUMP = 0.15, 0.8, 0.02
 
 
-def aggregate(cost: Tensor, pixels: Lattice, link: F64) -> Tensor:
+def aggregate(cost: Tensor, pixels: PixelGrid, weight: F64) -> Tensor:
     """Sum of the four best paths that reach each pixel with each label.
 
     Args:
         cost: (n, k) cost of every label at every pixel.
         pixels: (n,) where they are.
-        link: (4, n) weight of each pixel's tie to its neighbours, 1/2 on smooth surface.
+        weight: (4, n) of each pixel's plane towards its neighbours, 1/2 on smooth surface.
     """
     height, width = pixels.where.shape
     flat = torch.as_tensor(pixels.flat, device=cost.device)
@@ -33,12 +33,11 @@ def aggregate(cost: Tensor, pixels: Lattice, link: F64) -> Tensor:
     volume[flat] = cost
     volume = volume.reshape(height, width, -1)
     used = torch.as_tensor(pixels.where, device=cost.device)
-    ties = [
-        torch.as_tensor(pixels.picture(tie, 0.0), dtype=torch.float32, device=cost.device)
-        for tie in _continuity(pixels, link)
-    ]
+    right, left, below, above = (
+        torch.as_tensor(pixels.picture(side, 0.0), dtype=torch.float32, device=cost.device)
+        for side in _continuity(pixels, weight)
+    )
     across, used_across = volume.transpose(0, 1).contiguous(), used.T.contiguous()
-    right, left, below, above = ties
     total = -3 * volume
     total += _walk(volume, above, used)
     total += _walk(volume.flip(0), below.flip(0), used.flip(0)).flip(0)
@@ -47,25 +46,25 @@ def aggregate(cost: Tensor, pixels: Lattice, link: F64) -> Tensor:
     return total.reshape(height * width, -1)[flat]
 
 
-def _continuity(pixels: Lattice, link: F64) -> F64:
+def _continuity(pixels: PixelGrid, weight: F64) -> F64:
     """(4, n) in [0, 1]: how surely a pixel and its neighbour lie on one smooth surface."""
-    out = np.zeros_like(link)
+    out = np.zeros_like(weight)
     for side, opposite in enumerate((1, 0, 3, 2)):
         other = pixels.beside[side]
         there = other >= 0
-        mutual = np.minimum(link[side][there], link[opposite][other[there]])
+        mutual = np.minimum(weight[side][there], weight[opposite][other[there]])
         out[side][there] = np.clip(2 * mutual, 0, 1)
     return out
 
 
-def _walk(cost: Tensor, tie: Tensor, used: Tensor) -> Tensor:
-    """Path costs (l, m, k) along the first axis; ``tie`` (l, m) to the element before."""
+def _walk(cost: Tensor, smooth: Tensor, used: Tensor) -> Tensor:
+    """Path costs (l, m, k) along the first axis; ``smooth`` (l, m) to the element before."""
     out = torch.empty_like(cost)
     before = torch.where(used[0][:, None], cost[0], 0.0)
     out[0] = before
     for i in range(1, len(cost)):
         least = before.amin(1, keepdim=True)
-        best = torch.minimum(before, least + (_JUMP + (_CHANGE - _JUMP) * tie[i])[:, None])
+        best = torch.minimum(before, least + (_JUMP + (_CHANGE - _JUMP) * smooth[i])[:, None])
         best[:, 1:] = torch.minimum(best[:, 1:], before[:, :-1] + _STEP)
         best[:, :-1] = torch.minimum(best[:, :-1], before[:, 1:] + _STEP)
         best = torch.where((used[i] & used[i - 1])[:, None], best - least, 0.0)

@@ -1,11 +1,11 @@
 """What the pictures show to be empty: density and colour on a coarse grid, volume rendered.
 
 A signed distance only moves its surface downhill, so from a hull it never finds the gap behind a
-rail or the seat between two arms: in between, every position looks worse. Fog has no surface to
-move. Each grid point absorbs some light and has a colour, all views pull on all points along their
-rays at once (Mildenhall et al. 2020, here without a network), and what no view needs clears up. The
-result is too foamy for a mesh, but says where the views can see through: the fit starts from the
-hull carved by it.
+rail or the seat between two arms: in between, every position looks worse. A density has no surface
+to move. Each grid point absorbs some light and has a colour, all views pull on all points along
+their rays at once (Mildenhall et al. 2020, here without a network), and what no view needs clears
+up. The result is too foamy for a mesh, but says where the views can see through: the fit starts
+from the hull carved by it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from img2mesh.core.arrays import F32
-from img2mesh.field.grid import length, locate, look_up, look_up_channels
-from img2mesh.field.pictures import Supervised
+from img2mesh.field.grid import Sdf, length, locate, look_up, look_up_channels
+from img2mesh.field.pictures import Observation
 from img2mesh.field.rays import Rays
-from img2mesh.field.sampling import slab
+from img2mesh.field.samples import clip_to_grid
 from img2mesh.geometry.grid import Grid
 from img2mesh.imaging.fill import from_nearest
 
@@ -32,61 +32,54 @@ _RAYS = 1024
 _SPACING = 1.5
 #: Adam's rate for density before softplus, and how many times slower colours move.
 _RATE, _SLOWER = 0.3, 3.0
-#: Adam's decays (Kingma and Ba 2015). Importing torch.optim costs as much as half the fog.
+#: Adam's decays (Kingma and Ba 2015). Importing torch.optim costs as much as half the fit below.
 _DECAYS, _TINY = (0.9, 0.999), 1e-8
 #: Where density starts before softplus: .7 % of the light a voxel, so that all of a ray is felt.
 _CLEAR = -5.0
-#: Weight of the mean absolute difference of neighbouring densities. Area within 1 / 2 % of the
-#: diagonal with .002, .01 and .03: truck .66 / .83, .72 / .88, .58 / .87; stool .58 / .70,
-#: .64 / .79, .60 / .79.
+#: Weight of the mean absolute difference of neighbouring densities (docs/reconstruction.md).
 _SMOOTH = 1e-2
-#: The surface is where this optical depth lies in front. Less carves noise, ln 2 leaves fog.
+#: The surface is where this optical depth lies in front. Less carves noise, ln 2 leaves foam.
 _SURFACE = 0.58
 #: Side of the median filter on the depths, lattice pixels.
 _MEDIAN = 5
 
 
-def carve_by_fog(
-    views: Sequence[Supervised],
+def carve_by_density(
+    observations: Sequence[Observation],
     rays: Rays,
-    hull: Tensor,
-    box: Grid,
+    hull: Sdf,
     *,
     stride: int,
     steps: int,
-    progress: Callable[[float], None] | None = None,
-) -> tuple[Supervised, ...]:
-    """The views with the depth that they show together, for a first carving only.
+    progress: Callable[[float], None],
+) -> tuple[Observation, ...]:
+    """The observations with the depth that they show together, for a first carving only.
 
     Args:
-        views: posed pictures.
+        observations: posed pictures.
         rays: (r,) their rays.
-        hull: (nx, ny, nz) signed distances; fog is only inside.
-        box: its grid.
+        hull: the density is only inside.
         stride: pixel spacing of the rays.
         steps: optimisation steps of :data:`_RAYS` rays each.
         progress: called with the fraction done.
     """
     inside = rays.take(torch.nonzero(rays.alpha > 0.5).reshape(-1))
-    stretch = _inside(inside, hull, box)
-    if not len(stretch.depth):  # masks so far apart that no ray meets the hull
-        return tuple(views)
-    fog = _condense(inside, stretch, box, steps, progress)
-    depth = _surface(inside, stretch, fog, box)
-    flat = np.full(len(rays.pictures.rgb), np.nan, np.float32)
-    flat[inside.pixel.cpu().numpy()] = depth.cpu().numpy()
-    out, start = [], 0
-    for view in views:
-        shape = view.view.alpha.shape
-        pixels = flat[start : start + shape[0] * shape[1]].reshape(shape)
-        start += shape[0] * shape[1]
-        out.append(replace(view, depth=_spread(pixels, view.view.alpha, stride)))
+    samples = _inside(inside, hull)
+    if not len(samples.depth):  # masks so far apart that no ray meets the hull
+        return tuple(observations)
+    density = fit_density(inside, samples, hull.grid, steps, progress)
+    depth = inside.as_map(_surface(inside, samples, density, hull.grid), float("nan"))
+    out, flat = [], depth.cpu().numpy()
+    for seen in observations:
+        alpha = seen.view.alpha
+        pixels, flat = flat[: alpha.size].reshape(alpha.shape), flat[alpha.size :]
+        out.append(replace(seen, depth=_fill(pixels, alpha, stride)))
     return tuple(out)
 
 
 @dataclass(frozen=True)
-class _Stretch:
-    """Samples of all rays, packed ray after ray: those inside the hull.
+class _HullSamples:
+    """Evenly spaced samples of all rays, packed ray after ray: those inside the hull.
 
     Attributes:
         depth: (n,) z-depth.
@@ -107,10 +100,9 @@ class _Stretch:
         return ray, first[ray] + torch.arange(len(ray), device=rays.device)
 
 
-def _inside(rays: Rays, hull: Tensor, box: Grid) -> _Stretch:
-    origin = rays.pictures.origin.T[:, rays.view]
-    enter, leave = slab(box, origin, rays.direction)
-    step = _SPACING * box.voxel / length(rays.direction)
+def _inside(rays: Rays, hull: Sdf) -> _HullSamples:
+    enter, leave = clip_to_grid(hull.grid, rays)
+    step = _SPACING * hull.voxel / length(rays.direction)
     number = ((leave - enter) / step).ceil().clamp(min=0).long()
     depths, counts = [], []
     for chunk in torch.split(torch.arange(len(rays), device=hull.device), 8192):
@@ -119,29 +111,24 @@ def _inside(rays: Rays, hull: Tensor, box: Grid) -> _Stretch:
         depth = enter[chunk, None] + (k + 0.5) * step[chunk, None]
         ray, column = torch.nonzero(k < number[chunk, None], as_tuple=True)
         depth = depth[ray, column]
-        at = origin[:, chunk][:, ray] + depth * rays.direction[:, chunk][:, ray]
-        keep = look_up(hull, locate(box, at)) < 0.5 * box.voxel
+        keep = hull.at(rays.points(depth, chunk[ray])) < 0.5 * hull.voxel
         depths.append(depth[keep])
         counts.append(torch.bincount(ray[keep], minlength=len(chunk)))
     count = torch.cat(counts)
-    return _Stretch(torch.cat(depths), count.cumsum(0) - count, count, step)
+    return _HullSamples(torch.cat(depths), count.cumsum(0) - count, count, step)
 
 
-def _condense(
-    rays: Rays,
-    stretch: _Stretch,
-    box: Grid,
-    steps: int,
-    progress: Callable[[float], None] | None,
+def fit_density(
+    rays: Rays, samples: _HullSamples, grid: Grid, steps: int, progress: Callable[[float], None]
 ) -> Tensor:
     """(nx, ny, nz) optical depth of a voxel, fitted to the pictures by Adam.
 
-    Rays end on a random background, on which the pictures are put too: with a fixed one, fog of its
-    colour would be a solution.
+    Rays end on a random background, on which the pictures are put too: with a fixed one, a haze of
+    its colour would be a solution.
     """
     rng = np.random.default_rng(0)
     device = rays.direction.device
-    table = torch.zeros((int(np.prod(box.shape)), 4), device=device)
+    table = torch.zeros((int(np.prod(grid.shape)), 4), device=device)
     table[:, 0] = _CLEAR
     mean, square = torch.zeros_like(table), torch.zeros_like(table)
     order, cursor = torch.empty(0, dtype=torch.int64, device=device), 0
@@ -152,42 +139,39 @@ def _condense(
         cursor += _RAYS
         shift = torch.as_tensor(rng.random(len(some), dtype=np.float32) - 0.5, device=device)
         behind = torch.as_tensor(rng.random((len(some), 3), dtype=np.float32), device=device)
-        rendered = _render(table.requires_grad_(True), rays, stretch, some, shift, behind, box)
+        rendered = _render(table.requires_grad_(True), rays, samples, some, shift, behind, grid)
         loss = (rendered - rays.rgb[some]).square().mean()
         (gradient,) = torch.autograd.grad(loss, table)
         table = table.detach()
-        _smoothness(table[:, 0].view(box.shape), gradient[:, 0].view(box.shape))
+        _smoothness(table[:, 0].view(grid.shape), gradient[:, 0].view(grid.shape))
         mean.lerp_(gradient, 1 - _DECAYS[0])
         square.mul_(_DECAYS[1]).addcmul_(gradient, gradient, value=1 - _DECAYS[1])
         unbiased = (1 - _DECAYS[1] ** step) ** 0.5
         scale = square.sqrt().add_(_TINY * unbiased)
         table.addcdiv_(mean, scale, value=-_RATE * unbiased / (1 - _DECAYS[0] ** step))
-        if progress:
-            progress(step / steps)
-    return softplus(table[:, 0]).reshape(box.shape)
+        progress(step / steps)
+    return softplus(table[:, 0]).reshape(grid.shape)
 
 
 def _render(
     table: Tensor,
     rays: Rays,
-    stretch: _Stretch,
+    samples: _HullSamples,
     some: Tensor,
     shift: Tensor,
     behind: Tensor,
-    box: Grid,
+    grid: Grid,
 ) -> Tensor:
     """(k, 3) colours of some rays before a background (k, 3)."""
-    ray, sample = stretch.of(some)
+    ray, sample = samples.of(some)
     if not len(ray):
         return behind + 0 * table[0, 0]
-    depth = stretch.depth[sample] + (shift * stretch.step[some])[ray]
-    origin = rays.pictures.origin.T[:, rays.view[some]]
-    point = origin[:, ray] + depth * rays.direction[:, some][:, ray]
-    value = look_up_channels(table, locate(box, point))
+    depth = samples.depth[sample] + (shift * samples.step[some])[ray]
+    value = look_up_channels(table, locate(grid, rays.points(depth, some[ray])))
     tau = softplus(value[:, 0]) * _SPACING
     through = tau.cumsum(0)
     before = through - tau
-    count = stretch.count[some]
+    count = samples.count[some]
     first = (count.cumsum(0) - count).clamp(max=len(ray) - 1)
     weight = torch.exp(before[first][ray] - before) * -torch.expm1(-tau)
     zero = torch.zeros((len(some), 4), device=table.device)
@@ -205,14 +189,13 @@ def _smoothness(density: Tensor, gradient: Tensor) -> None:
         gradient.narrow(axis, 0, n - 1).sub_(sign)
 
 
-def _surface(rays: Rays, stretch: _Stretch, absorbed: Tensor, box: Grid) -> Tensor:
+def _surface(rays: Rays, samples: _HullSamples, absorbed: Tensor, grid: Grid) -> Tensor:
     """(r,) z-depth at which enough light is absorbed, NaN where it never is."""
-    ray, sample = stretch.of(torch.arange(len(rays), device=absorbed.device))
-    depth = stretch.depth[sample]
-    point = rays.pictures.origin.T[:, rays.view[ray]] + depth * rays.direction[:, ray]
-    tau = look_up(absorbed, locate(box, point)).double() * _SPACING
+    ray, sample = samples.of(torch.arange(len(rays), device=absorbed.device))
+    depth = samples.depth[sample]
+    tau = look_up(absorbed, locate(grid, rays.points(depth, ray))).double() * _SPACING
     through = tau.cumsum(0)
-    first = stretch.start.clamp(max=len(ray) - 1)
+    first = samples.start.clamp(max=len(ray) - 1)
     through -= (through - tau)[first][ray]
     # The light lost within a sample's stretch: where in it the limit lies.
     part = 0.5 - (through - _SURFACE) / tau.clamp(min=1e-9)
@@ -221,11 +204,11 @@ def _surface(rays: Rays, stretch: _Stretch, absorbed: Tensor, box: Grid) -> Tens
     new[1:] = ray[hit][1:] != ray[hit][:-1]
     hit = hit[new]
     out = torch.full((len(rays),), float("nan"), device=absorbed.device)
-    out[ray[hit]] = depth[hit] + part[hit].float() * stretch.step[ray[hit]]
+    out[ray[hit]] = depth[hit] + part[hit].float() * samples.step[ray[hit]]
     return out
 
 
-def _spread(depth: F32, alpha: F32, stride: int) -> F32:
+def _fill(depth: F32, alpha: F32, stride: int) -> F32:
     """(h, w) depth at every pixel of the object from the lattice's, cleaned of single pixels."""
     from scipy.ndimage import median_filter
 

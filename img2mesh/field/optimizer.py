@@ -1,4 +1,4 @@
-"""The step rule: a smooth, evenly scaled descent direction for a whole signed-distance grid.
+"""The optimiser: a smooth, evenly scaled descent direction for a whole signed-distance grid.
 
 Scaling every voxel by its own statistics (Adam) turns noise in rarely seen voxels into full steps
 and gives bumps (measured); one scalar for the whole grid keeps the gradient's shape.
@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from img2mesh.field.grid import blur
-from img2mesh.field.losses import fourth_difference
+from img2mesh.field.grid import Sdf, blur, fourth_difference
 
 _MOMENTUM, _RMS_DECAY = 0.9, 0.95
 #: No voxel moves by more than this part of a voxel in one step.
@@ -21,7 +20,7 @@ _RIDGE = 0.01
 
 
 @dataclass
-class StepRule:
+class MomentumStep:
     """Momentum over one scalar RMS; the only state of the optimiser.
 
     Attributes:
@@ -35,22 +34,14 @@ class StepRule:
     count: int = 0
 
     def step(
-        self,
-        field: Tensor,
-        gradient: Tensor,
-        band: Tensor,
-        *,
-        voxel: float,
-        blur_voxels: float,
-        length: float,
+        self, sdf: Sdf, gradient: Tensor, band: Tensor, *, blur_voxels: float, length: float
     ) -> None:
-        """Move the field in place.
+        """Move the signed distances in place.
 
         Args:
-            field: (nx, ny, nz) signed distances, world units.
-            gradient: loss gradient.
+            sdf: the signed distances.
+            gradient: (nx, ny, nz) of the loss.
             band: (nx, ny, nz) float32 1 near the surface, else 0.
-            voxel: grid spacing, world units.
             blur_voxels: Gaussian blur of the gradient.
             length: step length in voxels.
         """
@@ -61,6 +52,6 @@ class StepRule:
         rms = (self.square / (1 - _RMS_DECAY**self.count)) ** 0.5
         self.momentum.mul_(_MOMENTUM).add_(smooth, alpha=1 - _MOMENTUM)
         if rms > 0:
-            limit = _LARGEST * voxel
-            field -= (self.momentum * (length * voxel / rms)).clamp_(-limit, limit)
-        field -= fourth_difference(field).mul_(band).mul_(_RIDGE)
+            limit = _LARGEST * sdf.voxel
+            sdf.values.sub_((self.momentum * (length * sdf.voxel / rms)).clamp_(-limit, limit))
+        sdf.values.sub_(fourth_difference(sdf.values).mul_(band).mul_(_RIDGE))
