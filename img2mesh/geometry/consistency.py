@@ -1,14 +1,10 @@
-"""Do silhouettes belong to one body? Three questions, from a glance to a fraction of a pixel.
+"""Do silhouettes belong to one body? Two questions at a glance; pixels are `misplacement`'s.
 
 Aim: is there a point that every camera sees where its mask is? Coherence: the cones that
 silhouettes sweep through space intersect in the visual hull; where the cameras are right, the
 hull's own silhouette fills every one of them, where a camera, an order or a mask is wrong, the
-cones carve away what another view shows (Hernandez, Schmitt and Cipolla 2007). Misplacement: all
-planes through two camera centres cut both pictures in lines; the first and the last that touch a
-body touch its silhouette in both pictures, and where they do not, the gap says by how many pixels
-(epipolar tangency; Cipolla, Astrom and Giblin 1995, "Motion from the frontier of curved surfaces").
-
-Coherence is coarse on purpose: masks of 64 pixels, a few ten thousand points.
+cones carve away what another view shows (Hernandez, Schmitt and Cipolla 2007). It is coarse on
+purpose: masks of 64 pixels, a few ten thousand points.
 """
 
 from __future__ import annotations
@@ -22,7 +18,6 @@ from numpy.typing import NDArray
 from img2mesh.core.arrays import F32, F64, Mask
 from img2mesh.core.cameras import Camera, scene_bounds
 from img2mesh.geometry.grid import Grid
-from img2mesh.geometry.silhouettes import Silhouette
 
 Index = NDArray[np.int64]
 #: The pictures of the first cameras, the points they leave, and a bound (v,) of all shares.
@@ -36,12 +31,6 @@ _TOUCHED = 0.02
 MOST_ORDERED = 6
 #: Orders whose scores differ by less are equal: turning a rig by 120 degrees changes nothing.
 _TIE = 0.004
-#: Pictures whose planes span more than this angle are not compared: the camera centres lie nearly
-#: in line with the object, and their planes fan out all around it.
-_WIDEST = np.radians(100)
-#: Misplacement above which views are not of one body. Over eight objects: renders .05 to .2 px,
-#: renders warped by .5 px .35 to .65, by 1.5 px 1.0 to 2.0.
-LIMIT_PX = 0.4
 
 
 def aim_errors(alpha: F32, cameras: Sequence[Camera]) -> F64 | None:
@@ -87,9 +76,6 @@ def _rays(camera: Camera, uv: F64) -> F64:
     local = np.stack([x, y, -np.ones_like(x)], axis=1)
     rays: F64 = local @ camera.world_from_camera[:3, :3].T
     return rays
-
-
-# --------------------------------------------------------------------------------------- coherence
 
 
 @dataclass(frozen=True)
@@ -293,66 +279,3 @@ def best_order(
 
 def _score(shares: F64) -> float:
     return float(shares.min() + shares.mean())
-
-
-# ------------------------------------------------------------------------------------ misplacement
-
-
-def misalignment(silhouettes: Sequence[Silhouette]) -> float:
-    """Estimated root mean square misplacement of the silhouettes, pixels; 0 where they agree.
-
-    Each gap is the difference of two misplacements, but only of their parts along one axis: the
-    two factors of root two cancel. Returns 0 too where no two cameras allow the comparison.
-    """
-    found = gaps(silhouettes)
-    return float(np.sqrt(np.square(found).mean())) if len(found) else 0.0
-
-
-def gaps(silhouettes: Sequence[Silhouette]) -> F64:
-    """(n,) signed gaps between the touching planes of all pairs of views, pixels."""
-    centre, _ = scene_bounds([o.camera for o in silhouettes])
-    rims = [_rim(o) for o in silhouettes]
-    found = []
-    for a in range(len(silhouettes)):
-        for b in range(a):
-            first, second = silhouettes[a].camera, silhouettes[b].camera
-            line = second.origin - first.origin
-            length = float(np.linalg.norm(line))
-            if length < 1e-9:
-                continue
-            line = line / length
-            toward = centre - first.origin
-            across = toward - (toward @ line) * line
-            away = float(np.linalg.norm(across))
-            if away < 1e-9:
-                continue
-            axes = np.stack([across / away, np.cross(line, across / away)])
-            spans = [_span(rims[k], axes) for k in (a, b)]
-            if max(high - low for low, high in spans) > _WIDEST:
-                continue
-            pixel = (_pixel(first, centre) + _pixel(second, centre)) / 2
-            found += [(x - y) * away / pixel for x, y in zip(*spans, strict=True)]
-    return np.array(found)
-
-
-def _rim(silhouette: Silhouette) -> F64:
-    """(n, 3) rays through the silhouette's border pixels, moved onto the contour itself."""
-    distance = silhouette.distance.astype(np.float64)
-    down: F64 = np.gradient(distance, axis=0)
-    right: F64 = np.gradient(distance, axis=1)
-    row, column = np.nonzero(np.abs(distance) < 1)
-    step = distance[row, column] / np.maximum(np.hypot(down, right), 0.5)[row, column] ** 2
-    u = column + 0.5 - step * right[row, column]
-    v = row + 0.5 - step * down[row, column]
-    return _rays(silhouette.camera, np.stack([u, v], axis=1))
-
-
-def _span(rays: F64, axes: F64) -> tuple[float, float]:
-    """Least and greatest angle of the planes through the line of centres and some rays."""
-    angle = np.arctan2(rays @ axes[1], rays @ axes[0])
-    return float(angle.min()), float(angle.max())
-
-
-def _pixel(camera: Camera, centre: F64) -> float:
-    """What one pixel covers at the object, world units."""
-    return float((centre - camera.origin) @ camera.forward) / float(np.sqrt(camera.fx * camera.fy))

@@ -28,7 +28,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def bench() -> ViewSet:
-    return scenes.views_of(shapes.bench(), size=128, known=True)
+    return scenes.views_of(shapes.bench(), size=96, known=True)
 
 
 def nobody(_: float) -> None:
