@@ -22,9 +22,10 @@ import cv2
 import numpy as np
 
 from img2mesh.core.arrays import F32, F64, U8, Mask
+from img2mesh.imaging.masks import fill_pinholes
 from img2mesh.segmentation import background
 from img2mesh.segmentation.colours import ColourPlaces, cut
-from img2mesh.segmentation.matte import fill_pinholes, main_object, refine_edges
+from img2mesh.segmentation.matte import main_object, refine_edges
 from img2mesh.segmentation.result import Segmentation
 from img2mesh.segmentation.saliency import saliency
 
@@ -183,7 +184,7 @@ def _refined(lab: F32, places: ColourPlaces, guess: F64, odd: F64) -> tuple[Mask
         mask = cut(ratio, lab, _GAIN)
         if mask.sum() < _SMALLEST or (~mask).sum() < _SMALLEST:
             return np.zeros_like(mask), ratio
-        around = ~fill_pinholes(mask, mask.size)  # without the holes: they may be the object's
+        around = ~fill_pinholes(mask, below=np.inf)  # without the holes: they may be the object's
         hidden = background.behind(lab, around & (odd < 0.5))
         misfit = background.mismatch(smooth, hidden, around) - _USUAL_MISFIT
         mask |= _filled(~mask & ~around, misfit)
