@@ -15,7 +15,7 @@ import numpy as np
 
 from img2mesh.core.arrays import F64, Mask
 from img2mesh.errors import InputError
-from img2mesh.imaging.masks import keep_pieces, touching_border
+from img2mesh.imaging.masks import keep_pieces, ring, touching_border
 
 Kind = Literal["exact", "ringing", "grainy"]
 
@@ -170,11 +170,9 @@ def _flat_holes(
     return np.concatenate([[False], hole])[labels]
 
 
-def ring(h: int, w: int) -> Mask:
-    width = max(1, round(_RING * min(h, w)))
-    ring = np.ones((h, w), bool)
-    ring[width:-width, width:-width] = False
-    return ring
+def along_border(h: int, w: int) -> Mask:
+    """(h, w): the pixels that a grainy backdrop is measured on."""
+    return ring((h, w), max(1, round(_RING * min(h, w))))
 
 
 def fit_plane(tile: F64, nominal: float | F64) -> tuple[F64, float]:
@@ -188,7 +186,7 @@ def fit_plane(tile: F64, nominal: float | F64) -> tuple[F64, float]:
         nominal: the colour it was meant to have: a grey, or (3,).
     """
     h, w = tile.shape[:2]
-    v, u = np.nonzero(ring(h, w))
+    v, u = np.nonzero(along_border(h, w))
     values = tile[v, u]
     near = np.abs(values - nominal).max(axis=-1) < _FAR
     if near.sum() < 0.1 * len(values):

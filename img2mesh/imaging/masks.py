@@ -8,6 +8,13 @@ from numpy.typing import NDArray
 from img2mesh.core.arrays import F32, F64, I32, Mask
 
 
+def ring(shape: tuple[int, int], width: int) -> Mask:
+    """(h, w): the pixels at most ``width`` pixels from the picture's border."""
+    found = np.ones(shape, bool)
+    found[width:-width, width:-width] = False
+    return found
+
+
 def keep_pieces(
     mask: Mask, *, diagonal: bool, pixels: float, share: float
 ) -> tuple[Mask, NDArray[np.int64]]:

@@ -130,7 +130,7 @@ def _iou(a: Mask, b: Mask) -> float:
 
 def _guesses(lab: F32) -> tuple[list[F64], float]:
     """Probabilities of foreground, (h, w) in [0, 1] each; roughness of the frame in Lab units."""
-    frame = background.ring(lab.shape[0], lab.shape[1])
+    frame = background.along_frame(lab.shape[:2])
     surface = background.surface_difference(lab, frame)
     nearest = background.frame_difference(lab, frame)
     salient = saliency(lab)
@@ -236,7 +236,7 @@ def _softness(places: ColourPlaces, sharp: tuple[F32, F32], mask: Mask) -> F64:
 def _evidence(mask: Mask, ratio: F64, lab: F32) -> float:
     """How much a mask looks like an object in front of a background, in [0, 1]."""
     area = mask.mean()
-    frame = background.ring(mask.shape[0], mask.shape[1], 0.01)
+    frame = background.along_frame(mask.shape, 0.01)
     contact = mask[frame].mean()
     wide = np.ones((5, 5), np.uint8)
     inner = mask & (cv2.erode(mask.astype(np.uint8), wide, borderValue=1) == 0)

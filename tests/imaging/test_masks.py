@@ -46,9 +46,7 @@ def test_what_touches_the_border_is_what_floods_in(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_all_inner_holes_are_closed_small_ones_alone_on_demand(seed: int) -> None:
     mask = noise(seed)
-    assert np.array_equal(
-        masks.fill_pinholes(mask, below=np.inf), ndimage.binary_fill_holes(mask)
-    )
+    assert np.array_equal(masks.fill_pinholes(mask, below=np.inf), ndimage.binary_fill_holes(mask))
     holes, count = ndimage.label(ndimage.binary_fill_holes(mask) & ~mask)
     sizes = ndimage.sum_labels(holes > 0, holes, np.arange(1, count + 1))
     few = mask | np.isin(holes, np.flatnonzero(sizes < 30) + 1)
@@ -60,7 +58,8 @@ def test_distances_of_a_half_plane() -> None:
     mask[:, 8:] = True
     distance = masks.signed_distance(mask)
     assert distance.dtype == np.float32
-    assert distance[4].tolist()[:16] == [7.5 - k for k in range(8)] + [-0.5 - k for k in range(4)] + [
-        -4.5
-    ] * 4  # the border above and below is an outline too: 4.5 pixels away
+    assert (
+        distance[4].tolist()[:16]
+        == [7.5 - k for k in range(8)] + [-0.5 - k for k in range(4)] + [-4.5] * 4
+    )  # the border above and below is an outline too: 4.5 pixels away
     assert masks.inset(mask)[4, 8] == 1 and masks.inset(mask)[4, 19] == 1

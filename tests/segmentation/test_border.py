@@ -9,7 +9,9 @@ from scipy.ndimage import gaussian_filter
 
 from img2mesh.artifacts import Photo
 from img2mesh.errors import InputError
-from img2mesh.segmentation import border, cut_out
+from img2mesh.graph import Run
+from img2mesh.pipeline import cutout as cut_out
+from img2mesh.segmentation import border
 
 Mask = NDArray[np.bool_]
 SIZE = 256
@@ -172,5 +174,5 @@ def test_tiny_and_narrow_pictures_never_crash(shape: tuple[int, int]) -> None:
 def test_progress_reaches_one() -> None:
     rgb, _ = photograph(toy(), "white")
     steps: list[float] = []
-    cut_out(Photo(rgb=rgb), progress=steps.append)
+    cut_out(Photo(rgb=rgb), run=Run(on_progress=lambda done, _: steps.append(done)))
     assert steps == sorted(steps) and steps[-1] == 1 and len(steps) >= 4
