@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from img2mesh.core.arrays import F32, F64
 from img2mesh.core.cameras import Camera, scene_bounds
 from img2mesh.geometry.grid import Grid
-from img2mesh.imaging.resize import shrink
 
 #: Side of the coarse outlines in pixels, and points along the longest side of the volume.
 SIDE, GRID = 64, 56
@@ -62,8 +61,11 @@ class Coarse:
 
 def coarse(alpha: F32, camera: Camera) -> Coarse:
     """Average a mask (h, w) down to SIDE x SIDE pixels."""
-    small = shrink(alpha[..., None], width=SIDE, height=SIDE)[..., 0]
-    return Coarse(small, camera.resized(SIDE, SIDE))
+    from PIL import Image
+
+    picture = Image.fromarray(np.ascontiguousarray(alpha, np.float32))
+    small = picture.resize((SIDE, SIDE), Image.Resampling.BOX)
+    return Coarse(np.asarray(small, np.float32), camera.resized(SIDE, SIDE))
 
 
 def widened(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
