@@ -21,13 +21,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.core.arrays import U8
+from img2mesh.core.arrays import U8, unit_floats
 from img2mesh.errors import InputError, missing_extra
 
 if TYPE_CHECKING:
     from io import BufferedReader
 
     from PIL import Image
+
+    #: In memory: Pillow's or an array.
+    Picture = Image.Image | NDArray[Any]
 
 #: What a folder or glob is searched for, in any case.
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp"}) | {
@@ -163,11 +166,57 @@ def read_photo(path: Path, *, mask: Path | None = None) -> tuple[Decoded, U8 | N
     return photo, _open_mask(Path(mask), photo.rgb.shape[1], photo.rgb.shape[0])
 
 
-def _open_mask(path: Path, width: int, height: int) -> U8:
+def read_image(
+    picture: Picture, *, mask: Path | Picture | None = None
+) -> tuple[Decoded, U8 | None]:
+    """A photo in memory, treated as :func:`read_photo` treats one in a file.
+
+    Args:
+        picture: of Pillow in any mode, or (h, w), (h, w, 3) or (h, w, 4) uint8 or float in [0, 1].
+        mask: as for :func:`read_photo`, in a file or in memory.
+
+    Returns:
+        The picture, and the mask (h, w) uint8 or None.
+
+    Raises:
+        InputError: an array of another shape or type, or as for :func:`read_photo`.
+    """
+    photo = _decode_image(picture, "photo")
+    if photo.alpha is not None and not photo.alpha.any():
+        raise InputError("the photo is fully transparent: expected one with something in it")
+    if mask is None:
+        return photo, None
+    return photo, _open_mask(mask, photo.rgb.shape[1], photo.rgb.shape[0])
+
+
+def _decode_image(picture: Picture, name: str) -> Decoded:
+    from PIL import Image
+
+    from img2mesh.io import pixel_modes
+
+    if not isinstance(picture, Image.Image):
+        given = np.asarray(picture)
+        if given.ndim != 2 and given.shape[2:] not in ((3,), (4,)):
+            raise InputError(
+                f"the {name} must be an array (h, w), (h, w, 3) or (h, w, 4), got {given.shape}"
+            )
+        eight = np.round(unit_floats(given, f"the {name}") * 255).astype(np.uint8)
+        picture = Image.fromarray(eight)
+    _check_size(picture, Path(name))
+    notes = _reduced(picture.size, LONGEST_SIDE) if max(picture.size) > LONGEST_SIDE else ()
+    picture.load()
+    rgb, alpha, more = pixel_modes.to_srgb(picture, longest=LONGEST_SIDE)
+    return Decoded(rgb, alpha, (*notes, *more), picture.format in _LOSSY)
+
+
+def _open_mask(mask: Path | Picture, width: int, height: int) -> U8:
     """(height, width) uint8: the mask's transparency if it has any, else its brightness."""
     from PIL import Image
 
-    picture = decode(path, longest=LONGEST_SIDE)
+    if isinstance(mask, Path):
+        picture, name = decode(mask, longest=LONGEST_SIDE), f"the mask {_name(mask)}"
+    else:
+        picture, name = _decode_image(mask, "mask"), "the mask"
     grey = picture.alpha
     if grey is None:
         grey = np.asarray(Image.fromarray(picture.rgb).convert("L"))
@@ -175,7 +224,7 @@ def _open_mask(path: Path, width: int, height: int) -> U8:
     # Equal shapes up to one pixel of rounding on the smaller picture.
     if abs(w * height - h * width) > max(width, height, w, h):
         raise InputError(
-            f"the mask {_name(path)} is {w}x{h} but the upright photo is {width}x{height}: "
+            f"{name} is {w}x{h} but the upright photo is {width}x{height}: "
             "expected the same proportions, so make the mask on the photo itself"
         )
     if (w, h) == (width, height):
@@ -305,7 +354,11 @@ def _shrink_while_decoding(image: Image.Image, most: int) -> tuple[str, ...]:
         scale = most / longest
         # Never below the final size: the decoder picks a fraction of 2, 4 or 8.
         image.draft(None, (max(1, int(width * scale)), max(1, int(height * scale))))
-    return (f"reduced from {width}x{height} to {most} pixels on the longest side",)
+    return _reduced(image.size, most)
+
+
+def _reduced(size: tuple[int, int], most: int) -> tuple[str, ...]:
+    return (f"reduced from {size[0]}x{size[1]} to {most} pixels on the longest side",)
 
 
 def _opened(path: Path) -> BufferedReader:
