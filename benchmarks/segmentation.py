@@ -11,10 +11,7 @@ together, and the time on this machine.
 
 from __future__ import annotations
 
-import argparse
 import csv
-import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from img2mesh.core.arrays import F32, U8, Mask
+from img2mesh.core.arrays import U8, Mask
 from img2mesh.core.cameras import Camera
 from img2mesh.geometry.raycast import Scene
 from img2mesh.imaging.colour import linear_to_srgb
@@ -80,9 +77,7 @@ def render(path: Path, rng: np.random.Generator, size: int) -> Image.Image:
     return Image.fromarray((np.clip(small, 0, 1) * 255 + 0.5).astype(np.uint8), "RGBA")
 
 
-def compose(
-    thing: Image.Image, photo: Image.Image, rng: np.random.Generator
-) -> tuple[U8, Mask]:
+def compose(thing: Image.Image, photo: Image.Image, rng: np.random.Generator) -> tuple[U8, Mask]:
     """Put an object before a part of a photograph, with a shadow, noise and JPEG's traces."""
     aspect = rng.choice([4 / 3, 1.0, 3 / 4])
     width, height = (SIDE, round(SIDE / aspect)) if aspect >= 1 else (round(SIDE * aspect), SIDE)
