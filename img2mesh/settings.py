@@ -128,7 +128,9 @@ def _readings(raw: str) -> Iterator[Any]:
     """What a text may mean: a word, else TOML, else a number as Python writes it, else itself."""
     if raw.lower() in _WORDS:
         yield _WORDS[raw.lower()]
-    for read in (lambda: tomllib.loads(f"value = {raw}")["value"], lambda: float(raw)):
-        with suppress(ValueError, RecursionError):
-            yield read()
+    with suppress(ValueError, RecursionError):
+        (value,) = tomllib.loads(f"value = {raw}").values()
+        yield value
+    with suppress(ValueError):
+        yield float(raw)
     yield raw

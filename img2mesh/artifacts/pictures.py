@@ -83,9 +83,9 @@ class Photo:
         Raises:
             InputError: an array of another shape or type; too large, too small or transparent.
         """
-        from img2mesh.io.photos import read_image
+        from img2mesh.io.photos import read_photo
 
-        photo, object_mask = read_image(picture, mask=mask)
+        photo, object_mask = read_photo(picture, mask=mask)
         return cls(photo.rgb, photo.alpha, object_mask, name, photo.notes)
 
 

@@ -20,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from img2mesh.batch.scheduler import Executor
 from img2mesh.errors import Img2MeshError, InputError, missing_extra
 from img2mesh.worker.process import WorkerProcess
 from img2mesh.worker.protocol import Message
@@ -61,8 +62,8 @@ class WorkerActor:
         self._worker.kill()
 
 
-class RayExecutor:
-    """See :class:`img2mesh.batch.scheduler.Executor`.
+class RayExecutor(Executor):
+    """Workers that live on a Ray cluster; see ``Executor``.
 
     Args:
         function: what a worker does with a task, as ``module:name``, importable on every machine.
@@ -125,11 +126,9 @@ class RayExecutor:
 
     @property
     def slots(self) -> int:
-        """How many workers there may be."""
         return len(self._actors)
 
     def start(self, slot: int) -> None:
-        """Put a fresh worker into an empty slot, wherever there is room."""
         self._actors[slot] = self._actor.remote(*self._start, slot)
         self._receive_from(slot)
 
@@ -137,11 +136,9 @@ class RayExecutor:
         self._receiving[self._actors[slot].receive.remote(_RECEIVE_SECONDS)] = slot
 
     def submit(self, slot: int, payload: Mapping[str, Any]) -> None:
-        """Give a ready worker a task; if it is gone, ``lost`` comes anyway."""
         self._actors[slot].submit.remote(dict(payload))
 
     def stop(self, slot: int) -> None:
-        """End a slot's worker at once."""
         actor, self._actors[slot] = self._actors[slot], None
         self._receiving = {ref: s for ref, s in self._receiving.items() if s != slot}
         if actor is not None:
@@ -150,7 +147,6 @@ class RayExecutor:
                 self._ray.kill(actor)
 
     def poll(self, seconds: float) -> tuple[int, Message] | None:
-        """The next message of a worker that still has its slot, waiting up to ``seconds``."""
         if not self._received:
             self._wait(seconds)
         while self._received:

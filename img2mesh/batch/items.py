@@ -113,4 +113,4 @@ def from_inputs(inputs: Iterable[str]) -> list[Entry]:
     """
     from img2mesh.io.photos import list_photos
 
-    return [Entry(path, origin=str(path)) for path in list_photos(list(inputs))]
+    return [Entry(path, origin=str(path)) for path in list_photos(inputs)]

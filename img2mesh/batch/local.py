@@ -8,12 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from img2mesh.batch.scheduler import Executor
 from img2mesh.worker.process import WorkerProcess
 from img2mesh.worker.protocol import Message
 
 
-class LocalExecutor:
-    """``jobs`` slots, each a process of its own; see :class:`img2mesh.batch.scheduler.Executor`.
+class LocalExecutor(Executor):
+    """``jobs`` slots, each a process of its own; see ``Executor``.
 
     Args:
         function: what a worker does with a task, as ``module:name``.
@@ -41,11 +42,9 @@ class LocalExecutor:
 
     @property
     def slots(self) -> int:
-        """How many workers there may be."""
         return len(self._workers)
 
     def start(self, slot: int) -> None:
-        """Put a fresh worker into an empty slot."""
         environment = dict(self._environment)
         if self._gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self._gpus[slot % len(self._gpus)]
@@ -57,19 +56,16 @@ class LocalExecutor:
         )
 
     def submit(self, slot: int, payload: Mapping[str, Any]) -> None:
-        """Give a ready worker a task."""
         worker = self._workers[slot]
         assert worker is not None
         worker.send(payload)
 
     def stop(self, slot: int) -> None:
-        """End a slot's worker at once."""
         worker, self._workers[slot] = self._workers[slot], None
         if worker is not None:
             worker.kill()
 
     def poll(self, seconds: float) -> tuple[int, Message] | None:
-        """The next message of a worker that still has its slot, waiting up to ``seconds``."""
         with suppress(queue.Empty):
             slot, worker, message = self._messages.get(timeout=max(seconds, 0.0))
             while worker is not self._workers[slot]:  # it was stopped meanwhile
@@ -78,6 +74,5 @@ class LocalExecutor:
         return None
 
     def close(self) -> None:
-        """End every worker."""
         for slot in range(self.slots):
             self.stop(slot)

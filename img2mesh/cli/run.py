@@ -56,9 +56,10 @@ def photo_jobs(inputs: Sequence[str], mask: Path | None) -> list[Job]:
         InputError: nothing to do, or one mask for several pictures.
     """
     from img2mesh.errors import InputError
-    from img2mesh.jobs.job import photo_job, photo_paths
+    from img2mesh.io.photos import list_photos
+    from img2mesh.jobs.job import photo_job
 
-    paths = photo_paths(inputs)
+    paths = list_photos(inputs)
     if mask is not None and len(paths) > 1:
         raise InputError(f"--mask fits one picture, but {len(paths)} were given")
     return [photo_job(path, mask=mask) for path in paths]

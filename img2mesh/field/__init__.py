@@ -148,7 +148,7 @@ def _how_exact(
     """Whether the views are taken for views of one body, and how far to widen their outlines."""
     if smoothness != "auto" and relax_px is not None:
         return smoothness == "exact", float(relax_px)
-    from img2mesh.field.disagreement import LIMIT_PX, misalignment
+    from img2mesh.geometry.misplacement import LIMIT_PX, misalignment
 
     misplaced = misalignment(silhouettes)
     doubtful = not views.provenance.exact or views.provenance.generator == "given"

@@ -13,7 +13,7 @@ import hashlib
 import re
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +65,7 @@ MAX_ASPECT = 20.0
 _PRODUCT_OF_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
-def list_photos(inputs: list[str]) -> list[Path]:
+def list_photos(inputs: Iterable[str]) -> list[Path]:
     """The picture files a user names: files, folders (not their subfolders) and globs.
 
     Files are taken as they are; folders and globs give their pictures by suffix, sorted by name,
@@ -141,12 +141,15 @@ class Decoded:
     lossy: bool
 
 
-def read_photo(path: Path, *, mask: Path | None = None) -> tuple[Decoded, U8 | None]:
-    """Open a photo: first frame, upright, in sRGB, longest side at most ``LONGEST_SIDE``.
+def read_photo(
+    photo: Path | Picture, *, mask: Path | Picture | None = None
+) -> tuple[Decoded, U8 | None]:
+    """A photo's first frame, upright, in sRGB, longest side at most ``LONGEST_SIDE``.
 
     Args:
-        path: the picture.
-        mask: a picture of the same shape as the *upright* photo whose transparency, or else
+        photo: a file, a picture of Pillow in any mode, or (h, w), (h, w, 3) or (h, w, 4) uint8 or
+            float in [0, 1].
+        mask: the same, with the proportions of the *upright* photo, whose transparency, or else
             brightness, says where the object is; it is resized to the photo.
 
     Returns:
@@ -156,67 +159,43 @@ def read_photo(path: Path, *, mask: Path | None = None) -> tuple[Decoded, U8 | N
         InputError: not a picture, damaged, too large or small, fully transparent, or a mask of
             another shape; one sentence with what to do.
     """
-    photo = decode(Path(path), longest=LONGEST_SIDE)
-    if photo.alpha is not None and not photo.alpha.any():
-        raise InputError(
-            f"{_name(path)} is fully transparent: expected a picture with something in it"
-        )
+    found, name = _read(photo, "photo")
+    if found.alpha is not None and not found.alpha.any():
+        raise InputError(f"{name} is fully transparent: expected a picture with something in it")
     if mask is None:
-        return photo, None
-    return photo, _open_mask(Path(mask), photo.rgb.shape[1], photo.rgb.shape[0])
+        return found, None
+    return found, _read_mask(mask, found.rgb.shape[1], found.rgb.shape[0])
 
 
-def read_image(
-    picture: Picture, *, mask: Path | Picture | None = None
-) -> tuple[Decoded, U8 | None]:
-    """A photo in memory, treated as :func:`read_photo` treats one in a file.
-
-    Args:
-        picture: of Pillow in any mode, or (h, w), (h, w, 3) or (h, w, 4) uint8 or float in [0, 1].
-        mask: as for :func:`read_photo`, in a file or in memory.
-
-    Returns:
-        The picture, and the mask (h, w) uint8 or None.
-
-    Raises:
-        InputError: an array of another shape or type, or as for :func:`read_photo`.
-    """
-    photo = _decode_image(picture, "photo")
-    if photo.alpha is not None and not photo.alpha.any():
-        raise InputError("the photo is fully transparent: expected one with something in it")
-    if mask is None:
-        return photo, None
-    return photo, _open_mask(mask, photo.rgb.shape[1], photo.rgb.shape[0])
-
-
-def _decode_image(picture: Picture, name: str) -> Decoded:
+def _read(source: Path | Picture, what: str) -> tuple[Decoded, str]:
+    """The picture, and its name for messages."""
     from PIL import Image
 
     from img2mesh.io import pixel_modes
 
-    if not isinstance(picture, Image.Image):
-        given = np.asarray(picture)
+    if isinstance(source, Path):
+        return decode(source, longest=LONGEST_SIDE), _name(source)
+    if not isinstance(source, Image.Image):
+        given = np.asarray(source)
         if given.ndim != 2 and given.shape[2:] not in ((3,), (4,)):
             raise InputError(
-                f"the {name} must be an array (h, w), (h, w, 3) or (h, w, 4), got {given.shape}"
+                f"the {what} must be an array (h, w), (h, w, 3) or (h, w, 4), got {given.shape}"
             )
-        eight = np.round(unit_floats(given, f"the {name}") * 255).astype(np.uint8)
-        picture = Image.fromarray(eight)
-    _check_size(picture, Path(name))
-    notes = _reduced(picture.size, LONGEST_SIDE) if max(picture.size) > LONGEST_SIDE else ()
-    picture.load()
-    rgb, alpha, more = pixel_modes.to_srgb(picture, longest=LONGEST_SIDE)
-    return Decoded(rgb, alpha, (*notes, *more), picture.format in _LOSSY)
+        floats = unit_floats(given, f"the {what}")
+        source = Image.fromarray(np.round(floats * 255).astype(np.uint8))
+    _check_size(source, Path(what))
+    notes = _reduced(source.size, LONGEST_SIDE)
+    source.load()
+    rgb, alpha, more = pixel_modes.to_srgb(source, longest=LONGEST_SIDE)
+    return Decoded(rgb, alpha, (*notes, *more), source.format in _LOSSY), f"the {what}"
 
 
-def _open_mask(mask: Path | Picture, width: int, height: int) -> U8:
+def _read_mask(mask: Path | Picture, width: int, height: int) -> U8:
     """(height, width) uint8: the mask's transparency if it has any, else its brightness."""
     from PIL import Image
 
-    if isinstance(mask, Path):
-        picture, name = decode(mask, longest=LONGEST_SIDE), f"the mask {_name(mask)}"
-    else:
-        picture, name = _decode_image(mask, "mask"), "the mask"
+    picture, name = _read(mask, "mask")
+    name = f"the mask {name}" if isinstance(mask, Path) else name
     grey = picture.alpha
     if grey is None:
         grey = np.asarray(Image.fromarray(picture.rgb).convert("L"))
@@ -347,17 +326,16 @@ def _check_size(image: Image.Image, path: Path) -> None:
 def _shrink_while_decoding(image: Image.Image, most: int) -> tuple[str, ...]:
     """Let JPEG decode at a fraction of its size; say so for any picture that will be reduced."""
     width, height = image.size
-    longest = max(width, height)
-    if longest <= most:
-        return ()
-    if image.format in ("JPEG", "MPO"):
-        scale = most / longest
+    scale = most / max(width, height)
+    if scale < 1 and image.format in ("JPEG", "MPO"):
         # Never below the final size: the decoder picks a fraction of 2, 4 or 8.
         image.draft(None, (max(1, int(width * scale)), max(1, int(height * scale))))
-    return _reduced(image.size, most)
+    return _reduced((width, height), most)
 
 
 def _reduced(size: tuple[int, int], most: int) -> tuple[str, ...]:
+    if max(size) <= most:
+        return ()
     return (f"reduced from {size[0]}x{size[1]} to {most} pixels on the longest side",)
 
 

@@ -114,7 +114,9 @@ def digest_of(path: Path, rig: str | None = None, group: str | None = None) -> s
         try:
             content = photos.digest_of(file)
         except InputError as cause:
-            raise InputError(f"{cause}; or take it out of the camera file") from cause
+            raise InputError(
+                f"{file} cannot be read ({cause}): put it there, or take it out of the camera file"
+            ) from cause
         digest.update(f"{file.name} {content}\n".encode())
     return digest.hexdigest()
 

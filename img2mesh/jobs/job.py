@@ -7,7 +7,7 @@ then decoded is held against the digest, so that nothing is ever cached under an
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -144,14 +144,3 @@ def _digest_of_values(*values: object) -> str:
 def _joined(digest: str, role: str, other: str) -> str:
     """The digest of an input made of two files."""
     return hashlib.sha256(f"{digest} {role} {other}".encode()).hexdigest()
-
-
-def photo_paths(inputs: Sequence[str]) -> list[Path]:
-    """Files, folders and globs as a list of pictures.
-
-    Raises:
-        InputError: nothing matches.
-    """
-    from img2mesh.io.photos import list_photos
-
-    return list_photos(list(inputs))

@@ -157,12 +157,3 @@ def test_an_item_s_settings_reach_its_worker_and_its_fingerprint(tmp_path: Path)
     assert request.settings["radiance"]["grid"] == 64 and options.mesh_formats == ("glb",)
     assert request.preset == "draft" and request.until == "quality"
     assert plan.settings(a) != plan.settings(b)  # type: ignore[attr-defined]
-
-
-def test_requests_survive_the_way_to_the_worker(tmp_path: Path) -> None:
-    from img2mesh.jobs.request import Request
-    from img2mesh.worker.task import decode, encode
-
-    request = Request({"views": {"seed": 3}}, "draft", "cpu", True, "asset", cache_dir=tmp_path)
-    options = OutputOptions(("glb", "obj"), True)
-    assert decode(encode(request, options)) == (request, options)

@@ -25,7 +25,7 @@ def brief(views: ViewSet, *, use_photo: bool = True, **changed: Any) -> Fit:
     """Every level, matching and warp, but few steps: enough to compare bytes."""
     observations = observations_of(views, use_photo=use_photo)
     levels = make_schedule(exact=True, grid=24, fine_grid=0, known_depth=False)
-    few = {"iterations": 8, "refresh": 3, "rematch": 6, "rays": 1500, "planes": 24}
+    few = {"iterations": 8, "refresh": 3, "rematch": 6, "rays": 1500, "planes": 16}
     whole = Fit(
         observations,
         make_silhouettes([o.view for o in observations]),

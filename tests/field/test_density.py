@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def bench() -> ViewSet:
-    return scenes.views_of(scenes.bench(), size=128, known=True)
+    return scenes.views_of(scenes.bench(), size=96, known=True)
 
 
 def nobody(_: float) -> None:

@@ -11,8 +11,11 @@ import pytest
 from img2mesh.artifacts import Mesh, Provenance, View, ViewSet
 from img2mesh.core.cameras import Camera
 from img2mesh.errors import InputError
+from img2mesh.field.optimize import Fit
 from img2mesh.field.pictures import match_footprint
+from img2mesh.geometry.misplacement import LIMIT_PX, misalignment
 from img2mesh.geometry.raycast import Scene
+from img2mesh.geometry.silhouettes import make_silhouettes
 from tests.field import scenes
 from tests.field.fits import brief_fit, fit
 
@@ -123,6 +126,49 @@ def test_provenance_chooses_the_smoothness(turned_box: ViewSet, monkeypatch: Any
         with pytest.raises(Chosen):
             fit(views, smoothness=wish)
     assert chosen == [True, False, True]
+
+
+@pytest.fixture
+def choices(monkeypatch: Any) -> list[tuple[float, float]]:
+    """Of every fit that starts: the curvature's weight, and what the outlines are widened by."""
+    notes: list[tuple[float, float]] = []
+
+    def note(chosen: Fit) -> None:
+        plain = make_silhouettes([o.view for o in chosen.observations])[0].distance
+        widened = float((plain - chosen.silhouettes[0].distance).mean())
+        notes.append((chosen.schedule[-1].curvature, round(widened, 5)))
+        raise Chosen
+
+    monkeypatch.setattr("img2mesh.field.optimize.optimize", note)
+    return notes
+
+
+def test_given_views_that_disagree_are_smoothed_and_get_room(
+    turned_box: ViewSet, choices: list[tuple[float, float]]
+) -> None:
+    for views, wish in (
+        (turned_box, None),
+        (scenes.shifted(turned_box, 2), None),
+        (turned_box, 0.5),
+    ):
+        with pytest.raises(Chosen):
+            fit(views, relax_px=wish)
+    (plain, no_room), (strong, room), (_, asked) = choices
+    assert no_room == 0 and asked == 0.5
+    assert 0.6 < room < 2
+    assert strong > plain
+
+
+def test_a_photo_with_an_inexact_camera_does_not_make_the_views_doubtful(
+    turned_box: ViewSet, choices: list[tuple[float, float]]
+) -> None:
+    photo = replace(scenes.shifted(turned_box, 4).views[0], camera=turned_box.cameras[0])
+    seven = replace(turned_box, photo=photo)
+    assert misalignment(make_silhouettes(seven.posed)) > LIMIT_PX
+    for views in (turned_box, seven):
+        with pytest.raises(Chosen):
+            fit(views)
+    assert choices[0] == choices[1]
 
 
 def test_senseless_input_gets_one_sentence(turned_box: ViewSet) -> None:

@@ -24,24 +24,24 @@ _WIDEST = np.radians(100)
 LIMIT_PX = 0.4
 
 
-def misalignment(outlines: Sequence[Silhouette]) -> float:
-    """Estimated root mean square misplacement of the outlines, pixels; 0 where they agree.
+def misalignment(silhouettes: Sequence[Silhouette]) -> float:
+    """Estimated root mean square misplacement of outlines, pixels; 0 where they agree.
 
     Each gap is the difference of two misplacements, but only of their parts along one axis: the
     two factors of root two cancel. Returns 0 too where no two cameras allow the comparison.
     """
-    found = gaps(outlines)
+    found = gaps(silhouettes)
     return float(np.sqrt(np.square(found).mean())) if len(found) else 0.0
 
 
-def gaps(outlines: Sequence[Silhouette]) -> F64:
+def gaps(silhouettes: Sequence[Silhouette]) -> F64:
     """(n,) signed gaps between the touching planes of all pairs of views, pixels."""
-    centre, _ = scene_bounds([o.camera for o in outlines])
-    rims = [_rim(o) for o in outlines]
+    centre, _ = scene_bounds([o.camera for o in silhouettes])
+    rims = [_rim(o) for o in silhouettes]
     found = []
-    for a in range(len(outlines)):
+    for a in range(len(silhouettes)):
         for b in range(a):
-            first, second = outlines[a].camera, outlines[b].camera
+            first, second = silhouettes[a].camera, silhouettes[b].camera
             line = second.origin - first.origin
             length = float(np.linalg.norm(line))
             if length < 1e-9:
@@ -61,9 +61,9 @@ def gaps(outlines: Sequence[Silhouette]) -> F64:
     return np.array(found)
 
 
-def _rim(outline: Silhouette) -> F64:
+def _rim(silhouette: Silhouette) -> F64:
     """(n, 3) rays through the outline's pixels, moved onto the contour itself."""
-    distance = outline.distance.astype(np.float64)
+    distance = silhouette.distance.astype(np.float64)
     down: F64 = np.gradient(distance, axis=0)
     right: F64 = np.gradient(distance, axis=1)
     row, column = np.nonzero(np.abs(distance) < 1)
@@ -75,12 +75,11 @@ def _rim(outline: Silhouette) -> F64:
         ],
         axis=1,
     )
-    c = outline.camera
+    c = silhouette.camera
     local = np.stack(
         [(uv[:, 0] - c.cx) / c.fx, -(uv[:, 1] - c.cy) / c.fy, -np.ones(len(uv))], axis=1
     )
-    rays: F64 = local @ c.world_from_camera[:3, :3].T
-    return rays
+    return local @ c.world_from_camera[:3, :3].T
 
 
 def _span(rays: F64, axes: F64) -> tuple[float, float]:
