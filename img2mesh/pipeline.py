@@ -32,7 +32,7 @@ from img2mesh.graph import Graph, Run, stage
 def cutout(
     photo: Photo,
     *,
-    segmenter: Literal["border", "sam", "onnx"] = "border",
+    segmenter: segmentation.Segmenter = "border",
     model: str | None = None,
     remove_background: bool = True,
     foreground_ratio: float = 0.85,
@@ -68,7 +68,7 @@ def views(
     cutout: Cutout,
     *,
     generator: str = "geometric",
-    body: Literal["auto", "lathe", "box", "inflation"] = "auto",
+    body: multiview.BodyKind = "auto",
     tile: int = 320,
     steps: int = 28,
     guidance_scale: float = 4.0,

@@ -10,6 +10,25 @@ from numpy.typing import NDArray
 from img2mesh.core.arrays import F32
 
 
+def bilinear(picture: F32, uv: NDArray[np.floating]) -> F32:
+    """Values of a picture between its pixels' centres.
+
+    Args:
+        picture: (h, w) or (h, w, c) float32.
+        uv: (..., 2) pixel coordinates, u to the right and v downwards, the centre of the first
+            pixel at (.5, .5); beyond the outermost centres their values go on.
+
+    Returns:
+        (...) or (..., c) float32.
+    """
+    from scipy.ndimage import map_coordinates
+
+    at = [uv[..., 1] - 0.5, uv[..., 0] - 0.5]
+    planes = [picture] if picture.ndim == 2 else np.moveaxis(picture, -1, 0)
+    found = [map_coordinates(p, at, order=1, mode="nearest", output=np.float32) for p in planes]
+    return np.stack(found, axis=-1) if picture.ndim == 3 else found[0]
+
+
 def texture_at(texture: NDArray[Any], uv: F32) -> F32:
     """Bilinear texture colours.
 

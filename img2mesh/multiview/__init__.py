@@ -10,20 +10,21 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from img2mesh.artifacts import Cutout, DepthSet, ViewSet
+from img2mesh.multiview.geometric.body import BodyKind
 from img2mesh.multiview.sampling import USUAL, Progress, Sampling
 from img2mesh.multiview.zero123plus import choices
 
-__all__ = ["Sampling", "generate", "identity", "refine"]
+__all__ = ["BodyKind", "Sampling", "generate", "identity", "refine"]
 
 
 def generate(
     cutout: Cutout,
     *,
-    generator: str = "geometric",
-    body: str = "auto",
-    tile: int = 320,
-    normals: bool = False,
-    sampling: Sampling = USUAL,
+    generator: str,
+    body: str,
+    tile: int,
+    normals: bool,
+    sampling: Sampling,
     progress: Progress | None = None,
     note: Callable[[str], None] = lambda sentence: None,
 ) -> ViewSet:
@@ -51,9 +52,7 @@ def generate(
                     f"{' and '.join(idle)} had no effect: the generator geometric denoises "
                     "nothing; choose a learned one with --generator"
                 )
-            return geometric.generate(
-                cutout, body=body, tile=tile, seed=sampling.seed, progress=progress
-            )
+            return geometric.generate(cutout, body=body, tile=tile, progress=progress)
         case _:
             from img2mesh.multiview.zero123plus import views
 
@@ -71,10 +70,10 @@ def refine(
     views: ViewSet,
     depths: DepthSet,
     *,
-    generator: str = "geometric",
-    controlnet: str | None = None,
-    strength: float = 0.75,
-    sampling: Sampling = USUAL,
+    generator: str,
+    controlnet: str | None,
+    strength: float,
+    sampling: Sampling,
     progress: Progress | None = None,
 ) -> ViewSet:
     """The depth-controlled second pass, or the views unchanged where the generator has none.
@@ -107,7 +106,7 @@ def refine(
 
 
 def identity(
-    *, generator: str = "geometric", controlnet: str | None = None, **settings: object
+    *, generator: str, controlnet: str | None = None, **settings: object
 ) -> dict[str, str]:
     """What, beside its settings, decides a generator's result: part of the cache key.
 

@@ -10,7 +10,7 @@ from img2mesh.errors import InputError
 
 
 def pose_photo(
-    views: ViewSet, *, least: float = 0.5, note: Callable[[str], None] = lambda sentence: None
+    views: ViewSet, *, least: float, note: Callable[[str], None] = lambda sentence: None
 ) -> ViewSet:
     """Give the photo a camera, estimated from the views' outlines and colours.
 

@@ -65,7 +65,7 @@ def test_the_photo_s_camera_is_found(found: Pose, true_camera: Camera) -> None:
 def test_another_object_s_photo_is_not_trusted(views: ViewSet, true_camera: Camera) -> None:
     said: list[str] = []
     photo = replace(look(ball(0.7, 3), true_camera, upset=True), camera=None)
-    out = pose_photo(replace(views, photo=photo), note=said.append)
+    out = pose_photo(replace(views, photo=photo), least=0.5, note=said.append)
     assert out.photo_pose is not None and out.photo_pose.confidence < 0.1
     assert out.photo is not None and out.photo.camera is None
     assert "not used" in said[0]
@@ -84,9 +84,9 @@ def test_evidence_is_best_at_the_true_camera(views: ViewSet, true_camera: Camera
 
 
 def test_a_known_camera_and_no_photo_pass_through(views: ViewSet, true_camera: Camera) -> None:
-    assert pose_photo(views) is views
+    assert pose_photo(views, least=0.5) is views
     with_camera = replace(views, photo=look(steps(), true_camera))
-    assert pose_photo(with_camera) is with_camera
+    assert pose_photo(with_camera, least=0.5) is with_camera
     without = replace(views, photo=replace(look(steps(), true_camera), camera=None))
     assert pose_photo(without, least=2.0) is without
     with pytest.raises(InputError, match="confidence"):

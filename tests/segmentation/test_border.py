@@ -11,7 +11,9 @@ from scipy.ndimage import gaussian_filter
 
 from img2mesh.artifacts import Photo
 from img2mesh.errors import InputError
-from img2mesh.segmentation import border, cut_out
+from img2mesh.graph import Run
+from img2mesh.pipeline import cutout as cut_out
+from img2mesh.segmentation import border
 
 Mask = NDArray[np.bool_]
 SIZE = 256
