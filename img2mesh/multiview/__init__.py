@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from img2mesh.artifacts import Cutout, DepthSet, ViewSet
 from img2mesh.multiview.geometric.body import BodyKind
-from img2mesh.multiview.sampling import USUAL, Progress, Sampling
+from img2mesh.multiview.sampling import Progress, Sampling
 from img2mesh.multiview.zero123plus import choices
 
 __all__ = ["BodyKind", "Sampling", "generate", "identity", "refine"]

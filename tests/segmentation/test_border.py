@@ -143,7 +143,7 @@ def test_low_confidence_warns_and_progress_reaches_one(monkeypatch: pytest.Monke
     rgb, _ = photograph(toy(), "white")
     monkeypatch.setattr(segmentation, "WARN_BELOW", 1.01)
     steps: list[float] = []
-    cutout = cut_out(Photo(rgb=rgb), progress=steps.append)
+    cutout = cut_out(Photo(rgb=rgb), run=Run(on_progress=lambda done, _: steps.append(done)))
     assert any("low confidence" in note for note in cutout.notes)
     assert steps == sorted(steps) and steps[-1] == 1 and len(steps) >= 4
 
