@@ -284,7 +284,7 @@ def _verify_wheel(name: str, root: Path) -> Status:
     try:
         wheels.verified(name, root=root)
     except InputError as damage:
-        problems = (str(damage),)
+        problems: tuple[str, ...] = (str(damage),)
     else:
         problems = ()
     wheel = WHEELS[name]
