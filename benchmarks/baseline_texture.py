@@ -12,8 +12,9 @@ from scipy.spatial import cKDTree
 
 from img2mesh.artifacts import Mesh, TexturedMesh, ViewSet
 from img2mesh.core.arrays import SEEN_IN_VIEWS, UNSEEN
+from img2mesh.geometry.mesh import vertex_normals
 from img2mesh.geometry.raycast import Scene
-from img2mesh.texture.atlas import unwrap, vertex_normals
+from img2mesh.texture.atlas import unwrap
 from img2mesh.texture.bake import _coverage, _picture
 from img2mesh.texture.raster import rasterise
 from img2mesh.texture.sources import look_up, prepare

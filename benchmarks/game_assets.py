@@ -81,9 +81,9 @@ def shading(picture: Path, folder: Path, cache: Path) -> dict[str, Any]:
     from img2mesh import job
     from img2mesh.artifacts import TexturedMesh
     from img2mesh.artifacts.asset_files import load_glb
+    from img2mesh.geometry.mesh import vertex_normals
     from img2mesh.meshing import extract
     from img2mesh.report.rendering import CLAY, Stage
-    from img2mesh.texture.atlas import vertex_normals
 
     chosen = json.loads((folder / "run.json").read_text())["settings"]
     runner = job.runner_for(job.Request(settings=chosen, preset="game", cache_dir=cache))

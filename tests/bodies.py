@@ -8,7 +8,8 @@ import numpy as np
 import trimesh
 
 from img2mesh.artifacts import Mesh, RadianceField, TexturedMesh
-from img2mesh.texture.atlas import face_normals, unwrap, vertex_normals
+from img2mesh.geometry.mesh import face_normals, vertex_normals
+from img2mesh.texture.atlas import unwrap
 from img2mesh.texture.relief import bake_normals
 
 SIZE = 256

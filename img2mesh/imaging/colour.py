@@ -18,7 +18,7 @@ def srgb_to_linear(encoded: NDArray[Any]) -> F32:
 
 def linear_to_srgb(linear: NDArray[Any]) -> F32:
     """IEC 61966-2-1 encoding; values are clipped to [0, 1]."""
-    x = np.clip(np.asarray(linear, np.float32), 0, 1)
+    x = np.clip(linear, 0, 1)
     return np.where(x <= 0.0031308, x * 12.92, 1.055 * np.power(x, 1 / 2.4) - 0.055).astype(
         np.float32
     )

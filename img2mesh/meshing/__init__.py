@@ -52,11 +52,12 @@ def extract(
         InputError: settings out of range.
         Img2MeshError: the field holds no surface, or none that can be made manifold.
     """
+    from img2mesh.geometry.topology import defects
     from img2mesh.meshing.decimation import decimate
     from img2mesh.meshing.isosurface import close, resample
     from img2mesh.meshing.parts import single_surface
+    from img2mesh.meshing.repair import repair
     from img2mesh.meshing.smoothing import taubin
-    from img2mesh.meshing.topology import defects, repair
 
     if target_faces < 4:
         raise InputError(f"target_faces is {target_faces}; a closed mesh needs at least 4 faces")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from img2mesh.core.arrays import F32, I32
+from img2mesh.geometry.mesh import edges, symmetric
 
 #: Taubin 1995 ("A signal processing approach to fair surface design"): a shrinking step of
 #: LAMBDA, then a growing step of MU; 1 / LAMBDA + 1 / MU = 0.1 is the pass-band frequency.
@@ -19,13 +20,12 @@ def taubin(vertices: F32, faces: I32, *, steps: int) -> F32:
         faces: (m, 3), closed: every edge occurs in both directions.
         steps: pairs of half steps; 0 returns the vertices unchanged.
     """
-    from scipy.sparse import coo_matrix, diags
+    from scipy.sparse import diags
 
     if steps <= 0:
         return vertices
-    start, end = faces[:, [0, 1, 2]].ravel(), faces[:, [1, 2, 0]].ravel()
-    count = len(vertices)
-    adjacency = coo_matrix((np.ones(len(start)), (start, end)), shape=(count, count)).tocsr()
+    one, other = edges(faces)
+    adjacency = symmetric(one, other, np.ones(len(one)), len(vertices))
     degree = np.maximum(np.asarray(adjacency.sum(axis=1)).ravel(), 1)
     mean_of_neighbours = diags(1 / degree) @ adjacency
     moved = vertices.astype(np.float64)

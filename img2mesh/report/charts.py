@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from img2mesh.artifacts import TexturedMesh
 from img2mesh.core.arrays import SEEN_IN_PHOTO, SEEN_IN_VIEWS
+from img2mesh.geometry.mesh import areas
 
 _SUBTEXEL = 256  # fixed-point steps per texel: exact edge tests, no texel counted by both sides
 _CHUNK = 1 << 21  # candidate texels handled at once, bounds memory to some 100 MB
@@ -58,10 +59,7 @@ def charts(asset: TexturedMesh) -> Charts:
     y = np.clip((centroid[:, 1] * height).astype(np.int64), 0, height - 1)
     kinds[empty, np.minimum(asset.coverage[y, x], 3)] = 1
 
-    corners = asset.vertices[asset.faces].astype(np.float64)
-    area = np.linalg.norm(
-        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
-    )
+    area = areas(asset.vertices, asset.faces)
     share = kinds / kinds.sum(axis=1, keepdims=True)
     seen = area @ share / max(float(area.sum()), 1e-30)
     covered = int((layers > 0).sum())

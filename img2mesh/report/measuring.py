@@ -8,11 +8,11 @@ import numpy as np
 
 from img2mesh.artifacts import Quality, TexturedMesh, ViewSet
 from img2mesh.geometry.mesh import same_position
+from img2mesh.geometry.topology import Topology, topology
 from img2mesh.report.charts import Charts, charts
 from img2mesh.report.fidelity import agreement, describe_camera, in_asset_frame
 from img2mesh.report.preview import draw_preview
 from img2mesh.report.studio import Studio
-from img2mesh.report.topology import Topology, topology
 
 
 def measure(asset: TexturedMesh, views: ViewSet) -> Quality:

@@ -8,6 +8,7 @@ from img2mesh.artifacts import Mesh, TexturedMesh
 from img2mesh.artifacts.game import GameParts
 from img2mesh.core.arrays import F32, U8
 from img2mesh.core.cameras import Camera
+from img2mesh.geometry.mesh import face_normals
 from img2mesh.report.preview import lettered
 from img2mesh.report.rendering import CLAY, Look
 from img2mesh.report.studio import GROUND, Studio
@@ -82,16 +83,15 @@ def hull_colours(hulls: tuple[Mesh, ...]) -> TexturedMesh:
     """The hulls as one flat-shaded mesh, each in its own colour."""
     corners = np.concatenate([hull.vertices[hull.faces] for hull in hulls]).astype(np.float64)
     owner = np.repeat(np.arange(len(hulls)), [len(hull.faces) for hull in hulls]) % len(_PALETTE)
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-30)
     count = 3 * len(corners)
+    faces = np.arange(count, dtype=np.int32).reshape(-1, 3)
     uv = np.stack([(owner + 0.5) / len(_PALETTE), np.full(len(owner), 0.5)], axis=1)
     texture = np.repeat(_PALETTE[None], 8, axis=0).repeat(8, axis=1)
     return TexturedMesh(
         corners.reshape(-1, 3).astype(np.float32),
-        np.arange(count, dtype=np.int32).reshape(-1, 3),
+        faces,
         uv.repeat(3, axis=0).astype(np.float32),
-        normal.repeat(3, axis=0).astype(np.float32),
+        face_normals(corners.reshape(-1, 3), faces).repeat(3, axis=0).astype(np.float32),
         texture,
         np.full(texture.shape[:2], 1, np.uint8),
         np.arange(count, dtype=np.int32),

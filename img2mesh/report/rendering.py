@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from img2mesh.artifacts import TexturedMesh
-from img2mesh.core.arrays import F32, U8
+from img2mesh.core.arrays import F32, F64, U8
 from img2mesh.core.cameras import Camera
-from img2mesh.geometry.raycast import Hits, Scene
+from img2mesh.geometry.mesh import areas, bounds, unit
+from img2mesh.geometry.raycast import Hits, Scene, ambient_occlusion
 from img2mesh.imaging.lookup import texture_at
 
 _OCCLUSION_RAYS = 32  # more shows no difference at 384 pixels
 Mip = NDArray[np.float32] | NDArray[np.uint8]
-_CHUNK = 1 << 18  # vertices x rays cast at once
 _CLAY = (0.60, 0.59, 0.575)  # linear reflectance of the untextured look
 
 # Three lights fixed to the camera, so that every side reads alike: direction in camera axes
@@ -89,8 +89,8 @@ class Stage:
     def __init__(self, asset: TexturedMesh) -> None:
         self.asset = asset
         self.scene = Scene(asset.vertices, asset.faces)
-        used = asset.vertices[np.unique(asset.faces)].astype(np.float64)
-        self.low, self.high = used.min(axis=0), used.max(axis=0)
+        low, high = bounds(asset.vertices, asset.faces)
+        self.low, self.high = low.astype(np.float64), high.astype(np.float64)
 
     @property
     def extent(self) -> float:
@@ -109,16 +109,12 @@ class Stage:
     @cached_property
     def _texels_per_unit(self) -> F32:
         """(m,) texels per unit of length on each face: the square root of its area ratio."""
-        corners = self.asset.vertices[self.asset.faces].astype(np.float64)
-        area = np.linalg.norm(
-            np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
-        )
+        area = areas(self.asset.vertices, self.asset.faces)
         height, width = self.asset.texture.shape[:2]
         uv = self.asset.uv[self.asset.faces].astype(np.float64) * (width, height)
         a, b = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
         texels = np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
-        density: F32 = np.sqrt(texels / np.maximum(area, 1e-20)).astype(np.float32)
-        return density
+        return np.sqrt(texels / np.maximum(2 * area, 1e-20)).astype(np.float32)
 
     @cached_property
     def occlusion(self) -> F32:
@@ -127,40 +123,22 @@ class Stage:
         _, first, inverse = np.unique(
             self.asset.source_vertex, return_index=True, return_inverse=True
         )
-        normals = np.zeros((len(first), 3))
-        for axis in range(3):  # one normal for all copies of a vertex: no seam in the shading
-            normals[:, axis] = np.bincount(inverse, weights=self.asset.normals[:, axis])
-        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-        sky = self.sky(points[first], normals, reach=0.5 * self.extent)
+        # One normal for all copies of a vertex: no seam in the shading.
+        normals = [np.bincount(inverse, weights=axis) for axis in self.asset.normals.T]
+        sky = self.sky(points[first], unit(np.stack(normals, axis=1)), reach=0.5 * self.extent)
         return sky[inverse]
 
-    def sky(self, points: NDArray[np.float64], normals: NDArray[np.float64], reach: float) -> F32:
+    def sky(self, points: F64, normals: F64, reach: float) -> F32:
         """Cosine-weighted openness (n,) of points (n, 3); occluders fade out over ``reach``."""
-        i = np.arange(_OCCLUSION_RAYS)
-        radius, angle = np.sqrt((i + 0.5) / _OCCLUSION_RAYS), i * np.pi * (3 - np.sqrt(5))
-        local = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
-        local = np.concatenate([local, np.sqrt(1 - radius**2)[:, None]], axis=1)
-        # A frame around each normal that is continuous but at one pole (Duff et al., "Building an
-        # Orthonormal Basis, Revisited", JCGT 2017).
-        x, y, z = normals.T
-        sign = np.where(z >= 0, 1.0, -1.0)
-        a = -1 / (sign + z)
-        b = x * y * a
-        tangent = np.stack([1 + sign * x * x * a, sign * b, -sign * x], axis=1)
-        bitangent = np.stack([b, sign + y * y * a, -y], axis=1)
-        start = points + 2e-3 * self.extent * normals
-        out = np.empty(len(points), np.float32)
-        step = max(_CHUNK // _OCCLUSION_RAYS, 1)
-        for k in range(0, len(points), step):
-            part = slice(k, k + step)
-            directions = (
-                local[None, :, :1] * tangent[part, None]
-                + local[None, :, 1:2] * bitangent[part, None]
-                + local[None, :, 2:] * normals[part, None]
-            )
-            distance, _ = self.scene.cast(start[part, None], directions)
-            out[part] = np.minimum(distance / reach, 1).mean(axis=1)
-        return out
+        return ambient_occlusion(
+            self.scene,
+            points,
+            normals,
+            flat=normals,
+            rays=_OCCLUSION_RAYS,
+            reach=reach,
+            offset=2e-3 * self.extent,
+        )
 
     def render(
         self, camera: Camera, look: Look = UNLIT, *, supersample: int = 2
@@ -279,8 +257,7 @@ class Surface:
             )
         away = (normal * self._rays).sum(axis=1) > 0  # smooth normals may lean over the horizon
         normal[away] = self._geometric[away]
-        unit: F32 = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
-        return unit
+        return unit(normal)
 
     @cached_property
     def light(self) -> F32:

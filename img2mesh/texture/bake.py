@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from img2mesh.artifacts import Mesh, TexturedMesh, ViewSet
 from img2mesh.core.arrays import F32, OUTSIDE, SEEN_IN_PHOTO, SEEN_IN_VIEWS, U8, UNSEEN
+from img2mesh.geometry.mesh import areas, diagonal, unit, vertex_normals
 from img2mesh.geometry.raycast import Scene
-from img2mesh.texture.atlas import Atlas, vertex_normals
+from img2mesh.texture.atlas import Atlas
 from img2mesh.texture.colours import VertexColours, settle
 from img2mesh.texture.delighting import light, mean_level, without_light
 from img2mesh.texture.inpainting import detail
@@ -57,24 +58,23 @@ def bake(
     """
     scene = Scene(mesh.vertices, mesh.faces)
     normals = vertex_normals(mesh.vertices, mesh.faces)
-    diagonal = float(np.linalg.norm(np.ptp(mesh.vertices[np.unique(mesh.faces)], axis=0)))
+    size = diagonal(mesh.vertices, mesh.faces)
     sources = [
-        prepare(view, scene, diagonal=diagonal, is_photo=k >= len(views))
+        prepare(view, scene, diagonal=size, is_photo=k >= len(views))
         for k, view in enumerate(views.posed)
     ]
     progress(0.2)
     texels = rasterise(atlas.uv, atlas.faces, resolution)
     points = texels.interpolate(mesh.faces, mesh.vertices)
-    directions = texels.interpolate(mesh.faces, normals)
-    directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
+    directions = unit(texels.interpolate(mesh.faces, normals))
     texel = _texel_size(mesh, texels)
     settled = settle(
         mesh,
         normals,
         scene,
         sources,
-        spacing=float(np.sqrt(_area(mesh) / len(mesh.vertices))),
-        offset=_OFFSET * diagonal,
+        spacing=_spacing(mesh),
+        offset=_OFFSET * size,
         exact=views.provenance.exact,
     )
     progress(0.5)
@@ -84,7 +84,7 @@ def bake(
     plain = np.zeros(len(points), np.float32)
     coverage = np.full(len(points), UNSEEN, np.uint8)
     for k, source in enumerate(sources):
-        seen, uv, weight = weigh(source, scene, points, directions, offset=_OFFSET * diagonal)
+        seen, uv, weight = weigh(source, scene, points, directions, offset=_OFFSET * size)
         uv = settled.warps[k](uv) if settled.warps else uv
         share = weight**SHARPEN
         painted[seen] += share[:, None] * settled.gains[k] * _sampled(source, uv, texel, points)
@@ -138,7 +138,7 @@ def _filled(
     rim: NDArray[np.bool_] = np.any(near[mesh.faces], axis=1)
     known, wanted = np.flatnonzero(rim[texels.face] & trusted), np.flatnonzero(unseen)
     rest = colour - texels.interpolate(mesh.faces, smooth)
-    reach = _REACH * float(np.sqrt(_area(mesh) / len(mesh.vertices)))
+    reach = _REACH * _spacing(mesh)
     out = colour.copy()
     out[wanted] += detail(points, directions, rest, known, wanted, reach=reach)
     return out
@@ -174,8 +174,12 @@ def _sampled(source: Source, uv: NDArray[np.float64], texel: float, points: F32)
 
 
 def _area(mesh: Mesh) -> float:
-    a, b, c = (mesh.vertices[mesh.faces[:, k]].astype(np.float64) for k in range(3))
-    return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2)
+    return float(areas(mesh.vertices, mesh.faces).sum())
+
+
+def _spacing(mesh: Mesh) -> float:
+    """Typical distance between vertices."""
+    return float(np.sqrt(_area(mesh) / len(mesh.vertices)))
 
 
 def _texel_size(mesh: Mesh, texels: Texels) -> float:

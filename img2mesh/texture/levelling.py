@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2mesh.core.arrays import F32, I32
+from img2mesh.geometry.mesh import edges, symmetric
 
 #: How strongly a vertex is held to its blended colour, per unit of edge weight: where the photo
 #: sees it, where other views do (a step at a seam fades over about 1 / sqrt(hold) edges), and where
@@ -72,8 +73,7 @@ def exposure_gains(
     log_gain = np.linalg.solve(matrix, right)
     if not photo.any():
         log_gain -= log_gain.mean(axis=0)
-    gains: NDArray[np.float64] = np.clip(np.exp(log_gain), *_GAIN_RANGE)
-    return gains
+    return np.clip(np.exp(log_gain), *_GAIN_RANGE)
 
 
 def level(
@@ -94,7 +94,7 @@ def level(
         colour: (n, 3) the levelled low-frequency colour of every vertex, seen or not.
         correction: (n, 3) what to add to the plain blend of the views.
     """
-    from scipy.sparse import coo_matrix, diags
+    from scipy.sparse import diags
     from scipy.sparse.linalg import splu
 
     count = shares.shape[1]
@@ -116,9 +116,7 @@ def level(
     hold = np.where(seen, VIEW_HOLD + PHOTO_HOLD * in_photo, UNSEEN_HOLD)
     mean = blend[seen].mean(axis=0) if seen.any() else np.full(3, 0.5)
     target = np.where(seen[:, None], blend, mean)
-    adjacency = coo_matrix(
-        (np.tile(weight, 2), (np.concatenate([a, b]), np.concatenate([b, a]))), (count, count)
-    ).tocsr()
+    adjacency = symmetric(a, b, weight, count)
     degree = np.asarray(adjacency.sum(axis=1)).ravel()
     laplacian = (diags(degree + hold) - adjacency).tocsc()
     right = hold[:, None] * target
@@ -130,14 +128,6 @@ def level(
     if seen.any() and not seen.all():
         correction = _carry_on(correction, seen, adjacency)
     return np.clip(colour, 0, 1).astype(np.float32), correction.astype(np.float32)
-
-
-def edges(faces: I32) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Both ends of every edge, each edge once, in a fixed order."""
-    start, end = faces.astype(np.int64).ravel(), faces[:, [1, 2, 0]].astype(np.int64).ravel()
-    count = int(faces.max()) + 1
-    key = np.unique(np.minimum(start, end) * count + np.maximum(start, end))
-    return key // count, key % count
 
 
 def _carry_on(

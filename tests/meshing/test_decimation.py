@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
+from img2mesh.geometry.mesh import components
+from img2mesh.geometry.topology import defects
 from img2mesh.meshing import decimation, extract, polishing
 from img2mesh.meshing.polishing import smallest_angles
-from img2mesh.meshing.topology import components, defects
 from tests.meshing.test_extract import box, field, grid, sphere, torus
 
 
