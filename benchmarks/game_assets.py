@@ -82,8 +82,9 @@ def shading(picture: Path, folder: Path, cache: Path) -> dict[str, Any]:
     from img2mesh.artifacts import TexturedMesh
     from img2mesh.artifacts.asset_files import load_glb
     from img2mesh.geometry.mesh import vertex_normals
+    from img2mesh.imaging.metrics import psnr
     from img2mesh.meshing import extract
-    from img2mesh.report.rendering import CLAY, Stage
+    from img2mesh.report.rendering import CLAY, Renderer
 
     chosen = json.loads((folder / "run.json").read_text())["settings"]
     runner = job.runner_for(job.Request(settings=chosen, preset="game", cache_dir=cache))
@@ -113,16 +114,16 @@ def shading(picture: Path, folder: Path, cache: Path) -> dict[str, Any]:
         "flipped": replace(mapped, normal_map=low_up),
     }
     cameras = [camera_on(mapped.vertices, *sight) for sight in SIGHTS]
-    truth = [Stage(fine).render(camera, CLAY) for camera in cameras]
+    truth = [Renderer(fine).render(camera, CLAY, supersample=2) for camera in cameras]
     found: dict[str, Any] = {"full_faces": len(mesh.faces)}
     for name, asset in shown.items():
-        stage, square, pixels = Stage(asset), 0.0, 0
+        renderer, ours, theirs = Renderer(asset), [], []
         for camera, (rgb, alpha) in zip(cameras, truth, strict=True):
-            other, covered = stage.render(camera, CLAY)
+            other, covered = renderer.render(camera, CLAY, supersample=2)
             both = (alpha > 0.99) & (covered > 0.99)
-            square += float(((rgb - other)[both].astype(np.float64) ** 2).sum())
-            pixels += 3 * int(both.sum())
-        found[name] = -10 * float(np.log10(square / pixels))
+            ours.append(other[both])
+            theirs.append(rgb[both])
+        found[name] = psnr(np.concatenate(ours), np.concatenate(theirs))
     return found | {"ok": found["mapped"] > max(found["bare"], found["flipped"])}
 
 

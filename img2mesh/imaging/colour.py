@@ -1,11 +1,11 @@
-"""sRGB as numbers."""
+"""sRGB as numbers, and colours over one another."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from img2mesh.core.arrays import F32
 
@@ -22,3 +22,9 @@ def linear_to_srgb(linear: NDArray[Any]) -> F32:
     return np.where(x <= 0.0031308, x * 12.92, 1.055 * np.power(x, 1 / 2.4) - 0.055).astype(
         np.float32
     )
+
+
+def over(rgb: F32, alpha: F32, background: ArrayLike) -> F32:
+    """Straight-alpha (h, w, 3) over a colour (3,) or picture, blended as encoded."""
+    behind = np.asarray(background, np.float32)
+    return behind + alpha[..., None] * (rgb - behind)

@@ -10,8 +10,8 @@ from img2mesh.core.arrays import F32, U8
 from img2mesh.core.cameras import Camera
 from img2mesh.geometry.mesh import face_normals
 from img2mesh.report.preview import lettered
-from img2mesh.report.rendering import CLAY, Look
-from img2mesh.report.studio import GROUND, Studio
+from img2mesh.report.preview_scene import GROUND, PreviewScene
+from img2mesh.report.rendering import CLAY, Style
 
 _CELL, _MARGIN, _GAP, _CAPTION = 288, 40, 20, 26  # pixels, as in the preview
 _AZIMUTH = 35.0
@@ -42,22 +42,22 @@ def draw_parts(asset: TexturedMesh, parts: GameParts) -> U8:
         parts: what was made besides.
     """
     dressed = parts.with_maps(asset)
-    main = Studio(dressed)
+    main = PreviewScene(dressed)
     (camera,) = main.cameras((_AZIMUTH,), _CELL)
     columns: list[tuple[F32, F32, str, str]] = []
     for number, mesh in enumerate((dressed, *parts.lod_meshes(asset))):
-        studio = main if number == 0 else Studio(mesh)
-        above = studio.photograph(camera)[0]
+        scene = main if number == 0 else PreviewScene(mesh)
+        above = scene.render_on_ground(camera)[0]
         label, faces = f"LOD {number}" if number else "mesh", len(mesh.faces)
-        columns.append((above, _wired(studio, camera), label, f"{faces:,} faces"))
+        columns.append((above, _wired(scene, camera), label, f"{faces:,} faces"))
     if parts.hulls:
-        studio = Studio(hull_colours(parts.hulls))
+        scene = PreviewScene(hull_colours(parts.hulls))
         front, back = main.cameras((_AZIMUTH, 180.0 + _AZIMUTH), _CELL)
-        look = Look(light=0.9)
+        style = Style(light=0.9)
         columns.append(
             (
-                studio.photograph(front, (look,))[0],
-                studio.photograph(back, (look,))[0],
+                scene.render_on_ground(front, (style,))[0],
+                scene.render_on_ground(back, (style,))[0],
                 f"{len(parts.hulls)} collision hulls",
                 "from behind",
             )
@@ -98,11 +98,11 @@ def hull_colours(hulls: tuple[Mesh, ...]) -> TexturedMesh:
     )
 
 
-def _wired(studio: Studio, camera: Camera) -> F32:
+def _wired(scene: PreviewScene, camera: Camera) -> F32:
     """The bare shape with its triangles' borders drawn in."""
-    clay = studio.photograph(camera, (CLAY,))[0]
+    clay = scene.render_on_ground(camera, (CLAY,))[0]
     fine = camera.resized(2 * camera.width, 2 * camera.height)
-    face = studio.stage.scene.look(fine).face
+    face = scene.renderer.scene.look(fine).face
     border = np.zeros(face.shape, np.float32)
     border[:-1] = face[:-1] != face[1:]
     border[:, :-1] = np.maximum(border[:, :-1], face[:, :-1] != face[:, 1:])

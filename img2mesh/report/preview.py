@@ -9,22 +9,23 @@ from numpy.typing import NDArray
 
 from img2mesh.artifacts import View
 from img2mesh.core.arrays import F32, U8
+from img2mesh.imaging.colour import over
 from img2mesh.report.fidelity import shrunk
-from img2mesh.report.rendering import CLAY, SHADED, composite
-from img2mesh.report.studio import GROUND, Studio
+from img2mesh.report.preview_scene import GROUND, PreviewScene
+from img2mesh.report.rendering import CLAY, SHADED
 
 _CELL, _MARGIN, _GAP, _CAPTION = 288, 40, 20, 26  # pixels: five cells make 1600
 _AZIMUTHS = (35.0, 90.0, 180.0, 270.0)
 _CAPTIONS = ("35° · front right", "90° · right", "180° · back", "270° · left")
 _INK, _TITLE_SIZE = (112, 112, 108), 14
-_FILL = 0.82  # as in the studio
+_FILL = 0.82  # as in the preview scene
 
 
-def draw_preview(studio: Studio, given: View, *, caption: str) -> U8:
+def draw_preview(scene: PreviewScene, given: View, *, caption: str) -> U8:
     """The preview picture.
 
     Args:
-        studio: the asset.
+        scene: the asset.
         given: the input photo, or the first view where there is none.
         caption: what the given picture is.
 
@@ -43,9 +44,9 @@ def draw_preview(studio: Studio, given: View, *, caption: str) -> U8:
         canvas[y : y + _CELL, x : x + _CELL] = picture
 
     place(framed(given, _CELL), 0, 0)
-    place(_atlas(studio, _CELL), 0, 1)
-    for column, camera in enumerate(studio.cameras(_AZIMUTHS, _CELL), start=1):
-        textured, clay = studio.photograph(camera, (SHADED, CLAY))
+    place(_atlas(scene, _CELL), 0, 1)
+    for column, camera in enumerate(scene.cameras(_AZIMUTHS, _CELL), start=1):
+        textured, clay = scene.render_on_ground(camera, (SHADED, CLAY))
         place(textured, column, 0)
         place(clay, column, 1)
     picture = np.rint(np.clip(canvas, 0, 1) * 255).astype(np.uint8)
@@ -56,7 +57,7 @@ def draw_preview(studio: Studio, given: View, *, caption: str) -> U8:
 
 
 def framed(given: View, size: int) -> F32:
-    """The object of a picture, cropped and scaled to fill a square like the studio's views."""
+    """The object of a picture, cropped and scaled to fill a square like the scene's views."""
     import cv2
 
     rows, columns = np.nonzero(given.alpha > 0.5)
@@ -80,12 +81,12 @@ def framed(given: View, size: int) -> F32:
     moved: NDArray[Any] = cv2.warpAffine(stacked, warp, (size, size), flags=cv2.INTER_LINEAR)
     cover = np.clip(moved[..., 3:], 0, 1)
     straight = np.clip(moved[..., :3] / np.maximum(cover, 1e-4), 0, 1)
-    return composite(straight.astype(np.float32), cover[..., 0].astype(np.float32), GROUND)
+    return over(straight.astype(np.float32), cover[..., 0].astype(np.float32), GROUND)
 
 
-def _atlas(studio: Studio, size: int) -> F32:
+def _atlas(scene: PreviewScene, size: int) -> F32:
     """The texture on the ground colour, texels outside every chart left out."""
-    asset = studio.stage.asset
+    asset = scene.renderer.asset
     inner = round(size * _FILL)
     rgb, alpha = shrunk(
         (asset.texture / np.float32(255)).astype(np.float32),
@@ -96,7 +97,7 @@ def _atlas(studio: Studio, size: int) -> F32:
     out = np.empty((size, size, 3), np.float32)
     out[:] = GROUND
     y, x = (size - height) // 2, (size - width) // 2
-    out[y : y + height, x : x + width] = composite(rgb, alpha, GROUND)
+    out[y : y + height, x : x + width] = over(rgb, alpha, GROUND)
     return out
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2mesh.core.arrays import F32
-from img2mesh.texture.sources import Source, blurred, look_up
+from img2mesh.imaging.lookup import bilinear
+from img2mesh.texture.sources import Source, blurred
 
 Floats = NDArray[np.float64]
 
@@ -88,7 +89,7 @@ def align(sources: list[Source], looks: list[Look], gains: Floats, count: int) -
     warps = [_still(source) for source in sources]
     for blur in _BLURS:
         low = [blurred(s.rgb, blur * _scale(s)) for s in sources]
-        says = [look_up(low[k], warps[k](looks[k].uv)) * gains[k] for k in range(len(sources))]
+        says = [bilinear(low[k], warps[k](looks[k].uv)) * gains[k] for k in range(len(sources))]
         total, weight = np.zeros((count, 3)), np.zeros(count)
         for look, colour in zip(looks, says, strict=True):
             total[look.seen] += look.weight[:, None] * colour
@@ -139,7 +140,7 @@ def _step(warp: Warp, terms: list[_Term], scale: float) -> Warp:
         rows = np.repeat(np.arange(len(index)), 4)
         basis = csr_matrix((share.ravel(), (rows, index.ravel())), (len(index), count))
         at = warp(term.uv)
-        slopes = [look_up(g, at).reshape(len(at), -1) for g in _gradients(term.picture)]
+        slopes = [bilinear(g, at).reshape(len(at), -1) for g in _gradients(term.picture)]
         # Cauchy: what only one side shows (occlusion, highlights) is not to be matched.
         doubt = 1 + (term.rest**2).mean(axis=1) / (2 * term.spread) ** 2
         trust = term.weight / doubt / term.spread**2
@@ -162,7 +163,7 @@ def _outline(source: Source, warp: Warp, blur: float) -> _Term:
     near[:, 1::2] = False
     rows, columns = np.nonzero(near)
     uv: Floats = np.stack([columns, rows], axis=1).astype(np.float64) + 0.5
-    rest = (surface[near][:, None] - look_up(alpha, warp(uv))).astype(np.float64)
+    rest = (surface[near][:, None] - bilinear(alpha, warp(uv))).astype(np.float64)
     return _Term(uv, alpha, rest, np.ones(len(uv)), _OUTLINE)
 
 

@@ -11,6 +11,7 @@ from img2mesh.artifacts import Mesh, TexturedMesh, ViewSet
 from img2mesh.core.arrays import F32, OUTSIDE, SEEN_IN_PHOTO, SEEN_IN_VIEWS, U8, UNSEEN
 from img2mesh.geometry.mesh import areas, diagonal, unit, vertex_normals
 from img2mesh.geometry.raycast import Scene
+from img2mesh.imaging.lookup import bilinear
 from img2mesh.texture.atlas import Atlas
 from img2mesh.texture.colours import VertexColours, settle
 from img2mesh.texture.delighting import light, mean_level, without_light
@@ -18,7 +19,7 @@ from img2mesh.texture.inpainting import detail
 from img2mesh.texture.maps import padded
 from img2mesh.texture.projection import SHARPEN, weigh
 from img2mesh.texture.raster import Texels, rasterise
-from img2mesh.texture.sources import Source, blurred, doubled, look_up, pixel_size, prepare
+from img2mesh.texture.sources import Source, blurred, doubled, pixel_size, prepare
 
 #: Rays start this share of the diagonal off the surface, so that a face does not hide itself.
 _OFFSET = 1e-3
@@ -169,8 +170,8 @@ def _sampled(source: Source, uv: NDArray[np.float64], texel: float, points: F32)
     """
     footprint = texel / pixel_size(source, points)
     if footprint < _MAGNIFIED:
-        return look_up(doubled(source.rgb), 2 * uv)
-    return look_up(blurred(source.rgb, float(np.sqrt(max(footprint**2 - 1, 0) / 12))), uv)
+        return bilinear(doubled(source.rgb), 2 * uv)
+    return bilinear(blurred(source.rgb, float(np.sqrt(max(footprint**2 - 1, 0) / 12))), uv)
 
 
 def _area(mesh: Mesh) -> float:

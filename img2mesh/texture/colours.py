@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from img2mesh.artifacts import Mesh
 from img2mesh.core.arrays import F32
 from img2mesh.geometry.raycast import Scene
+from img2mesh.imaging.lookup import bilinear
 from img2mesh.texture.alignment import Look, Warp, align, moved
 from img2mesh.texture.inpainting import membrane
 from img2mesh.texture.levelling import exposure_gains, level
 from img2mesh.texture.projection import SHARPEN, weigh
-from img2mesh.texture.sources import Source, blurred, look_up, pixel_size
+from img2mesh.texture.sources import Source, blurred, pixel_size
 
 Floats = NDArray[np.float64]
 
@@ -105,5 +106,5 @@ def _colours(low: list[F32], looks: list[Look], warps: list[Warp] | None, count:
     """(s, n, 3) what each source shows at each vertex; 0 where it does not see."""
     out = np.zeros((len(low), count, 3))
     for k, look in enumerate(looks):
-        out[k][look.seen] = look_up(low[k], warps[k](look.uv) if warps else look.uv)
+        out[k][look.seen] = bilinear(low[k], warps[k](look.uv) if warps else look.uv)
     return out

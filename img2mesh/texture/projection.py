@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from img2mesh.core.arrays import F32
 from img2mesh.geometry.raycast import Scene
-from img2mesh.texture.sources import Source, look_up
+from img2mesh.imaging.lookup import bilinear
+from img2mesh.texture.sources import Source
 
 #: Views flatter than this cosine are not used.
 LEAST_COSINE = 0.12
@@ -55,7 +56,7 @@ def weigh(
         & (uv[:, 1] <= camera.height)
     )
     facing, uv = facing[framed], uv[framed]
-    trust = look_up(source.trust, uv)
+    trust = bilinear(source.trust, uv)
     inside = trust > 0
     facing, uv, trust = facing[inside], uv[inside], trust[inside]
     clear = scene.sees(camera, points[facing], normals[facing], offset=offset)

@@ -129,24 +129,6 @@ def doubled(rgb: F32) -> F32:
     return out
 
 
-def look_up(picture: F32, uv: NDArray[np.float64]) -> F32:
-    """Bilinear look-up at pixel coordinates (k, 2), clamped at the border: (k,) or (k, c)."""
-    height, width = picture.shape[:2]
-    x = np.clip(uv[:, 0] - 0.5, 0, width - 1)
-    y = np.clip(uv[:, 1] - 0.5, 0, height - 1)
-    left = np.minimum(x.astype(np.int64), max(width - 2, 0))
-    top = np.minimum(y.astype(np.int64), max(height - 2, 0))
-    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
-    fx, fy = (x - left).astype(np.float32), (y - top).astype(np.float32)
-    if picture.ndim == 3:
-        fx, fy = fx[:, None], fy[:, None]
-    flat = picture.reshape(height * width, *picture.shape[2:])
-    upper = flat[top * width + left] * (1 - fx) + flat[top * width + right] * fx
-    lower = flat[bottom * width + left] * (1 - fx) + flat[bottom * width + right] * fx
-    out: F32 = upper * (1 - fy) + lower * fy
-    return out
-
-
 def pixel_size(source: Source, points: NDArray[np.floating]) -> float:
     """World size of a picture's pixel at the median depth of the points."""
     camera = source.camera
