@@ -38,7 +38,7 @@ def plain_mean(mesh: Mesh, views: ViewSet, *, resolution: int) -> TexturedMesh:
         near = np.flatnonzero(cosine > 0.15)
         near = near[scene.sees(source.camera, points[near], facing[near], offset=1e-3 * diagonal)]
         uv, _ = source.camera.project(points[near])
-        share = cosine[near] ** 4 * bilinear(source.trust, uv)
+        share = cosine[near] ** 4 * bilinear(source.confidence, uv)
         total[near] += share[:, None] * bilinear(source.rgb, uv)
         weight[near] += share
     seen = weight > 0

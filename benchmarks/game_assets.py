@@ -58,7 +58,7 @@ def make(picture: Path, root: Path, options: argparse.Namespace) -> dict[str, An
     report = json.loads(done.stdout)
     folder = root / picture.stem
     row |= {
-        "engine_s": report["seconds"]["engine"],
+        "engine_s": report["seconds"]["game"],
         "mesh": check_mesh(folder / "mesh.glb", options.faces),
         "lods": check_lods(folder, report, options.lods, options.faces),
         "hulls": check_hulls(folder, options.hulls, options.vertices),
@@ -89,7 +89,7 @@ def shading(picture: Path, folder: Path, cache: Path) -> dict[str, Any]:
     chosen = json.loads((folder / "run.json").read_text())["settings"]
     runner = job.runner_for(job.Request(settings=chosen, preset="game", cache_dir=cache))
     field = runner.run("radiance", job.photo_job(picture).given).load()
-    mesh = extract(field, target_faces=10**7)
+    mesh = extract(field, target_faces=10**7, smoothing_steps=2, resolution=0, remesh="none")
     move = np.array(json.loads((folder / "report.json").read_text())["asset_from_world"])
     count = len(mesh.vertices)
     fine = TexturedMesh(

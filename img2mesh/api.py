@@ -57,6 +57,6 @@ def reconstruct(
     )
     work = job.photo_job(Path(photo), mask=None if mask is None else Path(mask))
     runner = job.runner_for(request)
-    parts: GameParts = runner.run("engine", work.given).load()
+    parts: GameParts = runner.run("game", work.given).load()
     asset: TexturedMesh = runner.outcomes["asset"].load()
     return replace(parts.with_maps(asset), name=work.stem)

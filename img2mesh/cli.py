@@ -350,6 +350,6 @@ def _normalised(given: list[str]) -> list[str]:
 
 # Only to tell `--force views photo.png` from `--force photo.png`; a test holds it to the pipeline.
 _STAGE_NAMES = (
-    "cutout", "views", "depths", "refined", "posed", "radiance", "surface", "asset", "engine",
+    "cutout", "views", "depths", "refined", "registered", "radiance", "surface", "asset", "game",
     "quality",
 )  # fmt: skip

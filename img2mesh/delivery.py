@@ -144,9 +144,7 @@ def _deliver_meshes(
 ) -> tuple[dict[str, Path], dict[str, Any]]:
     """The mesh in every form, by purpose, and what the report says of it."""
     outcome = runner.outcomes["asset"]
-    parts: GameParts = (
-        runner.outcomes["engine"].load() if "engine" in runner.outcomes else GameParts()
-    )
+    parts: GameParts = runner.outcomes["game"].load() if "game" in runner.outcomes else GameParts()
     asset = cache(outcome.load)
     stored = None if outcome.folder is None else (outcome.folder / "asset.glb").read_bytes()
     files: dict[str, Path] = {}
@@ -190,9 +188,7 @@ def _viewable(runner: Runner, job: Job, wanted: Wanted, mesh: Path) -> bytes:
     """The GLB for the page: the deliverable, but for KTX 2, whose decoder is not in the page."""
     if wanted.texture_format != "ktx2":
         return mesh.read_bytes()
-    parts: GameParts = (
-        runner.outcomes["engine"].load() if "engine" in runner.outcomes else GameParts()
-    )
+    parts: GameParts = runner.outcomes["game"].load() if "game" in runner.outcomes else GameParts()
     return glb_bytes(parts.with_maps(replace(runner.outcomes["asset"].load(), name=job.stem)))
 
 

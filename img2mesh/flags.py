@@ -118,13 +118,13 @@ _SETTINGS = {
     "frame": ("asset.frame",),
     "pivot": ("asset.pivot",),
     "scale": ("asset.scale",),
-    "lods": ("engine.lods",),
-    "lod_ratio": ("engine.lod_ratio",),
-    "normal_map": ("engine.normal_map",),
-    "orm_map": ("engine.orm_map",),
-    "collision": ("engine.collision",),
-    "collision_hulls": ("engine.collision_hulls",),
-    "collision_vertices": ("engine.collision_vertices",),
+    "lods": ("game.lods",),
+    "lod_ratio": ("game.lod_ratio",),
+    "normal_map": ("game.normal_map",),
+    "orm_map": ("game.orm_map",),
+    "collision": ("game.collision",),
+    "collision_hulls": ("game.collision_hulls",),
+    "collision_vertices": ("game.collision_vertices",),
 }
 
 
@@ -143,7 +143,7 @@ def settings_of(flags: Mapping[str, Any]) -> dict[str, Any]:
     }
     limits = (flags.get("collision_hulls"), flags.get("collision_vertices"))
     if flags.get("collision") is None and limits != (None, None):
-        asked["engine.collision"] = True  # a limit on hulls asks for hulls
+        asked["game.collision"] = True  # a limit on hulls asks for hulls
     if flags.get("no_remove_bg"):
         asked["cutout.remove_background"] = False
     if flags.get("delight"):

@@ -48,7 +48,7 @@ _DIRECTIONS = 48
 _LIFT_NORMAL, _LIFT_RAY = 2e-4, 1e-4
 
 
-def compare(pred: Path, reference: Path, *, samples: int = 60_000, seed: int = 0) -> dict[str, Any]:
+def compare(pred: Path, reference: Path, *, samples: int, seed: int) -> dict[str, Any]:
     """All shape metrics of a mesh file against a reference file, as JSON values.
 
     Args:
@@ -68,9 +68,7 @@ def compare(pred: Path, reference: Path, *, samples: int = 60_000, seed: int = 0
     }
 
 
-def distances(
-    pred: Surface, reference: Surface, *, samples: int = 60_000, seed: int = 0
-) -> dict[str, Any]:
+def distances(pred: Surface, reference: Surface, *, samples: int, seed: int) -> dict[str, Any]:
     """The metrics of the module's docstring: ``surface``, ``visible`` and the visible shares."""
     rng = np.random.default_rng(seed)
     diagonal = reference.diagonal

@@ -26,7 +26,7 @@ def measure(asset: TexturedMesh, views: ViewSet) -> Quality:
     them. ``input_camera`` is the photo's camera in the asset's frame, so that anyone can render
     the file and repeat the measurement. ``photo_elevation_deg`` and ``photo_pose_confidence`` say
     where it stands in the views' world and how sure that is: 1 where the generator knows it, less
-    where it was estimated (it is used only above the setting ``posed.confidence``).
+    where it was estimated (it is used only above the setting ``registered.confidence``).
 
     Args:
         asset: the deliverable.

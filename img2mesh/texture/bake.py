@@ -13,13 +13,13 @@ from img2mesh.geometry.mesh import areas, diagonal, unit, vertex_normals
 from img2mesh.geometry.raycast import Scene
 from img2mesh.imaging.lookup import bilinear
 from img2mesh.texture.atlas import Atlas
-from img2mesh.texture.colours import VertexColours, settle
 from img2mesh.texture.delighting import light, mean_level, without_light
 from img2mesh.texture.inpainting import detail
 from img2mesh.texture.maps import padded
 from img2mesh.texture.projection import SHARPEN, weigh
 from img2mesh.texture.raster import Texels, rasterise
 from img2mesh.texture.sources import Source, blurred, doubled, pixel_size, prepare
+from img2mesh.texture.vertex_colours import VertexColours, solve_vertex_colours
 
 #: Rays start this share of the diagonal off the surface, so that a face does not hide itself.
 _OFFSET = 1e-3
@@ -33,7 +33,7 @@ _REACH = 3.0
 _MAGNIFIED = 0.8
 
 #: Summed weight at which a seen texel trusts its pixels and the smooth fill equally.
-_HALF_TRUST = 0.002
+_HALF_CONFIDENCE = 0.002
 
 
 def bake(
@@ -42,8 +42,7 @@ def bake(
     views: ViewSet,
     *,
     resolution: int,
-    name: str,
-    delight: bool = False,
+    delight: bool,
     progress: Callable[[float], None],
 ) -> TexturedMesh:
     """Paint an unwrapped mesh from the posed views.
@@ -53,7 +52,6 @@ def bake(
         atlas: its unwrapping.
         views: what to paint with.
         resolution: side of the square atlas.
-        name: of the object.
         delight: take the views' smooth light out of the colours.
         progress: told the fraction done.
     """
@@ -69,7 +67,7 @@ def bake(
     points = texels.interpolate(mesh.faces, mesh.vertices)
     directions = unit(texels.interpolate(mesh.faces, normals))
     texel = _texel_size(mesh, texels)
-    settled = settle(
+    solved = solve_vertex_colours(
         mesh,
         normals,
         scene,
@@ -86,9 +84,9 @@ def bake(
     coverage = np.full(len(points), UNSEEN, np.uint8)
     for k, source in enumerate(sources):
         seen, uv, weight = weigh(source, scene, points, directions, offset=_OFFSET * size)
-        uv = settled.warps[k](uv) if settled.warps else uv
+        uv = solved.warps[k](uv) if solved.warps else uv
         share = weight**SHARPEN
-        painted[seen] += share[:, None] * settled.gains[k] * _sampled(source, uv, texel, points)
+        painted[seen] += share[:, None] * solved.gains[k] * _sampled(source, uv, texel, points)
         sharp[seen] += share
         plain[seen] += weight
         coverage[seen] = np.maximum(
@@ -96,17 +94,17 @@ def bake(
         )
         progress(0.5 + 0.4 * (k + 1) / len(sources))
     painted /= np.maximum(sharp, 1e-20)[:, None]
-    painted += texels.interpolate(mesh.faces, settled.correction)
-    belief = (plain / (plain + _HALF_TRUST))[:, None]
+    painted += texels.interpolate(mesh.faces, solved.correction)
+    confidence = (plain / (plain + _HALF_CONFIDENCE))[:, None]
     colour = (
-        belief * painted + (1 - belief) * texels.interpolate(mesh.faces, settled.smooth)
+        confidence * painted + (1 - confidence) * texels.interpolate(mesh.faces, solved.smooth)
     ).astype(np.float32)
 
-    trusted = belief[:, 0] > 0.5
-    colour = _filled(mesh, texels, points, directions, coverage, trusted, colour, settled.smooth)
-    notes = (*settled.notes, *_notes(texels, coverage))
+    sure = confidence[:, 0] > 0.5
+    colour = _filled(mesh, texels, points, directions, coverage, sure, colour, solved.smooth)
+    notes = (*solved.notes, *_notes(texels, coverage))
     if delight:
-        colour, note = _delit(mesh, normals, settled, colour, directions)
+        colour, note = _delit(mesh, normals, solved, colour, directions)
         notes = (*notes, note)
     return TexturedMesh(
         vertices=mesh.vertices[atlas.source_vertex],
@@ -116,7 +114,6 @@ def bake(
         texture=padded(texels, _bytes(colour), resolution),
         coverage=_coverage(texels, coverage, resolution),
         source_vertex=atlas.source_vertex,
-        name=name,
         notes=(*mesh.notes, *notes),
     )
 
@@ -127,7 +124,7 @@ def _filled(
     points: F32,
     directions: F32,
     coverage: U8,
-    trusted: NDArray[np.bool_],
+    sure: NDArray[np.bool_],
     colour: F32,
     smooth: F32,
 ) -> F32:
@@ -137,7 +134,7 @@ def _filled(
     near = np.zeros(len(mesh.vertices), bool)
     near[mesh.faces[np.unique(texels.face[unseen])]] = True
     rim: NDArray[np.bool_] = np.any(near[mesh.faces], axis=1)
-    known, wanted = np.flatnonzero(rim[texels.face] & trusted), np.flatnonzero(unseen)
+    known, wanted = np.flatnonzero(rim[texels.face] & sure), np.flatnonzero(unseen)
     rest = colour - texels.interpolate(mesh.faces, smooth)
     reach = _REACH * _spacing(mesh)
     out = colour.copy()
@@ -148,12 +145,12 @@ def _filled(
 def _delit(
     mesh: Mesh,
     normals: F32,
-    settled: VertexColours,
+    solved: VertexColours,
     colour: F32,
     directions: F32,
 ) -> tuple[F32, str]:
     """Texel colours without the light that the vertices show, and a note on it."""
-    smooth, seen = settled.smooth, settled.seen
+    smooth, seen = solved.smooth, solved.seen
     found = light(mesh.faces, normals, smooth, seen)
     around = mean_level(normals, found, seen.astype(np.float64))
     after = without_light(smooth, normals, found, level=around)[seen]

@@ -1,4 +1,4 @@
-"""How much each view has to say about points of the surface, and what it says."""
+"""How much each view counts at points of the surface, and where they fall in its picture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from img2mesh.texture.sources import Source
 #: Views flatter than this cosine are not used.
 LEAST_COSINE = 0.12
 
-#: Weight = cosine ** ANGLE_POWER x trust, then to the power SHARPEN before normalising.
+#: Weight = cosine ** ANGLE_POWER x confidence, then to the power SHARPEN before normalising.
 ANGLE_POWER = 2.0
 SHARPEN = 3.0
 
@@ -28,7 +28,7 @@ PHOTO_COSINE = 0.35
 def weigh(
     source: Source, scene: Scene, points: F32, normals: F32, *, offset: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], F32]:
-    """Find the points a source sees and how much to believe it there.
+    """Find the points a source sees and how much it counts there.
 
     Args:
         source: a prepared view.
@@ -56,12 +56,12 @@ def weigh(
         & (uv[:, 1] <= camera.height)
     )
     facing, uv = facing[framed], uv[framed]
-    trust = bilinear(source.trust, uv)
-    inside = trust > 0
-    facing, uv, trust = facing[inside], uv[inside], trust[inside]
+    confidence = bilinear(source.confidence, uv)
+    inside = confidence > 0
+    facing, uv, confidence = facing[inside], uv[inside], confidence[inside]
     clear = scene.sees(camera, points[facing], normals[facing], offset=offset)
-    facing, uv, trust = facing[clear], uv[clear], trust[clear]
-    weight = cosine[facing] ** ANGLE_POWER * trust
+    facing, uv, confidence = facing[clear], uv[clear], confidence[clear]
+    weight = cosine[facing] ** ANGLE_POWER * confidence
     if source.is_photo:
         rise = np.clip((cosine[facing] - LEAST_COSINE) / (PHOTO_COSINE - LEAST_COSINE), 0, 1)
         weight *= 1 + (PHOTO_FACTOR - 1) * rise * rise * (3 - 2 * rise)

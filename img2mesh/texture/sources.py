@@ -13,11 +13,11 @@ from img2mesh.core.cameras import Camera
 from img2mesh.geometry.raycast import Scene
 from img2mesh.imaging.fill import from_nearest
 
-#: Rim pixels whose colour is not trusted: anti-aliasing mixes one, whatever the picture's size.
+#: Rim pixels whose colour does not count: anti-aliasing mixes one, whatever the picture's size.
 _RIM = 1.0
 
-#: Pixels over which a view gains trust, from the silhouette and from depth jumps, in a picture of
-#: 320 pixels (measured on six objects with exact views); in proportion in larger ones.
+#: Pixels over which a view gains confidence, from the silhouette and from depth jumps, in a picture
+#: of 320 pixels (measured on six objects with exact views); in proportion in larger ones.
 _SILHOUETTE_RAMP, _JUMP_RAMP = 3.0, 2.5
 _REFERENCE_SIZE = 320
 
@@ -36,7 +36,7 @@ class Source:
     Attributes:
         camera: its pose.
         rgb: (h, w, 3) float32 colours; outside the object the nearest object colour.
-        trust: (h, w) float32 in [0, 1]: 0 outside the silhouette, ramps up from silhouette and
+        confidence: (h, w) float32 in [0, 1]: 0 outside the silhouette, ramps up from silhouette and
             depth jumps.
         alpha: (h, w) float32 the picture's own silhouette.
         surface: (h, w) float32 1 where the mesh is seen, else 0.
@@ -45,14 +45,14 @@ class Source:
 
     camera: Camera
     rgb: F32
-    trust: F32
+    confidence: F32
     alpha: F32
     surface: F32
     is_photo: bool
 
 
 def prepare(view: View, scene: Scene, *, diagonal: float, is_photo: bool) -> Source:
-    """Clean a posed view's colours and measure its trust.
+    """Clean a posed view's colours and measure its confidence.
 
     Args:
         view: a view with a camera.
@@ -68,12 +68,12 @@ def prepare(view: View, scene: Scene, *, diagonal: float, is_photo: bool) -> Sou
     edge = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
     depth = scene.look(view.camera).depth
     jump = _distance_to_jump(depth, _JUMP * diagonal)
-    trust = np.clip(edge / (_SILHOUETTE_RAMP * size), 0, 1)
-    trust *= np.clip((jump + 0.5) / (_JUMP_RAMP * size), 0.02, 1)
+    confidence = np.clip(edge / (_SILHOUETTE_RAMP * size), 0, 1)
+    confidence *= np.clip((jump + 0.5) / (_JUMP_RAMP * size), 0.02, 1)
     return Source(
         view.camera,
         clean(view.rgb, view.alpha, rim=_RIM),
-        trust.astype(np.float32),
+        confidence.astype(np.float32),
         view.alpha,
         np.isfinite(depth).astype(np.float32),
         is_photo,

@@ -8,9 +8,10 @@ from scipy.spatial import cKDTree
 
 from img2mesh.geometry.mesh import components
 from img2mesh.geometry.topology import defects
-from img2mesh.meshing import decimation, extract, polishing
+from img2mesh.meshing import decimation, polishing
 from img2mesh.meshing.polishing import smallest_angles
 from tests.meshing.test_extract import box, field, grid, sphere, torus
+from tests.rooms import extract
 
 
 @pytest.mark.parametrize("target", [300, 1001, 4000])

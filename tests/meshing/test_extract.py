@@ -10,7 +10,7 @@ import trimesh
 
 from img2mesh.artifacts import Mesh, RadianceField
 from img2mesh.errors import Img2MeshError, InputError
-from img2mesh.meshing import extract
+from tests.rooms import extract
 
 
 def grid(n=48, half=1.0):

@@ -10,9 +10,9 @@ import pytest
 from img2mesh.errors import MissingExtraError
 from img2mesh.geometry.mesh import components
 from img2mesh.geometry.topology import defects
-from img2mesh.meshing import extract
 from img2mesh.meshing.polishing import smallest_angles
 from tests.meshing.test_extract import field, grid, torus
+from tests.rooms import extract
 
 LIBRARY = {"triangle": "pymeshlab", "quad": "pynanoinstantmeshes"}
 

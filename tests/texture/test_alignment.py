@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from img2mesh.texture import texture_mesh
+from tests.rooms import texture_mesh
 from tests.texture.test_texture import around, ball, sampled
 
 SIZE = 0.12  # of a square of the pattern, in world units: about 10 pixels

@@ -10,7 +10,6 @@ import trimesh
 
 from img2mesh.artifacts import RadianceField, TexturedMesh
 from img2mesh.core.cameras import Camera
-from img2mesh.meshing import extract
 from img2mesh.report.rendering import CLAY, Renderer
 from img2mesh.texture.relief import bake_normals
 from tests.bodies import (
@@ -25,6 +24,7 @@ from tests.bodies import (
     sphere,
     turned_over,
 )
+from tests.rooms import extract
 
 
 def bumpy(p):

@@ -17,7 +17,7 @@ from img2mesh.core.arrays import OUTSIDE, SEEN_IN_PHOTO, SEEN_IN_VIEWS, UNSEEN
 from img2mesh.core.cameras import Camera
 from img2mesh.errors import InputError
 from img2mesh.geometry.raycast import Scene
-from img2mesh.texture import texture_mesh
+from tests.rooms import texture_mesh
 
 RING = [(30, 20), (90, -20), (150, 20), (210, -20), (270, 20), (330, -20)]
 POLES = [(0, 80), (180, -80)]
@@ -94,7 +94,7 @@ def body():
 
 @pytest.fixture(scope="module")
 def asset(body):
-    return texture_mesh(body, around(body), resolution=256, name="ball")
+    return texture_mesh(body, around(body), resolution=256)
 
 
 def test_colours_are_those_of_the_place(asset):
@@ -260,7 +260,7 @@ def test_a_shrunken_photo_is_filtered_not_aliased(body):
 
 
 def test_deterministic(body, asset):
-    again = texture_mesh(body, around(body), resolution=256, name="ball")
+    again = texture_mesh(body, around(body), resolution=256)
     assert again.texture.tobytes() == asset.texture.tobytes()
     assert again.uv.tobytes() == asset.uv.tobytes()
     assert again.coverage.tobytes() == asset.coverage.tobytes()

@@ -46,7 +46,7 @@ def exposure_gains(
 
     Args:
         colours: (s, n, 3) what each source shows at each vertex.
-        weights: (s, n) how far each source is to be believed there; 0 unseen.
+        weights: (s, n) confidence of each source there; 0 unseen.
         photo: (s,) which of the sources is the photo.
 
     Returns:
@@ -62,10 +62,10 @@ def exposure_gains(
             if overlap <= 0:
                 continue
             means = [common @ np.maximum(colours[k], 0.02) / overlap for k in (i, j)]
-            trust = 1 / (1 + (_WIDE * colours.shape[1] / overlap) ** 2) / _MEAN_ERROR**2
-            wish = trust * np.log(means[1] / means[0])  # log gain_i - log gain_j
-            matrix[[i, j], [i, j]] += trust
-            matrix[[i, j], [j, i]] -= trust
+            weight = 1 / (1 + (_WIDE * colours.shape[1] / overlap) ** 2) / _MEAN_ERROR**2
+            wish = weight * np.log(means[1] / means[0])  # log gain_i - log gain_j
+            matrix[[i, j], [i, j]] += weight
+            matrix[[i, j], [j, i]] -= weight
             right[i] += wish
             right[j] -= wish
     if photo.any():
@@ -76,7 +76,7 @@ def exposure_gains(
     return np.clip(np.exp(log_gain), *_GAIN_RANGE)
 
 
-def level(
+def level_seams(
     faces: I32,
     colours: NDArray[np.float64],
     shares: NDArray[np.float64],
