@@ -108,8 +108,7 @@ class Scene:
         answer = self._scene.test_occlusions(
             self._rays(start, camera.origin - start), tnear=0.0, tfar=1.0
         )
-        seen: NDArray[np.bool_] = ~answer.numpy()
-        return seen
+        return ~answer.numpy()
 
     def closest(self, points: NDArray[Any]) -> tuple[F64, I32]:
         """Nearest surface points (n, 3) float64 and their faces (n,) of query points (n, 3)."""
@@ -123,8 +122,7 @@ class Scene:
     def inside(self, points: NDArray[Any]) -> NDArray[np.bool_]:
         """Which points (..., 3) lie inside the (closed) mesh."""
         query = self._tensor(np.ascontiguousarray(points, np.float32))
-        result: NDArray[np.bool_] = self._scene.compute_occupancy(query, nsamples=3).numpy() > 0.5
-        return result
+        return self._scene.compute_occupancy(query, nsamples=3).numpy() > 0.5
 
 
 def ambient_occlusion(

@@ -42,7 +42,7 @@ def decimate(vertices: F32, faces: I32, target: int) -> tuple[F32, I32, tuple[st
     is not a manifold of about the same volume, coarser runs and then larger budgets are tried,
     and in the end the surface is handed back as it came.
 
-    Measured against other libraries in ``docs/measurements.md``.
+    Other libraries, measured: ``docs/reconstruction.md``.
 
     Returns:
         vertices, faces, and notes for the user where the budget could not be met.

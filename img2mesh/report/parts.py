@@ -9,11 +9,10 @@ from img2mesh.artifacts.game import GameParts
 from img2mesh.core.arrays import F32, U8
 from img2mesh.core.cameras import Camera
 from img2mesh.geometry.mesh import face_normals
-from img2mesh.report.preview import lettered
+from img2mesh.report.preview import CELL, contact_sheet
 from img2mesh.report.preview_scene import GROUND, PreviewScene
 from img2mesh.report.rendering import CLAY, Style
 
-_CELL, _MARGIN, _GAP, _CAPTION = 288, 40, 20, 26  # pixels, as in the preview
 _AZIMUTH = 35.0
 _WIRE = (0.13, 0.16, 0.20)
 
@@ -43,40 +42,26 @@ def draw_parts(asset: TexturedMesh, parts: GameParts) -> U8:
     """
     dressed = parts.with_maps(asset)
     main = PreviewScene(dressed)
-    (camera,) = main.cameras((_AZIMUTH,), _CELL)
-    columns: list[tuple[F32, F32, str, str]] = []
+    (camera,) = main.cameras((_AZIMUTH,), CELL)
+    columns: list[list[tuple[F32, str]]] = []
     for number, mesh in enumerate((dressed, *parts.lod_meshes(asset))):
         scene = main if number == 0 else PreviewScene(mesh)
-        above = scene.render_on_ground(camera)[0]
-        label, faces = f"LOD {number}" if number else "mesh", len(mesh.faces)
-        columns.append((above, _wired(scene, camera), label, f"{faces:,} faces"))
+        (above,), below = scene.render_on_ground(camera), _wired(scene, camera)
+        label = f"LOD {number}" if number else "mesh"
+        columns.append([(above, label), (below, f"{len(mesh.faces):,} faces")])
     if parts.hulls:
-        scene = PreviewScene(hull_colours(parts.hulls))
-        front, back = main.cameras((_AZIMUTH, 180.0 + _AZIMUTH), _CELL)
-        style = Style(light=0.9)
-        columns.append(
-            (
-                scene.render_on_ground(front, (style,))[0],
-                scene.render_on_ground(back, (style,))[0],
-                f"{len(parts.hulls)} collision hulls",
-                "from behind",
-            )
+        scene, styles = PreviewScene(hull_colours(parts.hulls)), (Style(light=0.9),)
+        front, back = (
+            scene.render_on_ground(sight, styles)[0]
+            for sight in main.cameras((_AZIMUTH, 180.0 + _AZIMUTH), CELL)
         )
+        label = f"{len(parts.hulls)} collision hulls"
+        columns.append([(front, label), (back, "from behind")])
     if parts.normal_map is not None or parts.orm_map is not None:
         occlusion = None if parts.orm_map is None else parts.orm_map[..., :1].repeat(3, axis=2)
-        columns.append((_picture(parts.normal_map), _picture(occlusion), "normal map", "occlusion"))
-    row = _CELL + _CAPTION
-    width = 2 * _MARGIN + len(columns) * (_CELL + _GAP) - _GAP
-    canvas = np.empty((2 * _MARGIN + 2 * row + _GAP - _CAPTION // 2, width, 3), np.float32)
-    canvas[:] = GROUND
-    captions = []
-    for column, (above, below, *texts) in enumerate(columns):
-        x = _MARGIN + column * (_CELL + _GAP)
-        for line, picture in enumerate((above, below)):
-            y = _MARGIN + line * (row + _GAP)
-            canvas[y : y + _CELL, x : x + _CELL] = picture
-            captions.append((texts[line], column, line))
-    return lettered(np.rint(np.clip(canvas, 0, 1) * 255).astype(np.uint8), captions, row)
+        maps = (parts.normal_map, "normal map"), (occlusion, "occlusion")
+        columns.append([(_picture(pixels), label) for pixels, label in maps])
+    return contact_sheet(columns)
 
 
 def hull_colours(hulls: tuple[Mesh, ...]) -> TexturedMesh:
@@ -107,17 +92,16 @@ def _wired(scene: PreviewScene, camera: Camera) -> F32:
     border[:-1] = face[:-1] != face[1:]
     border[:, :-1] = np.maximum(border[:, :-1], face[:, :-1] != face[:, 1:])
     share = border.reshape(camera.height, 2, camera.width, 2).mean(axis=(1, 3))[..., None]
-    wired: F32 = clay + 0.8 * share * (np.array(_WIRE, np.float32) - clay)
-    return wired
+    return clay + 0.8 * share * (np.array(_WIRE, np.float32) - clay)
 
 
 def _picture(pixels: U8 | None) -> F32:
     """A map shrunk into a cell; ground where there is none."""
     from PIL import Image
 
-    out = np.empty((_CELL, _CELL, 3), np.float32)
+    out = np.empty((CELL, CELL, 3), np.float32)
     out[:] = GROUND
     if pixels is not None:
-        small = Image.fromarray(pixels).resize((_CELL, _CELL), Image.Resampling.BOX)
+        small = Image.fromarray(pixels).resize((CELL, CELL), Image.Resampling.BOX)
         out[:] = np.asarray(small) / np.float32(255)
     return out

@@ -14,7 +14,7 @@ from img2mesh.report.fidelity import shrunk
 from img2mesh.report.preview_scene import GROUND, PreviewScene
 from img2mesh.report.rendering import CLAY, SHADED
 
-_CELL, _MARGIN, _GAP, _CAPTION = 288, 40, 20, 26  # pixels: five cells make 1600
+CELL, _MARGIN, _GAP, _CAPTION = 288, 40, 20, 26  # pixels: five cells make 1600
 _AZIMUTHS = (35.0, 90.0, 180.0, 270.0)
 _CAPTIONS = ("35° · front right", "90° · right", "180° · back", "270° · left")
 _INK, _TITLE_SIZE = (112, 112, 108), 14
@@ -33,27 +33,35 @@ def draw_preview(scene: PreviewScene, given: View, *, caption: str) -> U8:
         (h, w, 3) uint8 sRGB: upper row the given picture and four textured views, lower row the
         texture atlas and the same four sights of the bare shape.
     """
-    columns, row = 1 + len(_AZIMUTHS), _CELL + _CAPTION
-    width = 2 * _MARGIN + columns * _CELL + (columns - 1) * _GAP
-    height = 2 * _MARGIN + 2 * row + _GAP - _CAPTION // 2
-    canvas = np.empty((height, width, 3), np.float32)
-    canvas[:] = GROUND
-
-    def place(picture: F32, column: int, line: int) -> None:
-        x, y = _MARGIN + column * (_CELL + _GAP), _MARGIN + line * (row + _GAP)
-        canvas[y : y + _CELL, x : x + _CELL] = picture
-
-    place(framed(given, _CELL), 0, 0)
-    place(_atlas(scene, _CELL), 0, 1)
-    for column, camera in enumerate(scene.cameras(_AZIMUTHS, _CELL), start=1):
+    columns = [[(framed(given, CELL), caption), (_atlas(scene), "texture")]]
+    for text, camera in zip(_CAPTIONS, scene.cameras(_AZIMUTHS, CELL), strict=True):
         textured, clay = scene.render_on_ground(camera, (SHADED, CLAY))
-        place(textured, column, 0)
-        place(clay, column, 1)
-    picture = np.rint(np.clip(canvas, 0, 1) * 255).astype(np.uint8)
-    captions = [(caption, 0, 0), ("texture", 0, 1)]
-    captions += [(text, column, 0) for column, text in enumerate(_CAPTIONS, start=1)]
-    captions += [("shape", column, 1) for column in range(1, columns)]
-    return lettered(picture, captions, row)
+        columns.append([(textured, text), (clay, "shape")])
+    return contact_sheet(columns)
+
+
+def contact_sheet(columns: list[list[tuple[F32, str]]]) -> U8:
+    """Columns of two cells (CELL, CELL, 3), each with its caption below, on the ground colour."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    step, row = CELL + _GAP, CELL + _CAPTION + _GAP
+    width = 2 * _MARGIN + len(columns) * step - _GAP
+    canvas = np.empty((2 * _MARGIN + 2 * row - _GAP - _CAPTION // 2, width, 3), np.float32)
+    canvas[:] = GROUND
+    corners = [
+        (_MARGIN + number * step, _MARGIN + line * row, *cell)
+        for number, column in enumerate(columns)
+        for line, cell in enumerate(column)
+    ]
+    for x, y, picture, _ in corners:
+        canvas[y : y + CELL, x : x + CELL] = picture
+    image = Image.fromarray(np.rint(np.clip(canvas, 0, 1) * 255).astype(np.uint8))
+    draw = ImageDraw.Draw(image)
+    font = ImageFont.load_default(_TITLE_SIZE)  # bundled with Pillow: no system font needed
+    for x, y, _, text in corners:
+        place = x + CELL // 2, y + CELL + _CAPTION // 2
+        draw.text(place, text, fill=_INK, font=font, anchor="mm")
+    return np.asarray(image)
 
 
 def framed(given: View, size: int) -> F32:
@@ -84,32 +92,17 @@ def framed(given: View, size: int) -> F32:
     return over(straight.astype(np.float32), cover[..., 0].astype(np.float32), GROUND)
 
 
-def _atlas(scene: PreviewScene, size: int) -> F32:
+def _atlas(scene: PreviewScene) -> F32:
     """The texture on the ground colour, texels outside every chart left out."""
     asset = scene.renderer.asset
-    inner = round(size * _FILL)
     rgb, alpha = shrunk(
         (asset.texture / np.float32(255)).astype(np.float32),
         (asset.coverage > 0).astype(np.float32),
-        inner,
+        round(CELL * _FILL),
     )
     height, width = alpha.shape
-    out = np.empty((size, size, 3), np.float32)
+    out = np.empty((CELL, CELL, 3), np.float32)
     out[:] = GROUND
-    y, x = (size - height) // 2, (size - width) // 2
+    y, x = (CELL - height) // 2, (CELL - width) // 2
     out[y : y + height, x : x + width] = over(rgb, alpha, GROUND)
     return out
-
-
-def lettered(picture: U8, captions: list[tuple[str, int, int]], row: int) -> U8:
-    """A picture with captions (text, column, line) under cells that are ``row`` pixels apart."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    image = Image.fromarray(picture)
-    draw = ImageDraw.Draw(image)
-    font = ImageFont.load_default(_TITLE_SIZE)  # bundled with Pillow: no system font needed
-    for text, column, line in captions:
-        x = _MARGIN + column * (_CELL + _GAP) + _CELL // 2
-        y = _MARGIN + line * (row + _GAP) + _CELL + _CAPTION // 2
-        draw.text((x, y), text, fill=_INK, font=font, anchor="mm")
-    return np.asarray(image)

@@ -198,10 +198,9 @@ class Surface:
     def interpolate(self, values: F32) -> F32:
         """Vertex values (n, c) or (n,) at the surface points."""
         w = [x.reshape(-1, *([1] * (values.ndim - 1))) for x in self._weights]
-        result: F32 = sum(w[i] * values[self._corners[:, i]] for i in range(1, 3)) + (
+        return sum(w[i] * values[self._corners[:, i]] for i in range(1, 3)) + (
             w[0] * values[self._corners[:, 0]]
         )
-        return result
 
     @cached_property
     def texture(self) -> F32:

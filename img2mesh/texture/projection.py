@@ -18,9 +18,7 @@ ANGLE_POWER = 2.0
 SHARPEN = 3.0
 
 #: The photo counts this many times a view seen at the same angle, once its cosine has risen from
-#: LEAST_COSINE to PHOTO_COSINE: its pixels are the truth. On four photographs, PSNR in the photo
-#: away from the rim: 29.8 dB with 6 and 0.45, 34 with 30 and 0.35, 36 with 100 and 0.3; but the
-#: last draws the photo's stretched rim and a hard border onto the sides.
+#: LEAST_COSINE to PHOTO_COSINE: its pixels are the truth (others measured in ``docs/texture.md``).
 PHOTO_FACTOR = 30.0
 PHOTO_COSINE = 0.35
 

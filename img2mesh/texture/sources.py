@@ -112,8 +112,7 @@ def blurred(rgb: F32, sigma: float) -> F32:
 
     if sigma < 0.3:
         return rgb
-    out: F32 = ndimage.gaussian_filter(rgb, (sigma, sigma, 0), mode="nearest", truncate=3.0)
-    return out
+    return ndimage.gaussian_filter(rgb, (sigma, sigma, 0), mode="nearest", truncate=3.0)
 
 
 def doubled(rgb: F32) -> F32:
@@ -125,8 +124,7 @@ def doubled(rgb: F32) -> F32:
         Image.fromarray(rgb[..., k]).resize((2 * width, 2 * height), Image.Resampling.BICUBIC)
         for k in range(3)
     ]
-    out: F32 = np.clip(np.stack([np.asarray(c) for c in channels], axis=-1), 0, 1)
-    return out
+    return np.clip(np.stack([np.asarray(c) for c in channels], axis=-1), 0, 1)
 
 
 def pixel_size(source: Source, points: NDArray[np.floating]) -> float:
@@ -150,5 +148,4 @@ def _distance_to_jump(depth: F32, threshold: float) -> NDArray[np.float64]:
         jump[tuple(second)] |= step
     if not jump.any():
         return np.full(depth.shape, 1e6)
-    distance: NDArray[np.float64] = ndimage.distance_transform_edt(~jump)
-    return distance
+    return ndimage.distance_transform_edt(~jump)
