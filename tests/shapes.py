@@ -10,7 +10,8 @@ import trimesh
 
 from img2mesh.artifacts import Mesh, RadianceField, TexturedMesh
 from img2mesh.core.arrays import SEEN_IN_PHOTO, SEEN_IN_VIEWS, UNSEEN
-from img2mesh.texture.atlas import face_normals, unwrap, vertex_normals
+from img2mesh.geometry.mesh import face_normals, vertex_normals
+from img2mesh.texture.atlas import unwrap
 from img2mesh.texture.relief import bake_normals
 
 #: Outward axis and sign of the six sides, and the flat sRGB colour of each.

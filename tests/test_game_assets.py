@@ -64,8 +64,8 @@ def test_the_game_preset_keeps_its_promises(
 
     first = {path.name: path.read_bytes() for path in folder.glob("*.glb")}
     again = img2mesh("run", *flags, "--scale", "2.5", "--compress", "meshopt", "--force",
-                     "engine")  # fmt: skip
-    assert not json.loads(again.stdout)["cached"]["engine"]
+                     "game")  # fmt: skip
+    assert not json.loads(again.stdout)["cached"]["game"]
     assert {path.name: path.read_bytes() for path in folder.glob("*.glb")} == first
     assert not (folder / "asset.zip").exists(), "an archive nobody asked for is of an earlier run"
 

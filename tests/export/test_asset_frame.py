@@ -9,7 +9,7 @@ import pytest
 
 from img2mesh.artifacts import TexturedMesh
 from img2mesh.errors import InputError
-from img2mesh.export import to_asset_frame
+from tests.rooms import to_asset_frame
 from tests.shapes import box_asset
 
 

@@ -10,7 +10,7 @@ import trimesh
 
 from img2mesh.artifacts import Mesh, RadianceField
 from img2mesh.errors import Img2MeshError, InputError
-from img2mesh.meshing import extract
+from tests.rooms import extract
 from tests.shapes import box_sdf as box
 from tests.shapes import sphere_sdf as sphere
 from tests.shapes import torus_sdf as torus

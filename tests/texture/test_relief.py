@@ -10,9 +10,9 @@ import trimesh
 
 from img2mesh.artifacts import RadianceField, TexturedMesh
 from img2mesh.core.cameras import Camera
-from img2mesh.meshing import extract
-from img2mesh.report.rendering import CLAY, Stage
+from img2mesh.report.rendering import CLAY, Renderer
 from img2mesh.texture.relief import bake_normals
+from tests.rooms import extract
 from tests.shapes import (
     SIZE,
     baked,
@@ -119,7 +119,7 @@ def test_the_coarse_body_shades_like_the_fine_one(fields, coarse, name):
     )
     camera = Camera.orbit(30, 20, distance=4, fov_deg=26, width=128, height=128)
     shots = [
-        Stage(asset).render(camera, CLAY)
+        Renderer(asset).render(camera, CLAY)
         for asset in (fine, coarse[name], baked(coarse[name], fields[name]))
     ]
     both = np.logical_and.reduce([alpha > 0.99 for _, alpha in shots])
@@ -176,9 +176,9 @@ def test_its_pictures_are_those_of_the_sphere(fields):
     worst = dict.fromkeys(shown, np.inf)
     for azimuth in (30, 120, 210, 300):
         camera = Camera.orbit(azimuth, 20, distance=4, fov_deg=26, width=128, height=128)
-        truth, alpha = Stage(fine).render(camera, CLAY)
+        truth, alpha = Renderer(fine).render(camera, CLAY)
         for name, asset in shown.items():
-            rgb, covered = Stage(asset).render(camera, CLAY)
+            rgb, covered = Renderer(asset).render(camera, CLAY)
             both = (alpha > 0.99) & (covered > 0.99)
             worst[name] = min(worst[name], psnr(truth[both], rgb[both]))
     assert worst["mapped"] >= 38

@@ -17,7 +17,7 @@ from img2mesh.core.arrays import OUTSIDE, SEEN_IN_PHOTO, SEEN_IN_VIEWS, UNSEEN
 from img2mesh.core.cameras import Camera
 from img2mesh.errors import InputError
 from img2mesh.geometry.raycast import Scene
-from img2mesh.texture import texture_mesh
+from tests.rooms import texture_mesh
 from tests.shapes import ball
 
 RING = [(30, 20), (90, -20), (150, 20), (210, -20), (270, 20), (330, -20)]
@@ -98,7 +98,7 @@ def fine():
 
 @pytest.fixture(scope="module")
 def asset(body):
-    return texture_mesh(body, around(body), resolution=SIZE, name="ball")
+    return texture_mesh(body, around(body), resolution=SIZE)
 
 
 def test_colours_are_those_of_the_place(asset):
@@ -264,7 +264,7 @@ def test_a_shrunken_photo_is_filtered_not_aliased(body):
 
 
 def test_deterministic(body, asset):
-    again = texture_mesh(body, around(body), resolution=SIZE, name="ball")
+    again = texture_mesh(body, around(body), resolution=SIZE)
     assert again.texture.tobytes() == asset.texture.tobytes()
     assert again.uv.tobytes() == asset.uv.tobytes()
     assert again.coverage.tobytes() == asset.coverage.tobytes()
