@@ -1,4 +1,5 @@
-"""Camera files: ``transforms.json`` (nerfstudio, Instant-NGP, Blender NeRF) and ``cameras.json``.
+"""Camera files as tools write them: ``transforms.json`` (nerfstudio, Instant-NGP),
+``transforms_train.json`` (Blender NeRF), ``cameras.json`` and COLMAP's ``cameras`` and ``images``.
 
 Both end as :class:`Record`: which picture, its camera, and the depth, normal and mask beside it.
 """
@@ -15,9 +16,11 @@ import numpy as np
 
 from img2mesh.core.cameras import Camera
 from img2mesh.errors import InputError
+from img2mesh.io import colmap
+from img2mesh.io.lenses import Lens
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-#: OpenCV lens terms a pinhole camera has not.
+#: OpenCV lens terms a pinhole camera has not; they are undone (:mod:`img2mesh.io.lenses`).
 _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
 #: nerfstudio's default for 16-bit depth pictures: millimetres.
 _NERFSTUDIO_DEPTH_SCALE = 1000.0
@@ -50,7 +53,7 @@ class Record:
         ``camera_angle_y`` (radians) are vertical, ``camera_angle_x`` horizontal.
 
         Raises:
-            InputError: no focal length, a stated size of another shape, distortion, bad matrix.
+            InputError: no focal length, a stated size of another shape, a fisheye, bad matrix.
         """
         try:
             return self._camera(width, height)
@@ -125,23 +128,40 @@ class Record:
             )
         return matrix
 
+    def lens(self) -> Lens:
+        """What bends its picture.
+
+        Raises:
+            InputError: a lens that no pinhole can stand for, or terms that are no numbers.
+        """
+        try:
+            return Lens(**{name: self._number(name) or 0.0 for name in _DISTORTION})
+        except InputError as cause:
+            raise InputError(f"{self.name}: {cause}") from cause
+
     def _reject_lenses(self) -> None:
         model = str(self.numbers.get("camera_model", "PINHOLE")).upper()
-        bent = [n for n in _DISTORTION if abs(self._number(n) or 0) > 1e-6]
-        if "FISHEYE" in model or "EQUIRECT" in model or bent:
-            terms = f"distortion {', '.join(bent)}" if bent else f"camera model {model}"
-            raise InputError(f"lens {terms} is not supported: undistort the pictures first")
+        fisheye = self.numbers.get("is_fisheye") is True
+        if fisheye or any(kind in model for kind in ("FISHEYE", "EQUIRECT", "OMNI")):
+            told = "a fisheye" if fisheye else f"camera model {model}"
+            raise InputError(
+                f"lens {told} is not supported: undistort the pictures first "
+                "(colmap image_undistorter)"
+            )
 
 
-def read_records(path: Path, group: str | None) -> tuple[tuple[Record, ...], Path]:
-    """The records of a folder's camera file (or of the file itself), and that file.
+def read_records(path: Path, group: str | None) -> tuple[tuple[Record, ...], tuple[Path, ...]]:
+    """The records of a folder's camera file (or of the file itself), and the files read for them.
 
-    ``cameras.json`` is read where a group is asked for or there is no ``transforms.json``.
+    ``cameras.json`` is read where a group is asked for or there is no ``transforms.json``; then
+    Blender's ``transforms_train.json``, then COLMAP's two files.
 
     Raises:
         InputError: no camera file, not JSON, no such group, a record without a picture.
     """
     source = _find(path, group)
+    if isinstance(source, tuple):
+        return _colmap_records(*source), source
     try:
         content = json.loads(source.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as cause:
@@ -158,21 +178,33 @@ def read_records(path: Path, group: str | None) -> tuple[tuple[Record, ...], Pat
         entries, shared, unit = content["frames"], content, _nerfstudio_scale(content)
     else:
         entries, shared, unit = _grouped(content, group, source)
-    return tuple(_record(e, shared, unit, source) for e in entries), source
+    return tuple(_record(e, shared, unit, source) for e in entries), (source,)
 
 
-def _find(path: Path, group: str | None) -> Path:
+def _colmap_records(cameras: Path, images: Path) -> tuple[Record, ...]:
+    records = []
+    for entry in colmap.read(cameras, images):
+        file, mask = colmap.beside(cameras, entry["file_path"])
+        records.append(Record(entry["file_path"], _existing(file, images), entry, mask))
+    return tuple(records)
+
+
+def _find(path: Path, group: str | None) -> Path | tuple[Path, Path]:
     if path.is_file():
         return path
     if not path.exists():
         raise InputError(f"{path} does not exist: give a six-view sheet or a folder of views")
     order = ["transforms.json", "cameras.json"]
-    for name in order if group is None else order[::-1]:
+    for name in (*(order if group is None else order[::-1]), "transforms_train.json"):
         if (path / name).is_file():
             return path / name
+    found = colmap.find(path)
+    if found is not None:
+        return found
     raise InputError(
-        f"the folder {path} has neither transforms.json nor cameras.json, "
-        "so the cameras of its pictures are not known: add one, or give a six-view sheet"
+        f"the folder {path} has neither transforms.json nor cameras.json (nor Blender's "
+        "transforms_train.json, nor COLMAP's cameras and images), so the cameras of its pictures "
+        "are not known: add one, or give a six-view sheet"
     )
 
 
@@ -235,7 +267,7 @@ def _record(entry: Any, shared: dict[str, Any], unit: float | None, source: Path
     def beside(*keys: str) -> Path | None:
         for key in keys:
             if isinstance(entry.get(key), str):
-                return source.parent / entry[key]
+                return _path(source.parent, entry[key])
         return None
 
     depth = beside("depth_file", "depth_file_path")
@@ -247,13 +279,19 @@ def _record(entry: Any, shared: dict[str, Any], unit: float | None, source: Path
         )
     return Record(
         name=name,
-        file=_existing(source.parent / name, source),
+        file=_existing(_path(source.parent, name), source),
         numbers={**shared, **entry},
         mask=beside("mask_file", "mask_path"),
         depth=depth,
         normal=beside("normal_file", "normal_file_path"),
         depth_scale=float(scale or 1.0),
     )
+
+
+def _path(folder: Path, name: str) -> Path:
+    """A file that a camera file names; written on Windows it may hold backslashes."""
+    file = folder / name
+    return folder / name.replace("\\", "/") if "\\" in name and not file.exists() else file
 
 
 def _existing(file: Path, source: Path) -> Path:

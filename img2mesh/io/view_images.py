@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,9 @@ from img2mesh.core.cameras import Camera
 from img2mesh.errors import InputError
 from img2mesh.imaging.fill import continue_colours
 from img2mesh.imaging.matting import matte
+from img2mesh.imaging.resize import fitted_size, shrink_rgba
 from img2mesh.io import photos
+from img2mesh.io.lenses import Lens, straightened
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,59 @@ class Picture:
     rgb: F32
     alpha: F32 | None
     lossy: bool
+
+
+@dataclass(frozen=True)
+class LoadedView:
+    """One view as its files hold it, before all views are stacked.
+
+    Attributes:
+        rgb: (h, w, 3) float32, continued past the outline.
+        alpha: (h, w) float32.
+        camera: for h x w pixels.
+        depth: (h, w) float32 z-depth, NaN where there is none; or None.
+        normals: (h, w, 3) float32 world normals, 0 where there is none; or None.
+    """
+
+    rgb: F32
+    alpha: F32
+    camera: Camera
+    depth: F32 | None = None
+    normals: F32 | None = None
+
+    def straightened(self, lens: Lens) -> LoadedView:
+        """What a pinhole of the same focal length would have seen."""
+        at = lens.sources(self.camera)
+        depth, normals = self.depth, self.normals
+        return replace(
+            self,
+            rgb=straightened(self.rgb, at, outside=None),
+            alpha=straightened(self.alpha, at, outside=0.0),
+            depth=depth
+            if depth is None
+            else straightened(depth, at, outside=float("nan"), blend=False),
+            normals=normals
+            if normals is None
+            else straightened(normals, at, outside=0.0, blend=False),
+        )
+
+    def fitted(self, longest: int) -> LoadedView:
+        """The view reduced so that its longer side is at most so many pixels."""
+        height, width = self.alpha.shape
+        w, h = fitted_size(width, height, longest)
+        if (w, h) == (width, height):
+            return self
+        rgb, alpha = shrink_rgba(self.rgb, self.alpha, width=w, height=h)
+        rows = ((np.arange(h) + 0.5) * height / h).astype(int)
+        columns = ((np.arange(w) + 0.5) * width / w).astype(int)
+        near = np.ix_(rows, columns)  # depths and normals are not mixed across edges
+        return LoadedView(
+            rgb,
+            alpha,
+            self.camera.resized(w, h),
+            None if self.depth is None else self.depth[near],
+            None if self.normals is None else self.normals[near],
+        )
 
 
 def read_picture(path: Path) -> Picture:

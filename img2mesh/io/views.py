@@ -22,6 +22,7 @@ from img2mesh.io import photos
 from img2mesh.io.camera_files import Record, read_records
 from img2mesh.io.view_checks import check_aim, check_outlines, up_note
 from img2mesh.io.view_images import (
+    LoadedView,
     Picture,
     read_depth,
     read_normals,
@@ -33,9 +34,13 @@ from img2mesh.io.view_images import (
 _FEWEST_VIEWS = 3
 _SMALLEST_TILE = 32
 _LARGEST_PHOTO = 1024
+#: Of more views than these as many are taken, evenly spread; longer sides are reduced (of more than
+#: a few views further), so that a capture of a telephone fits into memory and finishes.
+_MOST_VIEWS, _FEW_VIEWS = 100, 24
+_LARGEST_VIEW, _LARGEST_OF_MANY = 1024, 512
 #: Part of every digest: raise it when the same files are read as other views, so that no cached
 #: stage is taken for theirs.
-_READING = 3
+_READING = 4
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,8 @@ def read_views(
 
     Args:
         path: a picture with 3 rows of 2 square views, a folder with ``transforms.json``
-            (nerfstudio / Instant-NGP form) or ``cameras.json``, or one of these two files.
+            (nerfstudio / Instant-NGP form), ``cameras.json``, ``transforms_train.json`` (Blender)
+            or COLMAP's ``cameras`` and ``images``, or one of the JSON files.
         rig: names the cameras of a sheet; not used for a folder.
         group: which list of a ``cameras.json`` to take; needed where there are several.
         normals: a 3x2 sheet of camera-space normals of the same views, (n + 1) / 2 as RGB, x right,
@@ -105,9 +111,9 @@ def digest_of(path: Path, rig: str | None = None, group: str | None = None) -> s
     if path.is_file() and path.suffix.lower() != ".json":
         files = [path]
     else:
-        records, source = read_records(path, group)
+        records, sources = read_records(path, group)
         named = {f for r in records for f in (r.file, r.mask, r.depth, r.normal) if f is not None}
-        files = [source, *sorted(named)]
+        files = [*sources, *sorted(named)]
     asked = f"reading={_READING} rig={rig} group={group}\n"
     digest = hashlib.sha256(asked.encode())
     for file in files:
@@ -229,33 +235,47 @@ def _require_enough(count: int, where: str) -> None:
 
 
 def _open_folder(path: Path, group: str | None) -> PosedPictures:
-    records, source = read_records(path, group)
-    _require_enough(len(records), f"{source.name} lists")
-    first = None
-    cut, cameras, depths, normals = [], [], [], []
+    records, sources = read_records(path, group)
+    _require_enough(len(records), f"{sources[-1].name} lists")
+    listed, records = len(records), _spread(records)
+    notes = [f"{listed} views are listed: {len(records)} of them, evenly spread, are used"]
+    longest = _LARGEST_VIEW if len(records) <= _FEW_VIEWS else _LARGEST_OF_MANY
+    first: tuple[str, int, int] | None = None
+    loaded = []
     for record in records:
-        rgb, alpha, camera = _load_record(record)
-        first = first or (record.name, rgb.shape)
-        if rgb.shape != first[1]:
-            raise InputError(
-                f"{record.name} has {rgb.shape[1]}x{rgb.shape[0]} pixels but {first[0]} has "
-                f"{first[1][1]}x{first[1][0]}: all views must have one size"
-            )
-        cut.append((rgb, alpha))
-        cameras.append(camera)
-        depths.append(
-            None if record.depth is None else read_depth(record.depth, record.depth_scale, camera)
+        view = _load_record(record, first)
+        first = first or (record.name, view.camera.width, view.camera.height)
+        loaded.append(view.fitted(longest))
+    assert first is not None
+    size = loaded[0].camera.width, loaded[0].camera.height
+    if size != first[1:]:
+        notes.append(
+            f"the views were reduced from {first[1]}x{first[2]} to {size[0]}x{size[1]} pixels"
         )
-        normals.append(None if record.normal is None else read_normals(record.normal, camera))
-    views = _assemble(cut, tuple(cameras), [r.name for r in records])
+    if any(record.lens().bent for record in records):
+        notes.append("the lens distortion of the views (k1, k2, p1, p2) was undone while reading")
+    views = _assemble(
+        [(v.rgb, v.alpha) for v in loaded],
+        tuple(v.camera for v in loaded),
+        [r.name for r in records],
+    )
     return replace(
         views,
-        depth=_stack_known(depths, views.alpha.shape, np.nan),
-        normals=_stack_known(normals, views.rgb.shape, 0.0),
+        depth=_stack_known([v.depth for v in loaded], views.alpha.shape, np.nan),
+        normals=_stack_known([v.normals for v in loaded], views.rgb.shape, 0.0),
+        notes=(*views.notes, *notes[len(records) == listed :]),
     )
 
 
-def _load_record(record: Record) -> tuple[F32, F32, Camera]:
+def _spread(records: tuple[Record, ...]) -> tuple[Record, ...]:
+    """At most a hundred records, evenly over the list: captures go around the object."""
+    if len(records) <= _MOST_VIEWS:
+        return records
+    return tuple(records[k * len(records) // _MOST_VIEWS] for k in range(_MOST_VIEWS))
+
+
+def _load_record(record: Record, first: tuple[str, int, int] | None) -> LoadedView:
+    """One view with all that is beside it; ``first`` is the first view's name, width, height."""
     picture = read_picture(record.file)
     if picture.alpha is None and record.mask is not None:
         mask = read_picture(record.mask).rgb.mean(axis=2, dtype=np.float32)
@@ -266,9 +286,22 @@ def _load_record(record: Record) -> tuple[F32, F32, Camera]:
             )
         picture = Picture(picture.rgb, mask, picture.lossy)
     height, width = picture.rgb.shape[:2]
-    camera = record.camera(width, height)
+    camera, lens = record.camera(width, height), record.lens()
     rgb, alpha = separate(picture, record.name)
-    return rgb, alpha, camera
+    if first is not None and (width, height) != first[1:]:
+        raise InputError(
+            f"{record.name} has {width}x{height} pixels but {first[0]} has "
+            f"{first[1]}x{first[2]}: all views must have one size"
+        )
+    depth = None if record.depth is None else read_depth(record.depth, record.depth_scale, camera)
+    normals = None if record.normal is None else read_normals(record.normal, camera)
+    view = LoadedView(rgb, alpha, camera, depth, normals)
+    if not lens.bent:
+        return view
+    try:
+        return view.straightened(lens)
+    except InputError as cause:
+        raise InputError(f"{record.name}: {cause}") from cause
 
 
 def _stack_known(arrays: list[F32 | None], shape: tuple[int, ...], missing: float) -> F32 | None:

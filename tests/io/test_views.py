@@ -326,7 +326,7 @@ def _matrix(change: str) -> list[list[float]]:
         ({"fov": None}, "no focal length"),
         ({"fov": "wide"}, "fov in the camera file must be a number"),
         ({"fov": 190.0}, "field of view"),
-        ({"k1": 0.1}, "undistort"),
+        ({"k1": -5.0}, "undistort"),
         ({"w": 200, "h": 100}, "200x100"),
         ({"transform_matrix": None}, "no transform_matrix"),
         ({"transform_matrix": [[1, 2], [3, 4]]}, "4x4"),

@@ -248,7 +248,7 @@ FOLDERS: dict[str, tuple[Change, str]] = {
     "no focal length": (no_focal, "fl_x"),
     "focal length a word": (lambda c: c.update(fl_x="long"), "must be a number"),
     "focal length NaN": (lambda c: c.update(fl_x=float("nan")), "finite"),
-    "distorted lens": (lambda c: c.update(k1=0.2), "undistort"),
+    "folded lens": (lambda c: c.update(k1=-9.0), "undistort"),
     "fisheye": (lambda c: c.update(camera_model="OPENCV_FISHEYE"), "undistort"),
     "other picture shape": (lambda c: c.update(w=300, h=200), "300x200"),
     "no frames": (lambda c: c.update(frames=[]), "at least 3"),
