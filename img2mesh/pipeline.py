@@ -23,7 +23,8 @@ from img2mesh.artifacts import (
     TexturedMesh,
     ViewSet,
 )
-from img2mesh.export.frame import Frame, Pivot
+from img2mesh.core.lengths import Unit
+from img2mesh.export.frame import Frame, Pivot, Up
 from img2mesh.graph import Graph, Run, stage
 from img2mesh.meshing import Remesh
 
@@ -264,7 +265,7 @@ def surface(
     )
 
 
-@stage(version=7)
+@stage(version=8)
 def asset(
     surface: Mesh,
     registered: ViewSet,
@@ -274,6 +275,9 @@ def asset(
     frame: Frame = "asset",
     pivot: Pivot = "base",
     scale: float = 1.0,
+    up: Up = "auto",
+    size: str | None = None,
+    unit: Unit | None = None,
     run: Run | None = None,
 ) -> TexturedMesh:
     """The deliverable: unwrapped, textured from the views, in the asset's own frame.
@@ -286,9 +290,12 @@ def asset(
         frame: ``asset`` (+y up, front +z, sized and placed) or ``world`` (the cameras' own).
         pivot: where the origin is: ``base`` or ``centre``.
         scale: largest extent in metres.
+        up: the axis of the cameras' world that is up; ``auto`` asks the cameras.
+        size: true size instead of scale, as ``height=9cm`` (width, depth, longest).
+        unit: what one unit of the given cameras' world is; the asset then keeps its true size.
         run: where and how.
     """
-    from img2mesh.export.frame import to_asset_frame
+    from img2mesh.export.frame import in_given_world, to_asset_frame, true_scale, upright
     from img2mesh.texture import texture_mesh
 
     run = run or Run()
@@ -299,7 +306,11 @@ def asset(
         delight=delight,
         progress=run.progress,
     )
-    return to_asset_frame(textured, frame=frame, pivot=pivot, scale=scale)
+    placed = in_given_world(textured, registered.unit)
+    if frame != "world":
+        placed = upright(placed, registered.cameras, up=up)
+    extent = true_scale(placed, scale=scale, size=size, unit=unit)
+    return to_asset_frame(placed, frame=frame, pivot=pivot, scale=extent)
 
 
 @stage(version=5)

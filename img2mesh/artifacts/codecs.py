@@ -106,6 +106,8 @@ def save_views(folder: Path, value: ViewSet) -> None:
         meta["photo_camera"] = None if camera is None else camera_record(camera)
     if value.photo_pose is not None:
         meta["photo_pose"] = asdict(value.photo_pose)
+    if value.unit != 1:
+        meta["unit"] = value.unit
     write_json(folder / "views.json", meta)
     arrays: dict[str, Any] = {}
     if value.depth is not None:
@@ -140,6 +142,7 @@ def load_views(folder: Path) -> ViewSet:
         photo=photo,
         provenance=read_provenance(folder),
         photo_pose=PhotoPose(**meta["photo_pose"]) if "photo_pose" in meta else None,
+        unit=float(meta.get("unit", 1.0)),
     )
 
 

@@ -7,7 +7,7 @@ see :mod:`img2mesh.core.cameras` for axes, depth and pixel conventions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +15,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from img2mesh.core.arrays import F32, F64, U8, frozen_array, require_unit, unit_floats
-from img2mesh.core.cameras import Camera
+from img2mesh.core.cameras import Camera, scene_bounds
 from img2mesh.errors import InputError
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from PIL import Image
+
+#: Radius of scenes that are taken in the unit they come in; those of the rigs have 1.6.
+_USUAL = 0.25, 16.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,6 +215,7 @@ class ViewSet:
         provenance: who drew the views.
         photo_pose: what was found out about the photo's camera, if it had to be; the photo has a
             camera only where that was sure enough.
+        unit: so many units of the given cameras' own world are one of this world.
     """
 
     rgb: F32
@@ -222,6 +226,7 @@ class ViewSet:
     photo: View | None = None
     provenance: Provenance = Provenance()
     photo_pose: PhotoPose | None = None
+    unit: float = 1.0
 
     def __post_init__(self) -> None:
         rgb = frozen_array(self, "rgb", np.float32, None, None, None, 3)
@@ -258,6 +263,31 @@ class ViewSet:
         if self.photo is None or self.photo.camera is None:
             return self.views
         return (*self.views, self.photo)
+
+    def in_usual_unit(self) -> ViewSet:
+        """The same views in a world whose scene is neither tiny nor huge.
+
+        Nothing that follows then hangs on whether the cameras came in metres or millimetres. The
+        factor is a power of two, so no number is rounded; a scene of usual size stays as it is.
+        """
+        try:
+            _, radius = scene_bounds(self.cameras)
+        except InputError:
+            return self  # what is wrong with them is said where they are used
+        if _USUAL[0] <= radius <= _USUAL[1]:
+            return self
+        factor = 2.0 ** -round(float(np.log2(radius)))
+        move = np.diag([factor, factor, factor, 1.0])
+        photo = self.photo
+        if photo is not None and photo.camera is not None:
+            photo = replace(photo, camera=photo.camera.moved(move, scale=factor))
+        return replace(
+            self,
+            cameras=tuple(c.moved(move, scale=factor) for c in self.cameras),
+            depth=None if self.depth is None else self.depth * np.float32(factor),
+            photo=photo,
+            unit=self.unit / factor,
+        )
 
     @classmethod
     def open(

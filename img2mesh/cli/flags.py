@@ -31,6 +31,19 @@ SINGLE = ("run", "reconstruct", "plan")
 METAVARS = {int: "N", click.IntRange: "N", float: "X", click.FloatRange: "X", Path: "FILE"}
 
 
+class Size(click.ParamType):
+    """``height=9cm``, refused before any work."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The text itself, if it is one."""
+        from img2mesh.core.lengths import parse_size
+
+        parse_size(str(value))
+        return value
+
+
 class Option(click.Option):
     """One flag.
 
@@ -140,6 +153,13 @@ TABLE = {
                metavar="asset|world"),
         Option("--pivot", str, "The origin.", ("asset.pivot",), metavar="base|centre"),
         Option("--scale", float, "Largest extent in metres.", ("asset.scale",)),
+        Option("--size", Size(), "True size, as height=9cm (or width, depth, longest).",
+               ("asset.size",), metavar="EXTENT=LENGTH"),
+        Option("--up", str, "Which axis of the cameras' world is up.", ("asset.up",),
+               metavar="auto|x|y|z|-x|-y|-z", commands=VIEWS),
+        Option("--unit", click.Choice(["m", "cm", "mm"]), "What one unit of the cameras' world "
+               "is: the asset keeps its true size.", ("asset.unit",), metavar="m|cm|mm",
+               commands=VIEWS),
     ],
     "Game engines": [
         Option("--lods", int, "Coarser versions: mesh_lod1.glb and so on.", ("game.lods",)),

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from img2mesh.core.arrays import F32, F64
 from img2mesh.core.cameras import Camera
 from img2mesh.core.rigs import RIGS, Rig
 from img2mesh.errors import InputError
 from img2mesh.geometry.consistency import MOST_ORDERED, agreement, aim_errors, best_order
+from img2mesh.geometry.upright import up_axis
 
 #: Share of every outline that the common volume fills when nothing is wrong; exact views fill all,
 #: 1.5 px of warp in 320 costs nothing at this coarseness.
@@ -54,14 +53,18 @@ def check_aim(alpha: F32, cameras: tuple[Camera, ...], names: list[str]) -> None
 
 def up_note(cameras: tuple[Camera, ...]) -> tuple[str, ...]:
     """A hint when the pictures' own up is not +y of the world (z up is Blender's habit)."""
-    up = np.mean([c.world_from_camera[:3, 1] for c in cameras], axis=0)
-    axis = int(np.abs(up).argmax())
-    if axis == 1 and up[1] > 0:
+    up = up_axis(cameras)
+    if up == "y":
         return ()
-    sign = "+" if up[axis] > 0 else "-"
+    if up is None:
+        return (
+            "the cameras' up is no axis of their world: the asset keeps it and may stand askew "
+            "(--up names the axis to stand on)",
+        )
+    sign = "" if up[0] == "-" else "+"
     return (
-        f"the cameras' up is {sign}{'xyz'[axis]}, not +y: the asset keeps their world and may lie "
-        "on its side",
+        f"the cameras' up is {sign}{up}, not +y: the asset is turned to stand upright, unless "
+        "--up names another axis; --frame world keeps the cameras' world",
     )
 
 

@@ -106,7 +106,8 @@ def views_job(
 
 def _views_job(source: Path, stem: str, digest: str, views: ViewSet) -> Job:
     # Given views are as good as refined ones: the second pass needs the photo and a network.
-    leaf = Leaf(digest, lambda: views)
+    usual = views.in_usual_unit()
+    leaf = Leaf(digest, lambda: usual)
     return Job(source, stem, digest, {"views": leaf, "refined": leaf})
 
 

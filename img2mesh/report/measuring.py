@@ -60,6 +60,8 @@ def measure(asset: TexturedMesh, views: ViewSet) -> Quality:
         pose = float(np.rad2deg(np.arcsin(np.clip(-photo.camera.forward[1], -1, 1)))), 1.0
 
     provenance = views.provenance
+    # Told for the world that the cameras came in, not for the unit they were brought to.
+    own_unit = np.diag([1 / views.unit, 1 / views.unit, 1 / views.unit, 1.0])
     measures: dict[str, Any] = {
         "generator": provenance.generator,
         "learned_weights": provenance.learned_weights,
@@ -81,7 +83,7 @@ def measure(asset: TexturedMesh, views: ViewSet) -> Quality:
         "input_camera": input_camera,
         "photo_elevation_deg": _round(pose[0]),
         "photo_pose_confidence": _round(pose[1]),
-        "asset_from_world": asset.asset_from_world.tolist(),
+        "asset_from_world": (asset.asset_from_world @ own_unit).tolist(),
         "warnings": [*provenance.notes, *asset.notes, *_warnings(shape, atlas)],
     }
     caption = "input" if photo is not None else "first given view"
