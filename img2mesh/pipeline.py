@@ -29,7 +29,7 @@ from img2mesh.graph import Graph, Run, stage
 from img2mesh.meshing import Remesh
 
 
-@stage(version=1, identity=segmentation.identity)
+@stage(version=2, identity=segmentation.identity)
 def cutout(
     photo: Photo,
     *,

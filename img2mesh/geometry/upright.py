@@ -1,4 +1,4 @@
-"""Which way is up in the cameras' world: people hold cameras upright, whatever their tools call up."""
+"""Which way is up in the cameras' world: people hold cameras upright, whatever tools call up."""
 
 from __future__ import annotations
 

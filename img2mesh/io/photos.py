@@ -14,7 +14,7 @@ import re
 import stat
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,12 +133,14 @@ class Decoded:
         alpha: (h, w) uint8, or None where every pixel is opaque.
         notes: what was done or ignored, in sentences for the user.
         lossy: the file was JPEG or WebP, whose flats ring around the object.
+        orientation: as EXIF counts, of the stored pixels; 1 is upright.
     """
 
     rgb: U8
     alpha: U8 | None
     notes: tuple[str, ...]
     lossy: bool
+    orientation: int = 1
 
 
 def read_photo(
@@ -164,7 +166,8 @@ def read_photo(
         raise InputError(f"{name} is fully transparent: expected a picture with something in it")
     if mask is None:
         return found, None
-    return found, _read_mask(mask, found.rgb.shape[1], found.rgb.shape[0])
+    grey, notes = _read_mask(mask, found)
+    return replace(found, notes=(*found.notes, *notes)), grey
 
 
 def _read(source: Path | Picture, what: str) -> tuple[Decoded, str]:
@@ -187,28 +190,44 @@ def _read(source: Path | Picture, what: str) -> tuple[Decoded, str]:
     notes = _reduced(source.size, LONGEST_SIDE)
     source.load()
     rgb, alpha, more = pixel_modes.to_srgb(source, longest=LONGEST_SIDE)
-    return Decoded(rgb, alpha, (*notes, *more), source.format in _LOSSY), f"the {what}"
+    turn = pixel_modes.orientation_of(source)
+    return Decoded(rgb, alpha, (*notes, *more), source.format in _LOSSY, turn), f"the {what}"
 
 
-def _read_mask(mask: Path | Picture, width: int, height: int) -> U8:
-    """(height, width) uint8: the mask's transparency if it has any, else its brightness."""
+def _read_mask(mask: Path | Picture, photo: Decoded) -> tuple[U8, tuple[str, ...]]:
+    """(h, w) uint8 like the photo, and notes: see :mod:`img2mesh.io.masks`."""
     from PIL import Image
+
+    from img2mesh.io import masks, pixel_modes
 
     picture, name = _read(mask, "mask")
     name = f"the mask {name}" if isinstance(mask, Path) else name
-    grey = picture.alpha
-    if grey is None:
-        grey = np.asarray(Image.fromarray(picture.rgb).convert("L"))
-    h, w = grey.shape
-    # Equal shapes up to one pixel of rounding on the smaller picture.
-    if abs(w * height - h * width) > max(width, height, w, h):
-        raise InputError(
-            f"{name} is {w}x{h} but the upright photo is {width}x{height}: "
-            "expected the same proportions, so make the mask on the photo itself"
-        )
-    if (w, h) == (width, height):
-        return grey
-    return np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR))
+    grey, notes = masks.object_mask(picture.rgb, picture.alpha)
+    height, width = photo.rgb.shape[:2]
+    turn = pixel_modes.UPRIGHT.get(photo.orientation) if picture.orientation == 1 else None
+
+    def fitted(grey: U8) -> U8 | None:
+        h, w = grey.shape
+        # Equal shapes up to one pixel of rounding on the smaller picture.
+        if abs(w * height - h * width) > max(width, height, w, h):
+            return None
+        if (w, h) == (width, height):
+            return grey
+        return np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR))
+
+    given = fitted(grey)
+    turned = None if turn is None else fitted(np.asarray(Image.fromarray(grey).transpose(turn)))
+    if given is not None and turned is not None:
+        given, more = masks.upright(photo.rgb, given, turned)
+        return given, (*notes, *more)
+    if given is not None:
+        return given, notes
+    if turned is not None:
+        return turned, (*notes, masks.STORED)
+    raise InputError(
+        f"{name} is {grey.shape[1]}x{grey.shape[0]} but the upright photo is {width}x{height}: "
+        "expected the same proportions, so make the mask on the photo itself"
+    )
 
 
 def decode(path: Path, *, longest: int | None = None) -> Decoded:
@@ -223,7 +242,8 @@ def decode(path: Path, *, longest: int | None = None) -> Decoded:
         notes = () if longest is None else _shrink_while_decoding(image, longest)
         image.load()
         rgb, alpha, more = pixel_modes.to_srgb(image, longest=longest)
-        return Decoded(rgb, alpha, (*notes, *more), image.format in _LOSSY)
+        turn = pixel_modes.orientation_of(image)
+        return Decoded(rgb, alpha, (*notes, *more), image.format in _LOSSY, turn)
 
 
 def read_stored(path: Path) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from img2mesh.core.arrays import U8
 
 #: EXIF tag 0x0112 (TIFF 6.0, p. 36) and the turn that undoes each value.
 _ORIENTATION_TAG = 0x0112
-_UPRIGHT = {
+UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -42,13 +42,13 @@ def to_srgb(image: Image.Image, *, longest: int | None) -> tuple[U8, U8 | None, 
     if image.format in ("GIF", "PNG", "WEBP", "TIFF") and getattr(image, "is_animated", False):
         notes.append(f"the {image.format} has several frames or pages; the first one is used")
     # Read after load(): for TIFF, Pillow has then already turned the picture and cleared the tag.
-    orientation = _orientation(image)
+    orientation = orientation_of(image)
     profile = image.info.get("icc_profile")
     image = _to_eight_bits(image, notes)
     if longest is not None:
         image = _reduce(image, longest)
-    if orientation in _UPRIGHT:
-        image = image.transpose(_UPRIGHT[orientation])
+    if orientation in UPRIGHT:
+        image = image.transpose(UPRIGHT[orientation])
     alpha = None
     if image.mode in ("LA", "RGBA"):
         plane = image.getchannel("A")
@@ -58,7 +58,8 @@ def to_srgb(image: Image.Image, *, longest: int | None) -> tuple[U8, U8 | None, 
     return np.array(_to_srgb(image, profile, notes)), alpha, tuple(notes)
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
+    """How the stored pixels lie, as EXIF counts; 1 is upright."""
     try:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:  # damaged EXIF is as good as none

@@ -13,7 +13,7 @@ from img2mesh.errors import InputError
 from img2mesh.imaging.fill import continue_colours
 from img2mesh.imaging.matting import matte
 from img2mesh.imaging.resize import fitted_size, shrink_rgba
-from img2mesh.io import photos
+from img2mesh.io import masks, photos
 from img2mesh.io.lenses import Lens, straightened
 
 
@@ -85,6 +85,13 @@ def read_picture(path: Path) -> Picture:
     rgb = stored.rgb.astype(np.float32) / np.float32(255)
     alpha = None if stored.alpha is None else stored.alpha.astype(np.float32) / np.float32(255)
     return Picture(rgb, alpha, stored.lossy)
+
+
+def read_mask(path: Path) -> F32:
+    """A view's mask (h, w) in [0, 1], in any spelling of :mod:`img2mesh.io.masks`."""
+    stored = photos.decode(path)
+    mask, _ = masks.object_mask(stored.rgb, stored.alpha)
+    return mask.astype(np.float32) / np.float32(255)
 
 
 def separate(picture: Picture, name: str) -> tuple[F32, F32]:

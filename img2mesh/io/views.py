@@ -25,6 +25,7 @@ from img2mesh.io.view_images import (
     LoadedView,
     Picture,
     read_depth,
+    read_mask,
     read_normals,
     read_picture,
     separate,
@@ -278,7 +279,7 @@ def _load_record(record: Record, first: tuple[str, int, int] | None) -> LoadedVi
     """One view with all that is beside it; ``first`` is the first view's name, width, height."""
     picture = read_picture(record.file)
     if picture.alpha is None and record.mask is not None:
-        mask = read_picture(record.mask).rgb.mean(axis=2, dtype=np.float32)
+        mask = read_mask(record.mask)
         if mask.shape != picture.rgb.shape[:2]:
             raise InputError(
                 f"{record.mask.name} has {mask.shape[1]}x{mask.shape[0]} pixels, but {record.name} "

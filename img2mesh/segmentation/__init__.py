@@ -109,7 +109,10 @@ def _segment(
     notes: tuple[str, ...] = ()
     if photo.alpha is not None:
         if (photo.alpha < 128).mean() >= _USEFUL_ALPHA:
-            return "alpha", Segmentation(_unit(photo.alpha))
+            from img2mesh.segmentation.shadows import without_shadow
+
+            alpha, notes = without_shadow(photo.rgb, photo.alpha)
+            return "alpha", Segmentation(_unit(alpha), 1.0, notes)
         notes = ("the picture's transparency leaves nearly all of it and was ignored",)
     if not remove_background:
         return "none", Segmentation(np.ones(photo.rgb.shape[:2], np.float32), 1.0, notes)
