@@ -106,7 +106,7 @@ def nerfstudio(
         {"file_path": f"images/{name}", "transform_matrix": camera.world_from_camera.tolist()}
         for name, camera in zip(write_pictures(folder, drawn), posed, strict=True)
     ]
-    for k, stored in enumerate(depth or ()):
+    for k, stored in enumerate(() if depth is None else depth):
         Image.fromarray(stored).save(folder / f"depth_{k}.png")
         frames[k]["depth_file_path"] = f"depth_{k}.png"
     content = {**numbers(posed[0]), **more, "frames": frames}

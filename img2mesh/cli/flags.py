@@ -31,7 +31,7 @@ SINGLE = ("run", "reconstruct", "plan")
 METAVARS = {int: "N", click.IntRange: "N", float: "X", click.FloatRange: "X", Path: "FILE"}
 
 
-class Size(click.ParamType):
+class Size(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """``height=9cm``, refused before any work."""
 
     name = "size"

@@ -16,6 +16,7 @@ from img2mesh.core.cameras import Camera
 from img2mesh.core.rigs import RIGS
 from img2mesh.core.rigs import rig as rig_named
 from img2mesh.errors import InputError
+from img2mesh.geometry.depth_fit import depth_scale
 from img2mesh.imaging.resize import fitted_size, shrink_rgba
 from img2mesh.imaging.sheet import untile
 from img2mesh.io import photos
@@ -260,12 +261,33 @@ def _open_folder(path: Path, group: str | None) -> PosedPictures:
         tuple(v.camera for v in loaded),
         [r.name for r in records],
     )
+    depth = _stack_known([v.depth for v in loaded], views.alpha.shape, np.nan)
+    depth, told = _believable(depth, views)
+    notes += told
     return replace(
         views,
-        depth=_stack_known([v.depth for v in loaded], views.alpha.shape, np.nan),
+        depth=depth,
         normals=_stack_known([v.normals for v in loaded], views.rgb.shape, 0.0),
         notes=(*views.notes, *notes[len(records) == listed :]),
     )
+
+
+def _believable(depth: F32 | None, views: PosedPictures) -> tuple[F32 | None, list[str]]:
+    """The depths in the cameras' unit, or none where they fit nowhere; and what to say of it."""
+    if depth is None:
+        return None, []
+    scale = depth_scale(depth, views.alpha, views.cameras)
+    if scale == 1:
+        return depth, []
+    if scale is None:
+        return None, [
+            "the given depth fits neither the outlines nor the other views in any one unit: it was "
+            "left out"
+        ]
+    return depth * np.float32(scale), [
+        f"the given depth was multiplied by {scale:.4g} to fit the cameras and outlines: its unit "
+        "is not theirs (depth_unit_scale_factor or depth_scale states it)"
+    ]
 
 
 def _spread(records: tuple[Record, ...]) -> tuple[Record, ...]:

@@ -1,0 +1,65 @@
+"""Given depth is believed only where it fits: case 45 and its kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from img2mesh.artifacts import ViewSet
+from tests import captures
+
+
+@pytest.fixture(scope="module")
+def truth() -> np.ndarray:
+    return np.stack([d["depth"] for d in captures.pixels()])
+
+
+def opened(folder: Path, depth: np.ndarray, stored_per_unit: float, **more: float) -> ViewSet:
+    stored = np.nan_to_num(depth * stored_per_unit).round().astype(np.uint16)
+    return ViewSet.open(captures.nerfstudio(folder, depth=stored, **more))
+
+
+def test_depth_in_the_cameras_unit_stays(tmp_path: Path, truth: np.ndarray) -> None:
+    views = opened(tmp_path, truth, 1000)
+    assert np.allclose(views.depth, truth, atol=6e-4, equal_nan=True)
+    assert not any("depth" in note for note in views.provenance.notes)
+
+
+@pytest.mark.parametrize(
+    ("stored", "more"),
+    [
+        (1000, {"depth_unit_scale_factor": 0.01}),
+        (10000, {}),
+        (1000, {"depth_unit_scale_factor": 1.0}),
+    ],
+)
+def test_depth_in_another_unit_is_brought_to_theirs(
+    tmp_path: Path, truth: np.ndarray, stored: float, more: dict[str, float]
+) -> None:
+    views = opened(tmp_path, truth, stored, **more)
+    assert np.allclose(views.depth, truth, atol=6e-4, equal_nan=True)
+    assert any("multiplied by" in note for note in views.provenance.notes)
+
+
+def test_depth_in_inches(tmp_path: Path, truth: np.ndarray) -> None:
+    views = opened(tmp_path, truth / 0.0254, 100, depth_unit_scale_factor=0.01)
+    assert np.nanmax(np.abs(views.depth / truth - 1)) < 0.004
+
+
+@pytest.mark.parametrize("wrong", ["stretched", "reversed", "other views", "other object"])
+def test_depth_that_fits_nowhere_is_left_out(tmp_path: Path, truth: np.ndarray, wrong: str) -> None:
+    low, high = (f(truth, axis=(1, 2), keepdims=True) for f in (np.nanmin, np.nanmax))
+    depth = {
+        "stretched": 1 + 254 * (truth - low) / (high - low),
+        "reversed": 256 - 254 * (truth - low) / (high - low),
+        "other views": 1000 * np.roll(truth, 3, axis=0),
+        "other object": 1000
+        * np.stack(
+            [d["depth"] for d in captures.pixels(vertices=captures.box()[0][:, [1, 2, 0]] * 1.6)]
+        ),
+    }[wrong]
+    views = opened(tmp_path, depth, 1)
+    assert views.depth is None
+    assert any("left out" in note for note in views.provenance.notes)
