@@ -8,6 +8,12 @@ from numpy.typing import NDArray
 from img2mesh.core.arrays import F32, F64, I32, Mask
 
 
+def iou(a: Mask, b: Mask) -> float:
+    """Intersection over union of two masks (h, w); 0 where both are empty."""
+    union = int((a | b).sum())
+    return int((a & b).sum()) / union if union else 0.0
+
+
 def ring(shape: tuple[int, int], width: int) -> Mask:
     """(h, w): the pixels at most ``width`` pixels from the picture's border."""
     found = np.ones(shape, bool)
@@ -32,6 +38,12 @@ def keep_pieces(
     large = areas >= max(pixels, share * float(areas.max()), 1)
     kept: Mask = large[labels]
     return kept, areas[large]
+
+
+def pieces(mask: Mask) -> tuple[int, I32]:
+    """How many connected pieces, corners included, and their numbers (h, w) from 1; 0 outside."""
+    labels, stats = _pieces(mask, diagonal=True)
+    return len(stats) - 1, labels
 
 
 def touching_border(mask: Mask) -> Mask:
