@@ -20,6 +20,9 @@ for _name, _value in STEADY.items():
 
 ROOT = Path(__file__).parent.parent
 
+# What the user has fetched must not decide what a test sees.
+os.environ["IMG2MESH_MODELS"] = str(ROOT / "no-models")
+
 #: Settings under which the whole pipeline runs in seconds and still makes a recognisable object.
 TINY = (
     "cutout.max_size=256",

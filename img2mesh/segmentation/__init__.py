@@ -87,8 +87,8 @@ def cut_out(
     if max_size < framing.MIN_SIZE:
         raise InputError(f"cutouts have at least {framing.MIN_SIZE} pixels, got {max_size}")
     report = progress or (lambda fraction: None)
-    find = partial(_find, photo, segmenter=segmenter, model=model, device=device, report=report)
-    method, found = _first_source(photo, segmenter, box, remove_background, find)
+    ask = partial(find, photo, segmenter=segmenter, model=model, device=device, report=report)
+    method, found = _first_source(photo, segmenter, box, remove_background, ask)
     report(0.9)
     clean = found.matte
     notes: tuple[str, ...] = ()
@@ -119,7 +119,7 @@ def _first_source(
     segmenter: str,
     box: Box | None,
     remove_background: bool,
-    find: Callable[[Box | None], tuple[str, Segmentation]],
+    ask: Callable[[Box | None], tuple[str, Segmentation]],
 ) -> tuple[str, Segmentation]:
     """(method, what was found) by the first source of a mask there is."""
     if segmenter not in get_args(Segmenter):
@@ -134,7 +134,7 @@ def _first_source(
         notes = ("the picture's transparency leaves nearly all of it and was ignored",)
     if not remove_background:
         return "none", Segmentation(np.ones(photo.rgb.shape[:2], np.float32), 1.0, notes)
-    method, found = find(box)
+    method, found = ask(box)
     if found.confidence < REFUSE_BELOW:
         raise InputError(
             f"no object was found in {photo.name!r} (confidence {found.confidence:.2f}, at least "
@@ -149,7 +149,7 @@ def _first_source(
     return method, Segmentation(found.matte, found.confidence, (*found.notes, *notes))
 
 
-def _find(
+def find(
     photo: Photo,
     box: Box | None,
     *,
@@ -158,7 +158,10 @@ def _find(
     device: str,
     report: Progress,
 ) -> tuple[str, Segmentation]:
-    """(method, what the segmenter finds), in a part of the photo if the user says where."""
+    """(method, what the segmenter finds), in a part of the photo if the user says where.
+
+    The photo's own mask and alpha are not looked at; arguments as for :func:`cut_out`.
+    """
     if box is None:
         return _run(photo.rgb, segmenter, model, device, report)
     rows, columns, allowed = _around(box, photo)
