@@ -31,7 +31,7 @@ from img2mesh.core.arrays import U8, Mask
 from img2mesh.core.cameras import Camera
 from img2mesh.geometry.raycast import Scene
 from img2mesh.imaging.colour import linear_to_srgb
-from img2mesh.imaging.masks import iou
+from img2mesh.imaging.metrics import iou
 from img2mesh.io.read_mesh import load_surface
 
 ROOT = Path(__file__).resolve().parent.parent

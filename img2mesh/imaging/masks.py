@@ -8,12 +8,6 @@ from numpy.typing import NDArray
 from img2mesh.core.arrays import F32, F64, I32, Mask
 
 
-def iou(a: Mask, b: Mask) -> float:
-    """Intersection over union of two masks (h, w); 0 where both are empty."""
-    union = int((a | b).sum())
-    return int((a & b).sum()) / union if union else 0.0
-
-
 def ring(shape: tuple[int, int], width: int) -> Mask:
     """(h, w): the pixels at most ``width`` pixels from the picture's border."""
     found = np.ones(shape, bool)

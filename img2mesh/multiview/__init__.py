@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from img2mesh.artifacts import Cutout, DepthSet, ViewSet
-from img2mesh.multiview import zero123plus
 from img2mesh.multiview.geometric.body import BodyKind
 from img2mesh.multiview.sampling import Progress, Sampling
+from img2mesh.multiview.zero123plus import choices
 
 __all__ = ["BodyKind", "Sampling", "generate", "identity", "refine"]
 
@@ -54,7 +54,9 @@ def generate(
                 )
             return geometric.generate(cutout, body=body, tile=tile, progress=progress)
         case _:
-            return zero123plus.generate(
+            from img2mesh.multiview.zero123plus import views
+
+            return views.generate(
                 cutout,
                 checkpoint=generator,
                 normals=normals,
@@ -85,13 +87,13 @@ def refine(
         strength: how much the depth counts; 0 draws the first pass again.
         sampling, progress: as for :func:`generate`.
     """
-    if generator == "geometric" or "depth" not in zero123plus.capabilities(
-        checkpoint=generator, controlnet=controlnet
-    ):
+    if generator == "geometric" or "depth" not in choices.capabilities(generator, controlnet):
         note = f"{views.provenance.generator} has no depth control: its views are used as drawn"
         notes = (*views.provenance.notes, note)
         return replace(views, provenance=replace(views.provenance, notes=notes))
-    return zero123plus.refine(
+    from img2mesh.multiview.zero123plus.views import refine as draw_again
+
+    return draw_again(
         cutout,
         views,
         depths,
@@ -113,4 +115,4 @@ def identity(
     """
     if generator == "geometric":
         return {}
-    return zero123plus.identity(checkpoint=generator, controlnet=controlnet, **settings)
+    return choices.identity(generator, controlnet, **settings)

@@ -27,7 +27,7 @@ def pose_photo(
         InputError: ``least`` is negative, or the outlines are empty or have no common volume.
     """
     if not least >= 0:
-        raise InputError(f"posed.confidence must be 0 or more, got {least}")
+        raise InputError(f"registered.confidence must be 0 or more, got {least}")
     photo = views.photo
     if photo is None or photo.camera is not None or least > 1:
         return views

@@ -22,7 +22,8 @@ import cv2
 import numpy as np
 
 from img2mesh.core.arrays import F32, F64, U8, Mask
-from img2mesh.imaging.masks import fill_pinholes, iou
+from img2mesh.imaging.masks import fill_pinholes
+from img2mesh.imaging.metrics import iou
 from img2mesh.segmentation import background
 from img2mesh.segmentation.colours import ColourPlaces, cut
 from img2mesh.segmentation.matte import main_object, refine_edges
@@ -176,7 +177,8 @@ def _choose(found: list[tuple[Mask, F64]], rough: float) -> tuple[Mask, F64, flo
     """
     alike = np.eye(len(found))
     for i, j in combinations(range(len(found)), 2):
-        alike[i, j] = alike[j, i] = iou(found[i][0], found[j][0])
+        if found[i][0].any() and found[j][0].any():  # nothing agrees with nothing found
+            alike[i, j] = alike[j, i] = iou(found[i][0], found[j][0])
     others = alike - np.eye(len(found))
     best = 0 if rough < _SMOOTH else 1
     if others[best].max() < _LONELY <= others.max() or not found[best][0].any():

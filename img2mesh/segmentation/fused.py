@@ -19,7 +19,8 @@ import cv2
 import numpy as np
 
 from img2mesh.core.arrays import F32, U8, Mask
-from img2mesh.imaging.masks import fill_pinholes, iou, pieces
+from img2mesh.imaging.masks import fill_pinholes, pieces
+from img2mesh.imaging.metrics import iou
 from img2mesh.segmentation import border, onnx
 from img2mesh.segmentation.matte import main_object, refine_edges
 from img2mesh.segmentation.result import Segmentation
