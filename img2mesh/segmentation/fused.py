@@ -96,7 +96,8 @@ def _segment(rgb: U8, network: Path, device: str, report: Callable[[float], None
     held = held if held.any() else sure
     mask = _joined(scene.lab, held, redrawn, surface, nearest)
     inside = surface & nearest
-    if _cut_off(mask) > _CUT_OFF and iou(surface, nearest) >= _ALIKE and _cut_off(inside) < _INSIDE:
+    whole = inside.any() and _cut_off(inside) < _INSIDE
+    if _cut_off(mask) > _CUT_OFF and iou(surface, nearest) >= _ALIKE and whole:
         mask = inside
     mask, notes = main_object(mask)
     if mask.sum() < border.SMALLEST:
