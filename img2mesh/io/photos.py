@@ -133,6 +133,7 @@ class Decoded:
         alpha: (h, w) uint8, or None where every pixel is opaque.
         notes: what was done or ignored, in sentences for the user.
         lossy: the file was JPEG or WebP, whose flats ring around the object.
+        reduction: stored pixels per pixel of ``rgb``, 1 where nothing was shrunk.
         orientation: as EXIF counts, of the stored pixels; 1 is upright.
     """
 
@@ -140,6 +141,7 @@ class Decoded:
     alpha: U8 | None
     notes: tuple[str, ...]
     lossy: bool
+    reduction: float = 1.0
     orientation: int = 1
 
 
@@ -187,11 +189,12 @@ def _read(source: Path | Picture, what: str) -> tuple[Decoded, str]:
         floats = unit_floats(given, f"the {what}")
         source = Image.fromarray(np.round(floats * 255).astype(np.uint8))
     _check_size(source, Path(what))
-    notes = _reduced(source.size, LONGEST_SIDE)
+    notes, longest = _reduced(source.size, LONGEST_SIDE), max(source.size)
     source.load()
     rgb, alpha, more = pixel_modes.to_srgb(source, longest=LONGEST_SIDE)
     turn = pixel_modes.orientation_of(source)
-    return Decoded(rgb, alpha, (*notes, *more), source.format in _LOSSY, turn), f"the {what}"
+    lossy, reduction = source.format in _LOSSY, longest / max(rgb.shape[:2])
+    return Decoded(rgb, alpha, (*notes, *more), lossy, reduction, turn), f"the {what}"
 
 
 def _read_mask(mask: Path | Picture, photo: Decoded) -> tuple[U8, tuple[str, ...]]:
@@ -239,11 +242,13 @@ def decode(path: Path, *, longest: int | None = None) -> Decoded:
     from img2mesh.io import pixel_modes
 
     with _loading(path) as image:
+        stored = max(image.size)
         notes = () if longest is None else _shrink_while_decoding(image, longest)
         image.load()
         rgb, alpha, more = pixel_modes.to_srgb(image, longest=longest)
         turn = pixel_modes.orientation_of(image)
-        return Decoded(rgb, alpha, (*notes, *more), image.format in _LOSSY, turn)
+        lossy, reduction = image.format in _LOSSY, stored / max(rgb.shape[:2])
+        return Decoded(rgb, alpha, (*notes, *more), lossy, reduction, turn)
 
 
 def read_stored(path: Path) -> NDArray[Any]:
