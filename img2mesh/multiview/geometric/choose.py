@@ -37,6 +37,16 @@ def make_body(cutout: Cutout, *, body: str = "auto") -> Body:
         raise InputError(f"unknown body {body!r}; expected one of {', '.join(BODIES)}")
     outline = trace(cutout)
     colours = palette(cutout, outline)
+    found = None if body == "inflation" else recognised(cutout, outline, colours, body=body)
+    return found or inflated(cutout, outline, colours)
+
+
+def recognised(cutout: Cutout, outline: Outline, colours: Palette, *, body: str) -> Body | None:
+    """A lathe or a box, where the outline is surely that of one; None where it is of neither.
+
+    Raises:
+        InputError: ``body`` insists on one that does not fit the outline at all.
+    """
     if body in ("auto", "lathe"):
         profile = measure(outline, insist=body == "lathe")
         if profile is not None:
@@ -51,7 +61,7 @@ def make_body(cutout: Cutout, *, body: str = "auto") -> Body:
             return found
         if body == "box":
             raise InputError(_MISFIT.format(body="box", what="boxy and seen at an angle"))
-    return inflated(cutout, outline, colours)
+    return None
 
 
 def boxed(cutout: Cutout, outline: Outline, colours: Palette, *, insist: bool) -> Body | None:
