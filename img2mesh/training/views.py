@@ -118,7 +118,7 @@ def random_pose(rng: np.random.Generator) -> tuple[float, float, float]:
     return azimuth, elevation, float(rng.uniform(20, 50))
 
 
-def frame_camera(vertices: F64, azimuth: float, elevation: float, fov: float, size: int) -> Camera:
+def cropped_camera(vertices: F64, azimuth: float, elevation: float, fov: float, size: int) -> Camera:
     """A camera whose picture is cut like a cutout: the object's longest side fills FILL of it."""
     pose = orbit(azimuth, elevation, 1.04 / np.sin(np.deg2rad(fov) / 2))
     local = (vertices - pose[:3, 3]) @ pose[:3, :3]
@@ -135,7 +135,7 @@ def draw_item(subject: Subject, azimuth: float, elevation: float, fov: float) ->
     item = np.zeros((), ITEM)
     surface = subject.surface
     used = surface.vertices[np.unique(surface.faces)]
-    camera = frame_camera(used, azimuth, elevation, fov, PIXELS * _SAMPLES)
+    camera = cropped_camera(used, azimuth, elevation, fov, PIXELS * _SAMPLES)
     hits = subject.scene.look(camera)
     seen = hits.mask
     item["azimuth_deg"], item["elevation_deg"], item["fov_deg"] = azimuth, elevation, fov
