@@ -21,7 +21,7 @@ import trimesh
 from numpy.typing import NDArray
 from PIL import Image
 
-from img2mesh.raycast import Scene
+from img2mesh.geometry.raycast import Scene
 
 #: Share that a face budget may be missed by, of the atlas that may overlap, of the surface that the
 #: hulls must hold, and of the diagonal that it may stick out of them.

@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from img2mesh.artifacts import SEEN_IN_VIEWS, UNSEEN, Mesh, TexturedMesh, ViewSet
-from img2mesh.raycast import Scene
+from img2mesh.artifacts import Mesh, TexturedMesh, ViewSet
+from img2mesh.core.arrays import SEEN_IN_VIEWS, UNSEEN
+from img2mesh.geometry.raycast import Scene
 from img2mesh.texture.atlas import unwrap, vertex_normals
 from img2mesh.texture.bake import _coverage, _picture
 from img2mesh.texture.raster import rasterise

@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2mesh.artifacts import RadianceField, ViewSet
-from img2mesh.cameras import Camera
-from img2mesh.hull import hull_sdf, hull_values, make_outlines, tight_box
+from img2mesh.core.cameras import Camera
+from img2mesh.geometry.silhouettes import make_silhouettes
+from img2mesh.geometry.visual_hull import hull_sdf, hull_values, tight_box
 
 
 def visual_hull(views: ViewSet, *, grid: int = 128) -> RadianceField:
     """The intersection of the six silhouette cones, and nothing else."""
-    return hull_sdf(views.views, grid=grid)
+    sdf, points = hull_sdf(views.views, grid=grid)
+    return RadianceField(sdf, points.origin, points.voxel, points.voxel)
 
 
 # -------------------------------------------------------------------------------------------- TSDF
@@ -39,7 +41,7 @@ def fuse_depth(views: ViewSet, *, grid: int = 192, truncation: float = 3.0) -> R
     """
     if views.depth is None:
         raise ValueError("fusion needs depth maps")
-    outlines = make_outlines(views.views)
+    outlines = make_silhouettes(views.views)
     box = tight_box(outlines, grid=grid, margin=0.05)
     limit = truncation * box.voxel
     total, weight = np.zeros(box.shape, np.float32), np.zeros(box.shape, np.float32)
@@ -142,7 +144,7 @@ def density_grid(
     from nerfacc import render_weight_from_density
     from torch.nn.functional import grid_sample, mse_loss, softplus
 
-    box = tight_box(make_outlines(views.views), grid=grid, margin=0.05)
+    box = tight_box(make_silhouettes(views.views), grid=grid, margin=0.05)
     generator = torch.Generator().manual_seed(seed)
     origins, directions, rgba = _all_rays(views)
     raw = torch.full((1, 1, *box.shape[::-1]), -5.0, requires_grad=True)

@@ -93,7 +93,7 @@ def fit_once(grid: int, views: int, pixels: int) -> None:
     from profile_fit import painted_box
 
     from img2mesh import field
-    from img2mesh.cameras import Camera
+    from img2mesh.core.cameras import Camera
 
     ring = tuple(
         Camera.orbit(

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from img2mesh.artifacts import F32, ViewSet
+from img2mesh.artifacts import ViewSet
+from img2mesh.core.arrays import F32
 
 #: The warp's smoothness, as a part of the picture's width: parts of the object move, not pixels.
 _SMOOTH = 0.1

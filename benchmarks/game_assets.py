@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from asset_checks import check_hulls, check_lods, check_mesh, validate
 
-from img2mesh.cameras import Camera
+from img2mesh.core.cameras import Camera
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 #: Azimuths and elevations that shading is compared from.
@@ -80,7 +80,7 @@ def shading(picture: Path, folder: Path, cache: Path) -> dict[str, Any]:
     """
     from img2mesh import job
     from img2mesh.artifacts import TexturedMesh
-    from img2mesh.glb import load_glb
+    from img2mesh.artifacts.asset_files import load_glb
     from img2mesh.meshing import extract
     from img2mesh.report.rendering import CLAY, Stage
     from img2mesh.texture.atlas import vertex_normals

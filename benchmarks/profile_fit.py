@@ -22,12 +22,13 @@ import numpy as np
 
 from img2mesh import field
 from img2mesh.artifacts import ViewSet
-from img2mesh.cameras import RIGS, Camera
-from img2mesh.raycast import Scene
+from img2mesh.core.cameras import Camera
+from img2mesh.core.rigs import RIGS
+from img2mesh.geometry.raycast import Scene
 
 #: Functions whose time is counted, in the order of the fit; times include what they call.
 PARTS = {
-    "outlines": ("img2mesh.hull", "make_outlines"),
+    "outlines": ("img2mesh.geometry.visual_hull", "make_outlines"),
     "bounding box": ("img2mesh.field.loop", "tight_box"),
     "depth from normals": ("img2mesh.field.guess", "with_guesses"),
     "hull": ("img2mesh.field.loop", "hull_values"),

@@ -39,12 +39,11 @@ from img2mesh import pipeline as p
 from img2mesh.artifacts import Mesh, RadianceField, ViewSet
 from img2mesh.errors import Img2MeshError
 from img2mesh.evaluation.images import over_white
-from img2mesh.evaluation.meshes import load_surface
 from img2mesh.evaluation.shape import describe, distances
 from img2mesh.evaluation.views import compare_surface, draw_unlit
-from img2mesh.raycast import Scene
+from img2mesh.geometry.raycast import Scene
+from img2mesh.io.read_mesh import load_surface
 from img2mesh.settings import load_preset, resolve
-from img2mesh.viewfiles import open_views
 
 Settings = dict[str, dict[str, Any]]
 
@@ -148,7 +147,7 @@ def measure(glb: Path, folder: Path) -> dict[str, Any]:
     surface, reference = load_surface(glb), load_surface(folder / "mesh.glb")
     facts = describe(surface)
     shape = distances(surface, reference)
-    seen = compare_surface(surface, open_views(folder, group="novel").views)
+    seen = compare_surface(surface, ViewSet.open(folder, group="novel").views)
     per_view = seen.pop("views")
     return {
         **shape["visible"],
@@ -161,7 +160,7 @@ def measure(glb: Path, folder: Path) -> dict[str, Any]:
 
 def contact(folder: Path, glbs: dict[str, Path], out: Path, *, size: int = 256) -> None:
     """Held-out pictures 0, 5, 10, 15: the truth above each method, unlit and as grey relief."""
-    truth = open_views(folder, group="novel").views[::5]
+    truth = ViewSet.open(folder, group="novel").views[::5]
     rows = [[over_white(v.rgb, v.alpha) for v in truth for _ in (0, 1)]]
     for glb in glbs.values():
         surface = load_surface(glb)
@@ -261,7 +260,7 @@ def main() -> None:
         for folder in folders:
             sheet = folder / f"grid_{options.group.removeprefix('views_')}_normal.png"
             normals = sheet if sheet.is_file() else None
-            views = open_views(folder, group=options.group, normals=normals)
+            views = ViewSet.open(folder, group=options.group, normals=normals)
             if options.disturb:
                 warp, colour = options.disturb
                 views = disturb(views, warp_px=warp, colour=colour, seed=1)

@@ -36,10 +36,9 @@ from PIL import Image
 from img2mesh import pipeline as p
 from img2mesh.artifacts import Mesh, TexturedMesh, ViewSet
 from img2mesh.evaluation.images import over_white
-from img2mesh.evaluation.meshes import load_surface
 from img2mesh.evaluation.views import compare_surface, draw_unlit
-from img2mesh.raycast import Scene
-from img2mesh.viewfiles import open_views
+from img2mesh.geometry.raycast import Scene
+from img2mesh.io.read_mesh import load_surface
 
 Row = dict[str, Any]
 
@@ -147,7 +146,7 @@ def albedo_views(folder: Path, group: str, views: ViewSet) -> ViewSet | None:
 
 def contact(folder: Path, glbs: dict[str, Path], out: Path) -> None:
     """Held-out pictures 0, 5, 10, 15: the truth above each texture."""
-    truth = open_views(folder, group="novel").views[::5]
+    truth = ViewSet.open(folder, group="novel").views[::5]
     rows = [[over_white(v.rgb, v.alpha) for v in truth]]
     for glb in glbs.values():
         surface = load_surface(glb)
@@ -179,9 +178,9 @@ def by_checkout(folder: Path, options: argparse.Namespace, *, shaken: bool, glb:
 def measure(folder: Path, options: argparse.Namespace, keep: Path) -> dict[str, Row]:
     """All rows of one object."""
     mesh = reference_mesh(folder / "mesh.glb", options.faces)
-    clean = replace(open_views(folder, group=options.group), photo=None)
+    clean = replace(ViewSet.open(folder, group=options.group), photo=None)
     shaken = disturbed(clean)
-    held_out = open_views(folder, group="novel").views[:: options.every]
+    held_out = ViewSet.open(folder, group="novel").views[:: options.every]
     side = options.texture_resolution
 
     def ours(mesh: Mesh, views: ViewSet, **settings: Any) -> TexturedMesh:

@@ -14,8 +14,8 @@ import trimesh
 from numpy.typing import NDArray
 from PIL import Image
 
-from img2mesh.cameras import Camera
-from img2mesh.raycast import Scene
+from img2mesh.core.cameras import Camera
+from img2mesh.geometry.raycast import Scene
 
 SIZE, OVER = 512, 3
 HERE = Path(__file__).parent

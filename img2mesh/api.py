@@ -8,7 +8,7 @@ from pathlib import Path
 
 from img2mesh import job, settings
 from img2mesh.artifacts import TexturedMesh
-from img2mesh.engineparts import EngineParts
+from img2mesh.artifacts.game import GameParts
 from img2mesh.pipeline import PIPELINE
 
 
@@ -57,6 +57,6 @@ def reconstruct(
     )
     work = job.photo_job(Path(photo), mask=None if mask is None else Path(mask))
     runner = job.runner_for(request)
-    parts: EngineParts = runner.run("engine", work.given).load()
+    parts: GameParts = runner.run("engine", work.given).load()
     asset: TexturedMesh = runner.outcomes["asset"].load()
-    return replace(parts.dress(asset), name=work.stem)
+    return replace(parts.with_maps(asset), name=work.stem)

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from img2mesh.batch.command import batch
-from img2mesh.environment import STEADY
+from img2mesh.core.runtime import STEADY
 from img2mesh.flags import (
     AsJson,
     Assignments,

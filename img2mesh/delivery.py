@@ -14,16 +14,17 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from img2mesh import formats, pipeline
-from img2mesh.artifacts import TexturedMesh
-from img2mesh.engineparts import EngineParts
+from img2mesh import pipeline
+from img2mesh.artifacts import TexturedMesh, codecs
+from img2mesh.artifacts.game import GameParts
 from img2mesh.errors import Img2MeshError
-from img2mesh.glb import glb_bytes
 from img2mesh.graph import Runner
+from img2mesh.imaging.sheet import tile
+from img2mesh.io.files import write_json
+from img2mesh.io.gltf import glb_bytes
 from img2mesh.job import Job, Request, versions
 from img2mesh.packing import Wanted as Wanted
 from img2mesh.packing import mesh_files, parts_report, write_archive
-from img2mesh.sheets import tile
 
 #: Files that only some runs leave.
 _OPTIONAL = ("mesh_lod*.glb", "mesh_collision.glb", "mesh*_meshopt.glb", "engine.png", "asset.zip")
@@ -143,8 +144,8 @@ def _deliver_meshes(
 ) -> tuple[dict[str, Path], dict[str, Any]]:
     """The mesh in every form, by purpose, and what the report says of it."""
     outcome = runner.outcomes["asset"]
-    parts: EngineParts = (
-        runner.outcomes["engine"].load() if "engine" in runner.outcomes else EngineParts()
+    parts: GameParts = (
+        runner.outcomes["engine"].load() if "engine" in runner.outcomes else GameParts()
     )
     asset = cache(outcome.load)
     stored = None if outcome.folder is None else (outcome.folder / "asset.glb").read_bytes()
@@ -153,7 +154,7 @@ def _deliver_meshes(
         files[Path(name).stem] = place(folder / name, partial(_write_bytes, data))
 
     def dressed() -> TexturedMesh:
-        return parts.dress(replace(asset(), name=job.stem))
+        return parts.with_maps(replace(asset(), name=job.stem))
 
     sides: list[Path] = []
     for suffix in wanted.mesh_formats:
@@ -189,13 +190,13 @@ def _viewable(runner: Runner, job: Job, wanted: Wanted, mesh: Path) -> bytes:
     """The GLB for the page: the deliverable, but for KTX 2, whose decoder is not in the page."""
     if wanted.texture_format != "ktx2":
         return mesh.read_bytes()
-    parts: EngineParts = (
-        runner.outcomes["engine"].load() if "engine" in runner.outcomes else EngineParts()
+    parts: GameParts = (
+        runner.outcomes["engine"].load() if "engine" in runner.outcomes else GameParts()
     )
-    return glb_bytes(parts.dress(replace(runner.outcomes["asset"].load(), name=job.stem)))
+    return glb_bytes(parts.with_maps(replace(runner.outcomes["asset"].load(), name=job.stem)))
 
 
-def _draw(asset: TexturedMesh, parts: EngineParts, path: Path) -> None:
+def _draw(asset: TexturedMesh, parts: GameParts, path: Path) -> None:
     from PIL import Image
 
     from img2mesh.report import draw_parts
@@ -227,11 +228,11 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _place_json(target: Path, value: object) -> None:
-    place(target, lambda path: formats.write_json(path, value))
+    place(target, lambda path: write_json(path, value))
 
 
 def _write_sheet(views: Any, path: Path) -> None:
-    formats.write_rgba(path, tile(views.rgb), tile(views.alpha[..., None])[..., 0])
+    codecs.write_rgba(path, tile(views.rgb), tile(views.alpha[..., None])[..., 0])
 
 
 def _write_depths(entry: Path, path: Path) -> None:

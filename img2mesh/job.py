@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from img2mesh import pipeline, settings
+from img2mesh.artifacts.codecs import CODECS
 from img2mesh.errors import InputError
-from img2mesh.formats import CODECS
 from img2mesh.graph import Leaf, Runner, Store
 
 #: The stage whose artifact completes a job.
@@ -72,16 +72,16 @@ def photo_job(path: Path, *, mask: Path | None = None) -> Job:
     Raises:
         InputError: the file cannot be read at all (whether it is a picture shows when it runs).
     """
-    from img2mesh.images import digest_of
+    from img2mesh.io.photos import digest_of
 
     digest = digest_of(path)
     if mask is not None:
         digest = _joined(digest, "mask", digest_of(mask))
 
     def load() -> Any:
-        from img2mesh.images import open_photo
+        from img2mesh.artifacts import Photo
 
-        return open_photo(path, mask=mask)
+        return Photo.open(path, mask=mask)
 
     return Job(path, path.stem, digest, {"photo": Leaf(digest, load)})
 
@@ -101,16 +101,16 @@ def views_job(
     Raises:
         InputError: what is wrong with the sheet, folder or cameras file.
     """
-    from img2mesh import viewfiles
+    from img2mesh.artifacts import ViewSet
+    from img2mesh.io.views import digest_of
 
-    digest = viewfiles.digest_of(path, rig=rig, group=group)
+    digest = digest_of(path, rig=rig, group=group)
     if normals is not None:
-        digest = _joined(digest, "normals", viewfiles.digest_of(normals))
+        digest = _joined(digest, "normals", digest_of(normals))
     # Opened here, not when a stage asks: what is wrong with it is said before anything is done.
-    views = viewfiles.open_views(path, rig=rig, group=group, normals=normals)
+    views = ViewSet.open(path, rig=rig, group=group, normals=normals, photo=photo)
     if photo is not None:
-        digest = _joined(digest, "photo", viewfiles.digest_of(photo))
-        views = replace(views, photo=viewfiles.open_cutout(photo))
+        digest = _joined(digest, "photo", digest_of(photo))
 
     # Given views are as good as refined ones: the second pass needs the photo and a network.
     leaf = Leaf(digest, lambda: views)
@@ -176,7 +176,7 @@ def photo_paths(inputs: Sequence[str]) -> list[Path]:
     Raises:
         InputError: nothing matches.
     """
-    from img2mesh.images import list_photos
+    from img2mesh.io.photos import list_photos
 
     return list_photos(list(inputs))
 

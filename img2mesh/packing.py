@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from img2mesh.artifacts import TexturedMesh
-from img2mesh.engineparts import EngineParts
+from img2mesh.artifacts.game import GameParts
 from img2mesh.errors import InputError
-from img2mesh.glb import TEXTURE_FORMATS, glb_bytes
-from img2mesh.glbpack import renamed
-from img2mesh.ktx2 import require_ktx2
+from img2mesh.io.glb_container import renamed
+from img2mesh.io.gltf import TEXTURE_FORMATS, glb_bytes
+from img2mesh.io.ktx2 import require_ktx2
 
 #: Deliverables that are written from the asset when asked for; mesh.glb always is.
 MESH_FORMATS = ("glb", "obj", "ply", "stl", "usdz")
@@ -60,7 +60,7 @@ def _require(what: str, given: Iterable[str], known: tuple[str, ...]) -> None:
 def mesh_files(
     stored: bytes | None,
     load: Callable[[], TexturedMesh],
-    parts: EngineParts,
+    parts: GameParts,
     name: str,
     wanted: Wanted,
 ) -> dict[str, bytes]:
@@ -78,14 +78,14 @@ def mesh_files(
         files["mesh.glb"] = renamed(stored, name)
     else:
         asset = replace(load(), name=name)
-        files["mesh.glb"] = glb_bytes(parts.dress(asset), texture=wanted.texture_format)
+        files["mesh.glb"] = glb_bytes(parts.with_maps(asset), texture=wanted.texture_format)
         about = lods_report(parts, asset)
-        for entry, mesh in zip(about, parts.coarser(asset), strict=True):
+        for entry, mesh in zip(about, parts.lod_meshes(asset), strict=True):
             labelled = replace(mesh, name=f"{name}_LOD{entry['level']}")
             extras = {key: value for key, value in entry.items() if key != "file"}
             files[entry["file"]] = glb_bytes(labelled, texture=wanted.texture_format, extras=extras)
     if wanted.compress == "meshopt":
-        from img2mesh.export.compression import meshopt_glb
+        from img2mesh.io.gltf_meshopt import meshopt_glb
 
         files |= {
             file.replace(".glb", "_meshopt.glb"): meshopt_glb(data) for file, data in files.items()
@@ -97,7 +97,7 @@ def mesh_files(
     return files
 
 
-def lods_report(parts: EngineParts, asset: TexturedMesh) -> list[dict[str, Any]]:
+def lods_report(parts: GameParts, asset: TexturedMesh) -> list[dict[str, Any]]:
     """What the report, and each file of a level of detail itself, says of it.
 
     ``error_mean`` and ``error_max`` are in percent of the diagonal, ``error_metres`` is the largest
@@ -119,7 +119,7 @@ def lods_report(parts: EngineParts, asset: TexturedMesh) -> list[dict[str, Any]]
     ]
 
 
-def parts_report(parts: EngineParts, asset: TexturedMesh) -> dict[str, Any]:
+def parts_report(parts: GameParts, asset: TexturedMesh) -> dict[str, Any]:
     """What ``report.json`` says of the parts, and ``notes`` for its warnings."""
     found: dict[str, Any] = {"notes": list(parts.notes)}
     if parts.normal_map is not None or parts.orm_map is not None:

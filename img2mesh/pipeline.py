@@ -24,7 +24,7 @@ from img2mesh.artifacts import (
     TexturedMesh,
     ViewSet,
 )
-from img2mesh.engineparts import EngineParts
+from img2mesh.artifacts.game import GameParts
 from img2mesh.graph import Graph, Run, stage
 
 
@@ -106,16 +106,19 @@ def views(
 
 @stage(version=1)
 def depths(views: ViewSet, *, resolution: int = 96, run: Run | None = None) -> DepthSet:
-    """z-depth of the coarse shape at the views' poses.
+    """z-depth of the coarse shape at the views' poses: the views' own, else the visual hull's.
 
     Args:
         views: posed views.
         resolution: grid points along the longest side of the visual hull.
         run: where and how.
     """
-    from img2mesh.depth import coarse_depths
+    from img2mesh.geometry.visual_hull import hull_depths
 
-    return coarse_depths(views, resolution=resolution)
+    if views.depth is not None:
+        return DepthSet(views.depth, views.cameras)
+    depth = hull_depths(views.posed, views.cameras, resolution=resolution)
+    return DepthSet(depth, views.cameras)
 
 
 @stage(version=1, identity=multiview.identity)
@@ -171,7 +174,7 @@ def posed(refined: ViewSet, *, confidence: float = 0.5, run: Run | None = None) 
             looked for.
         run: where and how.
     """
-    from img2mesh.depth import pose_photo
+    from img2mesh.pose import pose_photo
 
     run = run or Run()
     return pose_photo(refined, least=confidence, note=run.note)
@@ -314,7 +317,7 @@ def engine(
     collision_hulls: int = 16,
     collision_vertices: int = 32,
     run: Run | None = None,
-) -> EngineParts:
+) -> GameParts:
     """What a game engine wants besides; all of it is off unless asked for.
 
     Args:
@@ -348,12 +351,12 @@ def engine(
             f"the collision hulls hold {enclosed:.1%} of the surface: allow more of them "
             "(--collision-hulls) or more vertices (--collision-vertices)",
         )
-    return EngineParts(*maps, chain, hulls, enclosed, notes)
+    return GameParts(*maps, chain, hulls, enclosed, notes)
 
 
 @stage(version=1)
 def quality(
-    asset: TexturedMesh, engine: EngineParts, posed: ViewSet, *, run: Run | None = None
+    asset: TexturedMesh, engine: GameParts, posed: ViewSet, *, run: Run | None = None
 ) -> Quality:
     """What the finished asset measures against its own input, and the preview picture.
 
@@ -365,7 +368,7 @@ def quality(
     """
     from img2mesh.report import measure
 
-    return measure(engine.dress(asset), posed)
+    return measure(engine.with_maps(asset), posed)
 
 
 PIPELINE = Graph(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from img2mesh.artifacts import SEEN_IN_PHOTO, SEEN_IN_VIEWS, UNSEEN, TexturedMesh
+from img2mesh.artifacts import TexturedMesh
+from img2mesh.core.arrays import SEEN_IN_PHOTO, SEEN_IN_VIEWS, UNSEEN
 
 #: Outward axis and sign of the six sides, and the flat sRGB colour of each.
 SIDES = ((2, 1), (2, -1), (0, 1), (0, -1), (1, 1), (1, -1))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from img2mesh.environment import STEADY
+from img2mesh.core.runtime import STEADY
 
 # As the command does, and before anything loads torch: no spinning, no changing thread counts.
 for _name, _value in STEADY.items():

@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from img2mesh import delivery, sheets
+from img2mesh import delivery
+from img2mesh.imaging import sheet
 
 
 @pytest.mark.parametrize("count", [3, 4, 7, 8])
 def test_any_number_of_pictures_fits_on_a_sheet(count: int) -> None:
     stack = np.arange(1, count + 1, dtype=float)[:, None, None, None] * np.ones((1, 2, 3, 1))
-    sheet = sheets.tile(stack)
-    assert sheet.shape == (2 * ((count + 1) // 2), 6, 1)
-    found = [sheet[2 * (i // 2), 3 * (i % 2), 0] for i in range(count)]
+    made = sheet.tile(stack)
+    assert made.shape == (2 * ((count + 1) // 2), 6, 1)
+    found = [made[2 * (i // 2), 3 * (i % 2), 0] for i in range(count)]
     assert found == list(range(1, count + 1))
 
 

@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 
 from img2mesh.artifacts import Mesh
-from img2mesh.engineparts import EngineParts, Lod
+from img2mesh.artifacts.asset_files import load_glb
+from img2mesh.artifacts.game import GameParts, Lod
 from img2mesh.errors import Img2MeshError, InputError
-from img2mesh.glb import load_glb
-from img2mesh.glbpack import unpack, view_bytes
-from img2mesh.ktx2 import ktx2_bytes
+from img2mesh.io.glb_container import unpack, view_bytes
+from img2mesh.io.ktx2 import ktx2_bytes
 from img2mesh.packing import Wanted, mesh_files, parts_report, write_archive
 from tests.assets import grid_asset
 from tests.khronos import node_modules, validate
 
 
-def asset_and_parts() -> tuple[object, EngineParts]:
+def asset_and_parts() -> tuple[object, GameParts]:
     asset = grid_asset(8)
     tangents = np.tile(np.float32([1, 0, 0, -1]), (len(asset.vertices), 1))
     flat = np.full_like(asset.texture, (128, 128, 255))
@@ -34,7 +34,7 @@ def asset_and_parts() -> tuple[object, EngineParts]:
     )
     corners = np.float32([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
     hull = Mesh(corners, np.int32([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]))
-    return asset, EngineParts(flat, orm, tangents, lods, (hull,), 1.0)
+    return asset, GameParts(flat, orm, tangents, lods, (hull,), 1.0)
 
 
 def made(name: str = "old chair", **wanted: object) -> dict[str, bytes]:
@@ -100,7 +100,7 @@ def test_without_parts_the_stored_file_is_the_deliverable() -> None:
     def never() -> None:
         raise AssertionError("read although the file is at hand")
 
-    files = mesh_files(stored, never, EngineParts(), "vase", Wanted())
+    files = mesh_files(stored, never, GameParts(), "vase", Wanted())
     assert list(files) == ["mesh.glb"]
     assert load_glb(files["mesh.glb"]).name == "vase"
 
@@ -198,6 +198,6 @@ def test_the_khronos_validator_finds_nothing(texture: str) -> None:
 
 def test_other_formats_wear_the_maps(tmp_path: Path) -> None:
     asset, parts = asset_and_parts()
-    replace(parts.dress(asset), name="chair").save(tmp_path / "mesh.obj")
+    replace(parts.with_maps(asset), name="chair").save(tmp_path / "mesh.obj")
     material = (tmp_path / "mesh.mtl").read_text()
     assert "mesh_normal.png" in material and (tmp_path / "mesh_normal.png").exists()

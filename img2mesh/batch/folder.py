@@ -24,8 +24,8 @@ from typing import Any
 
 from img2mesh.delivery import place
 from img2mesh.errors import Img2MeshError, InputError
-from img2mesh.formats import write_json
 from img2mesh.graph.store import locked
+from img2mesh.io.files import write_json
 
 VERSION = 1
 

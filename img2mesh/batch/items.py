@@ -91,7 +91,7 @@ def _fold(name: str) -> str:
 
 def _identity(entry: Entry) -> str:
     """sha256 (hex) of what decides the result: content, mask, settings; a path if unreadable."""
-    from img2mesh.images import digest_of
+    from img2mesh.io.photos import digest_of
 
     def content(path: Path | None) -> str | None:
         if path is None:
@@ -111,6 +111,6 @@ def from_inputs(inputs: Iterable[str]) -> list[Entry]:
     Raises:
         InputError: one of them is not there or holds no picture.
     """
-    from img2mesh.images import list_photos
+    from img2mesh.io.photos import list_photos
 
     return [Entry(path, origin=str(path)) for path in list_photos(list(inputs))]

@@ -14,7 +14,7 @@ from img2mesh.batch.door import Plan
 from img2mesh.batch.executor import Executor
 from img2mesh.batch.folder import Folder
 from img2mesh.batch.items import Entry, Item, from_inputs, named
-from img2mesh.environment import with_threads
+from img2mesh.core.runtime import with_threads
 from img2mesh.errors import InputError
 from img2mesh.pipeline import PIPELINE
 

@@ -28,9 +28,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F64, I32
-from img2mesh.evaluation.meshes import Surface, load_surface
-from img2mesh.raycast import Scene
+from img2mesh.core.arrays import F64, I32
+from img2mesh.geometry.raycast import Scene
+from img2mesh.io.read_mesh import Surface, load_surface
 
 THRESHOLDS_PCT = (1, 2, 5)
 _DIRECTIONS = 48

@@ -19,13 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from img2mesh.artifacts import F32, View
-from img2mesh.cameras import RIGS, Camera
+from img2mesh.artifacts import View, ViewSet
+from img2mesh.core.arrays import F32
+from img2mesh.core.cameras import Camera
+from img2mesh.core.rigs import RIGS
 from img2mesh.errors import InputError
 from img2mesh.evaluation.images import mask_iou, over_white, psnr, ssim
-from img2mesh.evaluation.meshes import SUFFIXES, Surface, linear_to_srgb, load_surface
-from img2mesh.raycast import Scene
-from img2mesh.viewfiles import open_views
+from img2mesh.geometry.raycast import Scene
+from img2mesh.imaging.colour import linear_to_srgb
+from img2mesh.io.read_mesh import SUFFIXES, Surface, load_surface
 
 _HELD_OUT = "novel"
 
@@ -87,12 +89,12 @@ def _pictures(path: Path, group: str | None) -> tuple[View, ...]:
     if path.is_dir() or path.suffix.lower() == ".json":
         if group is None:
             try:
-                return open_views(path, group=_HELD_OUT).views
+                return ViewSet.open(path, group=_HELD_OUT).views
             except InputError:  # a file without groups, or without this one
-                return open_views(path).views
-        return open_views(path, group=group).views
+                return ViewSet.open(path).views
+        return ViewSet.open(path, group=group).views
     # Only the pictures of a sheet are compared, so any rig will do.
-    return open_views(path, rig=next(iter(RIGS))).views
+    return ViewSet.open(path, rig=next(iter(RIGS))).views
 
 
 def _size(views: tuple[View, ...]) -> str:

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F64, Mesh, TexturedMesh
+from img2mesh.artifacts import Mesh, TexturedMesh
+from img2mesh.core.arrays import F64
 from img2mesh.errors import Img2MeshError, InputError, missing_extra
 from img2mesh.export.lods import spread
-from img2mesh.glbpack import Block, clean_name, pack, version
-from img2mesh.raycast import Scene
+from img2mesh.geometry.raycast import Scene
+from img2mesh.io.glb_container import Block, clean_name, pack, version
 
 #: Faces of the body that is cut at most: more cost time and change nothing at this concavity.
 _FACES = 6000

@@ -13,10 +13,11 @@ import ctypes
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import I32, TexturedMesh
-from img2mesh.engineparts import Lod
+from img2mesh.artifacts import TexturedMesh
+from img2mesh.artifacts.game import Lod
+from img2mesh.core.arrays import I32
 from img2mesh.errors import InputError, missing_extra
-from img2mesh.raycast import Scene
+from img2mesh.geometry.raycast import Scene
 
 #: The fewest faces a level may ask for: a tetrahedron.
 _FEWEST = 4

@@ -75,10 +75,10 @@ def fit(
     from img2mesh.field.losses import Weights
     from img2mesh.field.pictures import gather
     from img2mesh.field.schedule import stages
-    from img2mesh.hull import make_outlines, relaxed
+    from img2mesh.geometry.silhouettes import make_silhouettes, relaxed
 
     pictures = gather(views, use_photo=use_photo)
-    outlines = make_outlines([p.view for p in pictures])
+    outlines = make_silhouettes([p.view for p in pictures])
     if smoothness == "auto" or relax_px is None:
         # Not the photo's: an estimated camera is off by a degree, which says nothing of the views.
         misplaced = misalignment(outlines[: len(views.cameras)])

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from img2mesh.artifacts import ViewSet
 from img2mesh.field.steps import StepRule
-from img2mesh.hull import Box
+from img2mesh.geometry.grid import Grid
 
 _FILE = "fit.safetensors"
 
@@ -42,7 +42,7 @@ class State:
     stage: int
     iteration: int
     field: Tensor
-    box: Box
+    box: Grid
     rule: StepRule
     unit: float
     goal: Tensor
@@ -113,6 +113,6 @@ def load(folder: Path, key: str, device: torch.device) -> State | None:
     except (SafetensorError, OSError, KeyError, ValueError, TypeError):
         return None
     nx, ny, nz = field.shape
-    box = Box(np.array(about["origin"]), about["voxel"], (nx, ny, nz))
+    box = Grid(np.array(about["origin"]), about["voxel"], (nx, ny, nz))
     rule = StepRule(momentum, about["square"], about["count"])
     return State(about["stage"], about["iteration"], field, box, rule, about["unit"], goal, trust)

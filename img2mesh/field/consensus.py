@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from img2mesh.artifacts import F64
-from img2mesh.cameras import Camera
+from img2mesh.core.arrays import F64
+from img2mesh.core.cameras import Camera
 from img2mesh.field.integration import Lattice
 
 #: Cosine of the largest angle between two normals of one surface.

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from img2mesh.artifacts import F64
-from img2mesh.cameras import Camera
-from img2mesh.hull import Outline, looked_at
+from img2mesh.core.arrays import F64
+from img2mesh.core.cameras import Camera, scene_bounds
+from img2mesh.geometry.silhouettes import Silhouette
 
 #: Pictures whose planes span more than this angle are left out: the camera centres lie nearly in
 #: line with the object, and their planes fan out all around it.
@@ -24,7 +24,7 @@ _WIDEST = np.radians(100)
 LIMIT_PX = 0.4
 
 
-def misalignment(outlines: Sequence[Outline]) -> float:
+def misalignment(outlines: Sequence[Silhouette]) -> float:
     """Estimated root mean square misplacement of the outlines, pixels; 0 where they agree.
 
     Each gap is the difference of two misplacements, but only of their parts along one axis: the
@@ -34,9 +34,9 @@ def misalignment(outlines: Sequence[Outline]) -> float:
     return float(np.sqrt(np.square(found).mean())) if len(found) else 0.0
 
 
-def gaps(outlines: Sequence[Outline]) -> F64:
+def gaps(outlines: Sequence[Silhouette]) -> F64:
     """(n,) signed gaps between the touching planes of all pairs of views, pixels."""
-    centre, _ = looked_at([o.camera for o in outlines])
+    centre, _ = scene_bounds([o.camera for o in outlines])
     rims = [_rim(o) for o in outlines]
     found = []
     for a in range(len(outlines)):
@@ -61,7 +61,7 @@ def gaps(outlines: Sequence[Outline]) -> F64:
     return np.array(found)
 
 
-def _rim(outline: Outline) -> F64:
+def _rim(outline: Silhouette) -> F64:
     """(n, 3) rays through the outline's pixels, moved onto the contour itself."""
     distance = outline.distance.astype(np.float64)
     down: F64 = np.gradient(distance, axis=0)

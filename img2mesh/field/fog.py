@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from img2mesh.artifacts import F32
+from img2mesh.core.arrays import F32
 from img2mesh.field.grid import length, locate, look_up, look_up_channels
 from img2mesh.field.pictures import Supervised
 from img2mesh.field.rays import Rays
 from img2mesh.field.sampling import slab
-from img2mesh.hull import Box
-from img2mesh.nearest import from_nearest
+from img2mesh.geometry.grid import Grid
+from img2mesh.imaging.fill import from_nearest
 
 #: Rays a step. Depths are as good as with four times as many (four objects, within .01 of area).
 _RAYS = 1024
@@ -50,7 +50,7 @@ def carve_by_fog(
     views: Sequence[Supervised],
     rays: Rays,
     hull: Tensor,
-    box: Box,
+    box: Grid,
     *,
     stride: int,
     steps: int,
@@ -107,7 +107,7 @@ class _Stretch:
         return ray, first[ray] + torch.arange(len(ray), device=rays.device)
 
 
-def _inside(rays: Rays, hull: Tensor, box: Box) -> _Stretch:
+def _inside(rays: Rays, hull: Tensor, box: Grid) -> _Stretch:
     origin = rays.pictures.origin.T[:, rays.view]
     enter, leave = slab(box, origin, rays.direction)
     step = _SPACING * box.voxel / length(rays.direction)
@@ -130,7 +130,7 @@ def _inside(rays: Rays, hull: Tensor, box: Box) -> _Stretch:
 def _condense(
     rays: Rays,
     stretch: _Stretch,
-    box: Box,
+    box: Grid,
     steps: int,
     progress: Callable[[float], None] | None,
 ) -> Tensor:
@@ -174,7 +174,7 @@ def _render(
     some: Tensor,
     shift: Tensor,
     behind: Tensor,
-    box: Box,
+    box: Grid,
 ) -> Tensor:
     """(k, 3) colours of some rays before a background (k, 3)."""
     ray, sample = stretch.of(some)
@@ -205,7 +205,7 @@ def _smoothness(density: Tensor, gradient: Tensor) -> None:
         gradient.narrow(axis, 0, n - 1).sub_(sign)
 
 
-def _surface(rays: Rays, stretch: _Stretch, absorbed: Tensor, box: Box) -> Tensor:
+def _surface(rays: Rays, stretch: _Stretch, absorbed: Tensor, box: Grid) -> Tensor:
     """(r,) z-depth at which enough light is absorbed, NaN where it never is."""
     ray, sample = stretch.of(torch.arange(len(rays), device=absorbed.device))
     depth = stretch.depth[sample]

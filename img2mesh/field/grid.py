@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from img2mesh.hull import Box
+from img2mesh.geometry.grid import Grid
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Cells:
         return index
 
 
-def locate(box: Box, points: Tensor) -> Cells:
+def locate(box: Grid, points: Tensor) -> Cells:
     """Cells of world points (3, n); points outside the grid take the nearest border cell."""
     local = torch.empty_like(points)
     index = torch.empty(points.shape, dtype=torch.int64, device=points.device)
@@ -184,7 +184,7 @@ def length(vectors: Tensor) -> Tensor:
     return out
 
 
-def resample(values: Tensor, old: Box, new: Box) -> Tensor:
+def resample(values: Tensor, old: Grid, new: Grid) -> Tensor:
     """Trilinear values of one grid at the points of another."""
     out = torch.empty(new.shape, device=values.device)
     layers = max(1, 250_000 // (new.shape[1] * new.shape[2]))

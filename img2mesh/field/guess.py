@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from img2mesh.artifacts import F32, F64
+from img2mesh.core.arrays import F32, F64
+from img2mesh.core.cameras import scene_bounds
 from img2mesh.field.consensus import Surfaces, Word, consensus, disagreement_deg
 from img2mesh.field.integration import Lattice, integrate, lattice
 from img2mesh.field.pictures import Supervised
 from img2mesh.field.scanlines import aggregate
 from img2mesh.field.sweep import Evidence, costs
-from img2mesh.hull import Outline, looked_at
+from img2mesh.geometry.silhouettes import Silhouette
 
 #: Pixel spacing of the sweeps: offsets belong to patches, not to pixels.
 _COARSE = 4
@@ -55,7 +56,7 @@ class Guess:
 
 
 def with_guesses(
-    pictures: Sequence[Supervised], outlines: Sequence[Outline], device: torch.device
+    pictures: Sequence[Supervised], outlines: Sequence[Silhouette], device: torch.device
 ) -> tuple[Supervised, ...]:
     """The pictures with the depth that their normals suggest, where they agree on it."""
     guesses = guess_depths(pictures, outlines, device)
@@ -66,7 +67,7 @@ def with_guesses(
 
 
 def guess_depths(
-    pictures: Sequence[Supervised], outlines: Sequence[Outline], device: torch.device
+    pictures: Sequence[Supervised], outlines: Sequence[Silhouette], device: torch.device
 ) -> tuple[Guess | None, ...]:
     """Depth of every view that has normals; None for the others.
 
@@ -106,7 +107,7 @@ def _lattice(picture: Supervised, stride: int) -> Lattice:
 
 def _place(evidence: Evidence, views: Sequence[Lattice], same: float) -> list[tuple[F64, F64]]:
     """Log depth (n,) and trust (n,) of every pixel of the coarse lattices."""
-    centre, _ = looked_at(evidence.cameras)
+    centre, _ = scene_bounds(evidence.cameras)
     start = []
     for pixels, camera in zip(views, evidence.cameras, strict=True):
         middle = np.log(float((centre - camera.origin) @ camera.forward))

@@ -6,22 +6,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from img2mesh.artifacts import F32, F64
-from img2mesh.cameras import Camera
+from img2mesh.core.arrays import F32, F64
+from img2mesh.core.cameras import Camera
 from img2mesh.field.pictures import Supervised
-from img2mesh.hull import Box
+from img2mesh.geometry.grid import Grid
 
 #: A depth map says how far a point is in front of the surface *along the ray*; beyond this many
 #: voxels that is no longer a distance (another surface may be nearer) and only its sign is used.
 _TRUSTED = 2.0
 
 
-def initial_field(pictures: Sequence[Supervised], hull: F32, box: Box) -> F32:
+def initial_field(pictures: Sequence[Supervised], hull: F32, box: Grid) -> F32:
     """(nx, ny, nz) signed distances: outside any outline, or in front of any depth map, is empty.
 
     Args:
         pictures: posed views, some perhaps with depth.
-        hull: (nx, ny, nz) signed distances of their outlines, :func:`img2mesh.hull.hull_values`.
+        hull: (nx, ny, nz) signed distances of their outlines,
+            :func:`img2mesh.geometry.visual_hull.hull_values`.
         box: the grid.
     """
     field = hull.copy()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F64
+from img2mesh.core.arrays import F64
 
 Index = NDArray[np.int64]
 Bool = NDArray[np.bool_]

@@ -13,7 +13,7 @@ from torch import Tensor
 from img2mesh.field.grid import blur, locate, look_up
 from img2mesh.field.rays import Rays
 from img2mesh.field.sampling import cells_of, place_samples
-from img2mesh.hull import Box
+from img2mesh.geometry.grid import Grid
 
 #: Weight of staying, in matches per voxel, where nothing was matched nearby.
 _HOLD = 0.003
@@ -23,7 +23,7 @@ _STEPS = 8
 
 def leap(
     field: Tensor,
-    box: Box,
+    box: Grid,
     rays: Rays,
     surface: Tensor,
     depth: Tensor,
@@ -63,7 +63,7 @@ def leap(
 
 
 def cover_masks(
-    field: Tensor, box: Box, rays: Rays, surface: Tensor, *, spread: float, depth: float
+    field: Tensor, box: Grid, rays: Rays, surface: Tensor, *, spread: float, depth: float
 ) -> Tensor:
     """Grow the shape until the rays inside the masks that miss it just touch it.
 

@@ -20,7 +20,7 @@ from img2mesh.field.matching import box_mean, correlation, peak, pixels_of, visi
 from img2mesh.field.parallel import each
 from img2mesh.field.photometric import bilinear, project
 from img2mesh.field.rays import Rays
-from img2mesh.hull import Box
+from img2mesh.geometry.grid import Grid
 
 #: Half the window's side, part of the box's longest side.
 _RADIUS = 0.04
@@ -49,7 +49,7 @@ class Planes:
     radius: int
 
     @classmethod
-    def through(cls, box: Box, planes: int, device: torch.device) -> Planes:
+    def through(cls, box: Grid, planes: int, device: torch.device) -> Planes:
         """So many planes along the longest side of a box, and cells along a plane's."""
         size = box.voxel * (np.array(box.shape) - 1)
         step = float(size.max()) / planes
@@ -63,7 +63,7 @@ class Planes:
 def propose_levels(
     rays: Rays,
     field: Tensor,
-    box: Box,
+    box: Grid,
     depth_maps: Tensor,
     *,
     planes: int,
@@ -127,7 +127,7 @@ def _level(
     planes: Planes,
     level: int,
     field: Tensor,
-    box: Box,
+    box: Grid,
     depth_maps: Tensor,
     stride: int,
     reach: float,

@@ -28,7 +28,9 @@ from img2mesh.field.sampling import Samples, place_samples
 from img2mesh.field.schedule import Stage
 from img2mesh.field.shading import Shading, estimate_shading
 from img2mesh.field.steps import StepRule
-from img2mesh.hull import Box, Outline, hull_values, tight_box
+from img2mesh.geometry.grid import Grid
+from img2mesh.geometry.silhouettes import Silhouette
+from img2mesh.geometry.visual_hull import hull_values, tight_box
 
 #: What a step of fog costs, in steps of the fit: for the progress bar.
 _FOG_STEP = 0.25
@@ -61,7 +63,7 @@ def fit_field(
     views: ViewSet,
     *,
     pictures: Sequence[Supervised],
-    outlines: Sequence[Outline],
+    outlines: Sequence[Silhouette],
     plan: Sequence[Stage],
     weights: Weights,
     fog_steps: int,
@@ -153,7 +155,7 @@ def calm_torch() -> Iterator[None]:
 
 def _first_state(
     pictures: Sequence[Supervised],
-    outlines: Sequence[Outline],
+    outlines: Sequence[Silhouette],
     stage: Stage,
     fog_steps: int,
     device: torch.device,
@@ -181,7 +183,7 @@ def _next_state(state: State, plan: Sequence[Stage]) -> State:
     return replace(state, stage=state.stage + 1, iteration=-1, field=field, box=box, rule=rule)
 
 
-def _bounding_radius(field: Tensor, box: Box) -> float:
+def _bounding_radius(field: Tensor, box: Grid) -> float:
     """Radius of the sphere around the middle of the inside's box: the fit's unit of length."""
     inside = torch.nonzero(field < 0).double() * box.voxel
     if not len(inside):
@@ -196,7 +198,7 @@ def _falling(start: float, end: float, state: State, stage: Stage) -> float:
 
 
 def _prepare(
-    state: State, stage: Stage, rays: Rays, outlines: Sequence[Outline], weights: Weights
+    state: State, stage: Stage, rays: Rays, outlines: Sequence[Silhouette], weights: Weights
 ) -> None:
     """What is done to the field before the steps of a stage: leaps, and lost parts given back."""
     hull = torch.as_tensor(hull_values(outlines, state.box), device=state.field.device)

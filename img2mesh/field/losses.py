@@ -13,7 +13,7 @@ from img2mesh.field.rays import Rays
 from img2mesh.field.rendering import render_distances
 from img2mesh.field.sampling import Samples, cells_of
 from img2mesh.field.shading import Shading
-from img2mesh.hull import Box
+from img2mesh.geometry.grid import Grid
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Shape:
     """
 
     field: Tensor
-    box: Box
+    box: Grid
     scale: float
     unit: float
     depth_maps: Tensor

@@ -8,11 +8,11 @@ from torch import Tensor
 from img2mesh.field.grid import length
 from img2mesh.field.rays import Rays
 from img2mesh.field.sampling import select
-from img2mesh.hull import Box
+from img2mesh.geometry.grid import Grid
 
 
 def place_by_occupancy(
-    field: Tensor, box: Box, rays: Rays, near: float, behind: float, jitter: Tensor
+    field: Tensor, box: Grid, rays: Rays, near: float, behind: float, jitter: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As the marching of :mod:`img2mesh.field.sampling`, for one chunk of rays on a CUDA device."""
     import nerfacc

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import torch
 
-from img2mesh.environment import threads
+from img2mesh.core.runtime import threads
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from img2mesh.artifacts import F32, View, ViewSet
-from img2mesh.cameras import Camera
-from img2mesh.hull import looked_at
-from img2mesh.nearest import from_nearest
+from img2mesh.artifacts import View, ViewSet
+from img2mesh.core.arrays import F32
+from img2mesh.core.cameras import Camera, scene_bounds
+from img2mesh.imaging.fill import from_nearest
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def match_footprint(photo: View, cameras: Sequence[Camera]) -> View:
     """
     camera = photo.camera
     assert camera is not None
-    centre, _ = looked_at([*cameras, camera])
+    centre, _ = scene_bounds([*cameras, camera])
     here = float(np.linalg.norm(camera.origin - centre)) / camera.fy
     there = float(np.median([np.linalg.norm(c.origin - centre) / c.fy for c in cameras]))
     factor = here / max(there, 1e-12)

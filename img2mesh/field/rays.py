@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from img2mesh.artifacts import F32
+from img2mesh.core.arrays import F32
 from img2mesh.field.pictures import Supervised, comparable_colours
-from img2mesh.hull import Outline
+from img2mesh.geometry.silhouettes import Silhouette
 
 #: Background pixels further than this from the outline say nothing the hull does not say.
 RIM_PX = 6.0
@@ -115,7 +115,7 @@ def flatten_pictures(
 
 def stage_rays(
     views: Sequence[Supervised],
-    outlines: Sequence[Outline],
+    outlines: Sequence[Silhouette],
     *,
     stride: int,
     blur_px: float,

@@ -16,7 +16,7 @@ from img2mesh.field.grid import Cells, length, locate, look_up
 from img2mesh.field.parallel import each
 from img2mesh.field.rays import Rays
 from img2mesh.field.rendering import has_packed_rendering
-from img2mesh.hull import Box
+from img2mesh.geometry.grid import Grid
 
 #: Lattice steps between two coarse probes.
 _LEAP = 4
@@ -56,7 +56,7 @@ class Samples:
 
 
 def place_samples(
-    field: Tensor, box: Box, rays: Rays, *, near: float, behind: float, jitter: Tensor
+    field: Tensor, box: Grid, rays: Rays, *, near: float, behind: float, jitter: Tensor
 ) -> Samples:
     """March all rays through the field.
 
@@ -87,7 +87,7 @@ def place_samples(
 
 
 def _place(
-    field: Tensor, box: Box, rays: Rays, near: float, behind: float, jitter: Tensor
+    field: Tensor, box: Grid, rays: Rays, near: float, behind: float, jitter: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One chunk: sample depths (packed), samples a ray, depth of the first crossing."""
     origin = rays.pictures.origin.T[:, rays.view]  # (3, r)
@@ -114,7 +114,7 @@ def _place(
 
 def select(
     field: Tensor,
-    box: Box,
+    box: Grid,
     rays: Rays,
     ray: Tensor,
     fine: Tensor,
@@ -143,7 +143,7 @@ def select(
     return depth[keep], torch.bincount(ray[keep], minlength=len(rays)), surface
 
 
-def slab(box: Box, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+def slab(box: Grid, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
     """z-depths at which rays enter and leave the box; leave < enter where they miss it."""
     low = torch.as_tensor(box.origin, dtype=torch.float32, device=origin.device)[:, None]
     size = [box.voxel * (n - 1) for n in box.shape]
@@ -154,7 +154,7 @@ def slab(box: Box, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
     return enter, torch.maximum(a, b).amin(0)
 
 
-def _nearest(field: Tensor, box: Box, origin: Tensor, direction: Tensor, depth: Tensor) -> Tensor:
+def _nearest(field: Tensor, box: Grid, origin: Tensor, direction: Tensor, depth: Tensor) -> Tensor:
     """Field at the grid point nearest to each (r, k) probe."""
     flat = torch.zeros(depth.shape, dtype=torch.int64, device=field.device)
     for axis in range(3):
@@ -185,7 +185,7 @@ def _first_crossing(
     return surface
 
 
-def cells_of(samples_ray: Tensor, samples_depth: Tensor, rays: Rays, box: Box) -> Cells:
+def cells_of(samples_ray: Tensor, samples_depth: Tensor, rays: Rays, box: Grid) -> Cells:
     """Grid cells of some samples."""
     origin = rays.pictures.origin.T[:, rays.view[samples_ray]]
     return locate(box, origin + samples_depth * rays.direction[:, samples_ray])

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from img2mesh.artifacts import F64
+from img2mesh.core.arrays import F64
 from img2mesh.field.integration import Lattice
 
 #: Cost of a label that moves by one step, and of any other change: on smooth surface, and across

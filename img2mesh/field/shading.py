@@ -16,7 +16,7 @@ from torch import Tensor
 from img2mesh.field.grid import blur, length, locate, look_up_with_gradient
 from img2mesh.field.photometric import bilinear, project, visible_pairs
 from img2mesh.field.rays import Rays
-from img2mesh.hull import Box
+from img2mesh.geometry.grid import Grid
 
 #: Rays looked at; every so many-th is taken.
 _RAYS = 12_000
@@ -47,7 +47,7 @@ class Shading:
 
 
 def estimate_shading(
-    field: Tensor, box: Box, rays: Rays, surface: Tensor, depth_maps: Tensor, *, stride: int
+    field: Tensor, box: Grid, rays: Rays, surface: Tensor, depth_maps: Tensor, *, stride: int
 ) -> Shading:
     """Robust regression of log colour ratios over the surface points that two views see.
 

@@ -13,12 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from img2mesh.artifacts import F64
-from img2mesh.cameras import Camera
+from img2mesh.core.arrays import F64
+from img2mesh.core.cameras import Camera
 from img2mesh.field.grid import length, locate
 from img2mesh.field.integration import Lattice
 from img2mesh.field.pictures import Supervised, comparable_colours
-from img2mesh.hull import Box, Outline, hull_values, tight_box
+from img2mesh.geometry.grid import Grid
+from img2mesh.geometry.silhouettes import Silhouette
+from img2mesh.geometry.visual_hull import hull_values, tight_box
 
 #: Points along the longest side of the grid that tells quickly what lies outside the hull.
 _HULL_GRID = 64
@@ -51,14 +53,14 @@ class Evidence:
     cameras: tuple[Camera, ...]
     channels: tuple[Tensor, ...]
     hull: Tensor
-    box: Box
+    box: Grid
     normal_spread: float
 
     @classmethod
     def of(
         cls,
         pictures: Sequence[Supervised],
-        outlines: Sequence[Outline],
+        outlines: Sequence[Silhouette],
         *,
         normal_spread: float,
         device: torch.device,

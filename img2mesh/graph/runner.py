@@ -29,15 +29,13 @@ _PAST = 200  # most recent results of a stage to look for one of the same leaf; 
 class Codec(Generic[T]):
     """How a type lies in a folder.
 
-    Where ``load`` does not give back bit for bit what ``save`` was given, it is not ``exact``:
-    later stages get the stored form even in the run that made it, so that a resumed run ends in
+    Later stages get the stored form even in the run that made it, so that a resumed run ends in
     the same bytes as one in one go.
     """
 
     version: int  # of the files' format
     save: Callable[[Path, T], None]
     load: Callable[[Path], T]
-    exact: bool = True
 
 
 @dataclass(frozen=True)
@@ -210,12 +208,12 @@ class Runner:
             store.commit(folder, made)
             shutil.rmtree(scratch, ignore_errors=True)
         emit(events.Finished(name, key, seconds, tuple(run.notes)))
-        return self._outcome(step, made, cached=False, value=value if codec.exact else None)
+        return self._outcome(step, made, cached=False)
 
-    def _outcome(self, step: _Step, made: Manifest, *, cached: bool, value: Any = None) -> Outcome:
+    def _outcome(self, step: _Step, made: Manifest, *, cached: bool) -> Outcome:
         name, key, codec = step.plan.stage, step.plan.key, self.codecs[step.stage.output]
         folder = self._store.folder(name, key)
-        load = cache(lambda: codec.load(folder) if value is None else value)
+        load = cache(lambda: codec.load(folder))
         shown, notes = None if self._room else folder, tuple(made.notes)
         return Outcome(name, key, cached, load, made.digest, shown, made.seconds, notes)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from img2mesh.artifacts import F32, I32
+from img2mesh.core.arrays import F32, I32
+from img2mesh.geometry.raycast import Scene
 from img2mesh.meshing.topology import defects, repair, volume
-from img2mesh.raycast import Scene
 
 #: fast-simplification's aggressiveness: how fast its error threshold grows. Its default is 7;
 #: lower keeps closer to the true quadric order and breaks fewer edges, but may stop early.

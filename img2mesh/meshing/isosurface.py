@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, F64, I32
+from img2mesh.core.arrays import F32, F64, I32
 from img2mesh.errors import Img2MeshError
+from img2mesh.geometry.isosurface import march
 
 #: Distances nearer to zero than this share of a voxel are moved out to it, so that no vertex of
 #: the surface falls (almost) onto a grid point, where triangles would be slivers or points.
@@ -63,14 +62,10 @@ def marching_cubes(sdf: F32) -> tuple[F32, I32]:
     Raises:
         Img2MeshError: nothing is inside.
     """
-    from skimage import measure
-
     inside: NDArray[np.bool_] = sdf < 0
     if not inside.any():
         raise Img2MeshError(
             "the radiance field holds no surface: nothing in it is inside the object; "
             "look at views.png and cutout.png, the views may not fit together"
         )
-    march: Any = measure.marching_cubes
-    vertices, faces, _, _ = march(sdf, 0.0, gradient_direction="descent")
-    return np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(faces, np.int32)
+    return march(sdf, 0.0)

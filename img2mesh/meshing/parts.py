@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from img2mesh.artifacts import F32, I32
+from img2mesh.core.arrays import F32, I32
 from img2mesh.errors import Img2MeshError
 from img2mesh.meshing.isosurface import marching_cubes
 from img2mesh.meshing.topology import compact, components

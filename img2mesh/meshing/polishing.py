@@ -16,9 +16,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, I32
+from img2mesh.core.arrays import F32, I32
+from img2mesh.geometry.raycast import Scene
 from img2mesh.meshing.topology import compact
-from img2mesh.raycast import Scene
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

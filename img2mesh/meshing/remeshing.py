@@ -16,11 +16,11 @@ from typing import Literal
 
 import numpy as np
 
-from img2mesh.artifacts import F32, I32
+from img2mesh.core.arrays import F32, I32
 from img2mesh.errors import Img2MeshError, missing_extra
+from img2mesh.geometry.raycast import Scene
 from img2mesh.meshing.decimation import TOLERANCE, decimate
 from img2mesh.meshing.topology import defects, repair
-from img2mesh.raycast import Scene
 
 Kind = Literal["triangle", "quad"]
 

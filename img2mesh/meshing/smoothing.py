@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from img2mesh.artifacts import F32, I32
+from img2mesh.core.arrays import F32, I32
 
 #: Taubin 1995 ("A signal processing approach to fair surface design"): a shrinking step of
 #: LAMBDA, then a growing step of MU; 1 / LAMBDA + 1 / MU = 0.1 is the pass-band frequency.

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import SEEN_IN_PHOTO, SEEN_IN_VIEWS, TexturedMesh
+from img2mesh.artifacts import TexturedMesh
+from img2mesh.core.arrays import SEEN_IN_PHOTO, SEEN_IN_VIEWS
 
 _SUBTEXEL = 256  # fixed-point steps per texel: exact edge tests, no texel counted by both sides
 _CHUNK = 1 << 21  # candidate texels handled at once, bounds memory to some 100 MB

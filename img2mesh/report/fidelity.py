@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, F64, View
-from img2mesh.cameras import Camera
+from img2mesh.artifacts import View
+from img2mesh.core.arrays import F32, F64
+from img2mesh.core.cameras import Camera
 from img2mesh.report.rendering import UNLIT, Stage, composite
 
 _LARGEST = 1024  # pixels: larger pictures are averaged down to this size, for speed

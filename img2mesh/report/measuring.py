@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from img2mesh.artifacts import Quality, TexturedMesh, ViewSet
-from img2mesh.glb import same_position
+from img2mesh.geometry.mesh import same_position
 from img2mesh.report.charts import Charts, charts
 from img2mesh.report.fidelity import agreement, describe_camera, in_asset_frame
 from img2mesh.report.preview import draw_preview

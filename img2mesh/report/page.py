@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from img2mesh.errors import Img2MeshError
-from img2mesh.glbpack import version
-from img2mesh.meshfiles import replacing
+from img2mesh.io.files import replacing
+from img2mesh.io.glb_container import version
 
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval'; "

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from img2mesh.artifacts import F32, U8, Mesh, TexturedMesh
-from img2mesh.cameras import Camera
-from img2mesh.engineparts import EngineParts
+from img2mesh.artifacts import Mesh, TexturedMesh
+from img2mesh.artifacts.game import GameParts
+from img2mesh.core.arrays import F32, U8
+from img2mesh.core.cameras import Camera
 from img2mesh.report.preview import lettered
 from img2mesh.report.rendering import CLAY, Look
 from img2mesh.report.studio import GROUND, Studio
@@ -31,7 +32,7 @@ _PALETTE = np.array(
 )
 
 
-def draw_parts(asset: TexturedMesh, parts: EngineParts) -> U8:
+def draw_parts(asset: TexturedMesh, parts: GameParts) -> U8:
     """The sheet: textured above, triangles below, a column each for the mesh, its levels of detail,
     the hulls (front and back) and the maps.
 
@@ -39,11 +40,11 @@ def draw_parts(asset: TexturedMesh, parts: EngineParts) -> U8:
         asset: the deliverable.
         parts: what was made besides.
     """
-    dressed = parts.dress(asset)
+    dressed = parts.with_maps(asset)
     main = Studio(dressed)
     (camera,) = main.cameras((_AZIMUTH,), _CELL)
     columns: list[tuple[F32, F32, str, str]] = []
-    for number, mesh in enumerate((dressed, *parts.coarser(asset))):
+    for number, mesh in enumerate((dressed, *parts.lod_meshes(asset))):
         studio = main if number == 0 else Studio(mesh)
         above = studio.photograph(camera)[0]
         label, faces = f"LOD {number}" if number else "mesh", len(mesh.faces)

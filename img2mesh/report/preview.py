@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, U8, View
+from img2mesh.artifacts import View
+from img2mesh.core.arrays import F32, U8
 from img2mesh.report.fidelity import shrunk
 from img2mesh.report.rendering import CLAY, SHADED, composite
 from img2mesh.report.studio import GROUND, Studio

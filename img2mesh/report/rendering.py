@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from img2mesh.artifacts import F32, U8, TexturedMesh
-from img2mesh.cameras import Camera
-from img2mesh.meshfiles import texture_at
-from img2mesh.raycast import Hits, Scene
+from img2mesh.artifacts import TexturedMesh
+from img2mesh.core.arrays import F32, U8
+from img2mesh.core.cameras import Camera
+from img2mesh.geometry.raycast import Hits, Scene
+from img2mesh.imaging.lookup import texture_at
 
 _OCCLUSION_RAYS = 32  # more shows no difference at 384 pixels
 Mip = NDArray[np.float32] | NDArray[np.uint8]

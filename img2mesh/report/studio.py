@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, F64, TexturedMesh
-from img2mesh.cameras import Camera, orbit
+from img2mesh.artifacts import TexturedMesh
+from img2mesh.core.arrays import F32, F64
+from img2mesh.core.cameras import Camera, orbit
 from img2mesh.report.rendering import SHADED, Look, Stage, composite
 
 #: sRGB colour of everything that is not the object.

@@ -9,7 +9,7 @@ import numpy as np
 
 from img2mesh.artifacts import TexturedMesh
 from img2mesh.errors import Img2MeshError, InputError
-from img2mesh.meshfiles import replacing
+from img2mesh.io.files import replacing
 from img2mesh.report.studio import Studio
 
 _SECONDS = 4.0  # a full turn

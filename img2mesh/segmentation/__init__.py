@@ -9,14 +9,15 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from img2mesh.artifacts import F32, U8, Cutout, Photo
+from img2mesh.artifacts import Cutout, Photo
+from img2mesh.core.arrays import F32, U8
 from img2mesh.errors import InputError
+from img2mesh.segmentation.result import Segmentation
 
 SEGMENTERS = ("border", "sam", "onnx")
 
@@ -30,21 +31,6 @@ _USEFUL_ALPHA = 0.005
 _MIN_SHARE, _MIN_PIXELS = 0.0005, 64
 
 Progress = Callable[[float], None]
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """What a segmenter found.
-
-    Attributes:
-        matte: (h, w) float32 in [0, 1], the share of each photo pixel the object covers.
-        confidence: in [0, 1].
-        notes: sentences for the user.
-    """
-
-    matte: F32
-    confidence: float = 1.0
-    notes: tuple[str, ...] = ()
 
 
 def cut_out(

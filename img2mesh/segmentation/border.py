@@ -20,15 +20,13 @@ from itertools import combinations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, F64, U8
-from img2mesh.segmentation import Segmentation, background
+from img2mesh.core.arrays import F32, F64, U8, Mask
+from img2mesh.segmentation import background
 from img2mesh.segmentation.colours import ColourPlaces, cut
 from img2mesh.segmentation.matte import fill_pinholes, main_object, refine_edges
+from img2mesh.segmentation.result import Segmentation
 from img2mesh.segmentation.saliency import saliency
-
-Mask = NDArray[np.bool_]
 
 _WORK = 256  # longest side for finding, in pixels
 _ROUNDS = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, F64
+from img2mesh.core.arrays import F32, F64
 
 #: Bins for lightness, two chroma axes and two axes of place. Finer places follow small objects
 #: better but let one early mistake confirm itself: 6 was the best of 6, 8, 10, 14.

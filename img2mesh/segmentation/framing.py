@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from img2mesh.artifacts import F32, F64, U8
+from img2mesh.core.arrays import F32, F64, U8
 
 #: Smallest side of a cutout: the geometry mask is cut from it at 128, with room to filter.
 MIN_SIZE = 256

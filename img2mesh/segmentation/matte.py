@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, U8
+from img2mesh.core.arrays import F32, U8
 
 #: A part beside the largest stays when it has this share of it (a lid, a wheel, an earring) ...
 _SIGNIFICANT = 0.03

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from img2mesh.artifacts import F32, U8
+from img2mesh.core.arrays import F32, U8
 from img2mesh.errors import InputError, missing_extra
-from img2mesh.segmentation import Segmentation
 from img2mesh.segmentation.matte import main_object, refine_alpha
+from img2mesh.segmentation.result import Segmentation
 
 
 @dataclass(frozen=True)

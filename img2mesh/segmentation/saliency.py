@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from img2mesh.artifacts import F32, F64
+from img2mesh.core.arrays import F32, F64
 
 _SUPERPIXELS = 350
 _COMPACTNESS = 12.0

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from img2mesh.artifacts import F32, U8
+from img2mesh.core.arrays import F32, U8
 from img2mesh.errors import InputError, missing_extra
-from img2mesh.segmentation import Segmentation
 from img2mesh.segmentation.matte import main_object, refine_alpha
+from img2mesh.segmentation.result import Segmentation
 
 #: The prompt box is widened by this share of its size: SAM tolerates a loose box, not a cut one.
 _LOOSE = 0.05

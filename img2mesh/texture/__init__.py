@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from img2mesh.errors import InputError
 
 if TYPE_CHECKING:
-    from img2mesh.artifacts import F32, U8, Mesh, RadianceField, TexturedMesh, ViewSet
+    from img2mesh.artifacts import Mesh, RadianceField, TexturedMesh, ViewSet
+    from img2mesh.core.arrays import F32, U8
 
 __all__ = ["bake_maps", "texture_mesh"]
 
@@ -85,7 +86,7 @@ def bake_maps(
 
     Both maps share the texture's size and uv.
     """
-    from img2mesh.glb import ROUGHNESS
+    from img2mesh.io.gltf import ROUGHNESS
     from img2mesh.texture.occlusion import bake_orm
     from img2mesh.texture.relief import bake_normals
 

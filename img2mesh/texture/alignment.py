@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32
+from img2mesh.core.arrays import F32
 from img2mesh.texture.sources import Source, blurred, look_up
 
 Floats = NDArray[np.float64]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, I32, Mesh
+from img2mesh.artifacts import Mesh
+from img2mesh.core.arrays import F32, I32
 from img2mesh.errors import Img2MeshError
 
 #: Empty texels between charts at 1024 texels, in proportion at other sizes: keeps two mip levels

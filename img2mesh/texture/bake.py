@@ -7,18 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import (
-    F32,
-    OUTSIDE,
-    SEEN_IN_PHOTO,
-    SEEN_IN_VIEWS,
-    U8,
-    UNSEEN,
-    Mesh,
-    TexturedMesh,
-    ViewSet,
-)
-from img2mesh.raycast import Scene
+from img2mesh.artifacts import Mesh, TexturedMesh, ViewSet
+from img2mesh.core.arrays import F32, OUTSIDE, SEEN_IN_PHOTO, SEEN_IN_VIEWS, U8, UNSEEN
+from img2mesh.geometry.raycast import Scene
 from img2mesh.texture.atlas import Atlas, vertex_normals
 from img2mesh.texture.colours import VertexColours, settle
 from img2mesh.texture.delighting import light, mean_level, without_light

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import connected_components
 
-from img2mesh.artifacts import I32
+from img2mesh.core.arrays import I32
 
 Ints = NDArray[np.int64]
 

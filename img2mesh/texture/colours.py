@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, Mesh
-from img2mesh.raycast import Scene
+from img2mesh.artifacts import Mesh
+from img2mesh.core.arrays import F32
+from img2mesh.geometry.raycast import Scene
 from img2mesh.texture.alignment import Look, Warp, align, moved
 from img2mesh.texture.inpainting import membrane
 from img2mesh.texture.levelling import exposure_gains, level

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, I32
+from img2mesh.core.arrays import F32, I32
 from img2mesh.texture.levelling import edges
 
 Floats = NDArray[np.float64]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix, diags
 from scipy.sparse.linalg import splu
 
-from img2mesh.artifacts import I32
+from img2mesh.core.arrays import I32
 
 Complex = NDArray[np.complex128]
 

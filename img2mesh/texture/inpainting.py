@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, Mesh
+from img2mesh.artifacts import Mesh
+from img2mesh.core.arrays import F32
 
 #: Cotangents are held in this range: slivers have wild ones.
 _COTANGENT = (1e-3, 10.0)

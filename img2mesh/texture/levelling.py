@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, I32
+from img2mesh.core.arrays import F32, I32
 
 #: How strongly a vertex is held to its blended colour, per unit of edge weight: where the photo
 #: sees it, where other views do (a step at a seam fades over about 1 / sqrt(hold) edges), and where

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import U8
-from img2mesh.nearest import from_nearest
+from img2mesh.core.arrays import U8
+from img2mesh.imaging.fill import from_nearest
 from img2mesh.texture.raster import Texels
 
 

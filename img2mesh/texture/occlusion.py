@@ -12,8 +12,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, U8, TexturedMesh
-from img2mesh.raycast import Scene
+from img2mesh.artifacts import TexturedMesh
+from img2mesh.core.arrays import F32, U8
+from img2mesh.geometry.raycast import Scene
 from img2mesh.texture.atlas import face_normals
 from img2mesh.texture.maps import padded
 from img2mesh.texture.raster import rasterise

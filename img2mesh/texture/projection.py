@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32
-from img2mesh.raycast import Scene
+from img2mesh.core.arrays import F32
+from img2mesh.geometry.raycast import Scene
 from img2mesh.texture.sources import Source, look_up
 
 #: Views flatter than this cosine are not used.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, I32
+from img2mesh.core.arrays import F32, I32
 
 #: Texel-face candidates tested at once: bounds memory to about 200 MB.
 _CHUNK = 2_000_000

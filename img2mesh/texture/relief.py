@@ -14,7 +14,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, U8, RadianceField, TexturedMesh
+from img2mesh.artifacts import RadianceField, TexturedMesh
+from img2mesh.core.arrays import F32, U8
 from img2mesh.texture.maps import padded
 from img2mesh.texture.raster import Texels, rasterise
 from img2mesh.texture.tangents import vertex_tangents

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, View
-from img2mesh.cameras import Camera
-from img2mesh.nearest import from_nearest
-from img2mesh.raycast import Scene
+from img2mesh.artifacts import View
+from img2mesh.core.arrays import F32
+from img2mesh.core.cameras import Camera
+from img2mesh.geometry.raycast import Scene
+from img2mesh.imaging.fill import from_nearest
 
 #: Rim pixels whose colour is not trusted: anti-aliasing mixes one, whatever the picture's size.
 _RIM = 1.0

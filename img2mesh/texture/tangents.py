@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, I32, TexturedMesh
+from img2mesh.artifacts import TexturedMesh
+from img2mesh.core.arrays import F32, I32
 
 _TINY = 1e-20
 

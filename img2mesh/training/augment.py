@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from img2mesh.multiview.learned.frustum import COLUMNS, PIXELS, SLICES
+from img2mesh.multiview.learned.frustum import COLUMNS, PIXELS
 from img2mesh.multiview.learned.network import stack_input
 from img2mesh.training.light import light_up
 
@@ -159,7 +159,9 @@ def photograph(rgb: Tensor, alpha: Tensor, g: torch.Generator) -> tuple[Tensor, 
     if len(k := some(0.15)):
         alpha[k] = -F.max_pool2d(-alpha[k, None], 3, 1, 1)[:, 0]
     if len(k := some(0.2)):
-        alpha[k] = gaussian_blur2d(alpha[k, None], (5, 5), uniform(0.5, 1.2, len(k), 1).expand(-1, 2))[:, 0]
+        alpha[k] = gaussian_blur2d(
+            alpha[k, None], (5, 5), uniform(0.5, 1.2, len(k), 1).expand(-1, 2)
+        )[:, 0]
     if len(k := some(0.08)):  # a bite
         axis = torch.arange(size).float()
         middle, radius = uniform(0.2 * size, 0.8 * size, len(k), 2), uniform(2, 7, len(k))
@@ -168,6 +170,3 @@ def photograph(rgb: Tensor, alpha: Tensor, g: torch.Generator) -> tuple[Tensor, 
         bitten = alpha[k] * (away > radius[:, None, None] ** 2)
         alpha[k] = torch.where((bitten.amax((1, 2)) > 0.5)[:, None, None], bitten, alpha[k])
     return rgb, alpha
-
-
-assert SLICES % 8 == 0

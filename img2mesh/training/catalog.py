@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from img2mesh.errors import InputError
-from img2mesh.evaluation.meshes import SUFFIXES
+from img2mesh.io.read_mesh import SUFFIXES
 
 #: Share of the meshes kept for measuring where the manifest does not say.
 _HELD_OUT = 0.05

@@ -97,9 +97,9 @@ def light_up(
     e, turn = torch.deg2rad(elevation), uniform(0, 2 * np.pi, b)
     zero, one = torch.zeros(b), torch.ones(b)
     # Camera axes -> world axes (tilt by the elevation), then a random turn about the vertical.
-    tilt = torch.stack(
-        [one, zero, zero, zero, e.cos(), e.sin(), zero, -e.sin(), e.cos()], 1
-    ).view(b, 3, 3)
+    tilt = torch.stack([one, zero, zero, zero, e.cos(), e.sin(), zero, -e.sin(), e.cos()], 1).view(
+        b, 3, 3
+    )
     spin = torch.stack(
         [turn.cos(), zero, turn.sin(), zero, one, zero, -turn.sin(), zero, turn.cos()], 1
     ).view(b, 3, 3)

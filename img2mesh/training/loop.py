@@ -106,6 +106,7 @@ def train(
         InputError: no prepared items.
     """
     from accelerate import Accelerator
+    from accelerate.utils import broadcast_object_list
 
     reduced = computes_bfloat16() if plan.bfloat16 is None else plan.bfloat16
     accelerator: Any = Accelerator(mixed_precision="bf16" if reduced else "no")
@@ -117,15 +118,16 @@ def train(
     average = deepcopy(model).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.rate, weight_decay=plan.decay)
     state = _Run(out, data, training, model, average, optimizer)
-    state.load(accelerator.device)
+    state.load()
     if not state.pool.meshes:
         raise InputError(f"{data} holds no prepared items of the training meshes yet")
     wrapped, optimizer = accelerator.prepare(model, optimizer)
     checks = Pool(data, held_out).first(_MEASURED) if held_out else None
-    stop = _Interrupt()
+    stop = _Interrupt(accelerator)
     began, first = time.monotonic(), state.step
     recent: list[dict[str, float]] = []
-    while state.step < plan.steps and not stop.asked:
+    last = state.step >= plan.steps
+    while not last:
         for group in optimizer.param_groups:
             group["lr"] = plan.rate_at(state.step)
         chance = (plan.seed, state.step, accelerator.process_index)
@@ -142,11 +144,13 @@ def train(
         state.step += 1
         _follow(average, model, min(plan.averaging, (1 + state.step) / (10 + state.step)))
         recent.append({k: float(v.detach()) for k, v in parts.items()})
-        last = state.step >= plan.steps or stop.asked
-        if (state.step % plan.save_every == 0 or last) and accelerator.is_main_process:
-            if not last:
-                state.pool = Pool(data, training)
-            state.save()
+        last = state.step >= plan.steps or stop.asked()
+        if state.step % plan.save_every == 0 or last:
+            if not last:  # every process draws from the main one's list
+                files = [found(data, training) if accelerator.is_main_process else ()]
+                state.pool = Pool(data, training, broadcast_object_list(files)[0])
+            if accelerator.is_main_process:
+                state.save()
         if state.step % plan.measure_every == 0 or last:
             speed = (state.step - first) / (time.monotonic() - began)
             line = {
@@ -228,11 +232,11 @@ class _Run:
         self._data, self._training = data, training
         self.pool = Pool(data, training)
 
-    def load(self, device: torch.device) -> None:
+    def load(self) -> None:
         """Go on where the last checkpoint was written, if there is one."""
         if not self.file.exists():
             return
-        kept = torch.load(self.file, map_location=device, weights_only=True)
+        kept = torch.load(self.file, map_location="cpu", weights_only=True)
         self.model.load_state_dict(kept["model"])
         self.average.load_state_dict(kept["average"])
         self.optimizer.load_state_dict(kept["optimizer"])
@@ -256,8 +260,9 @@ class _Run:
 class _Interrupt:
     """SIGTERM and Ctrl-C end the run after the current step, with a checkpoint."""
 
-    def __init__(self) -> None:
-        self.asked = False
+    def __init__(self, accelerator: Any) -> None:
+        self._accelerator = accelerator
+        self._seen = False
         self._before: dict[int, Any] = {}
         for number in (signal.SIGTERM, signal.SIGINT):
             try:
@@ -265,8 +270,15 @@ class _Interrupt:
             except ValueError:  # not in the main thread
                 break
 
+    def asked(self) -> bool:
+        """Whether any of the processes was asked to stop."""
+        if self._accelerator.num_processes == 1:
+            return self._seen
+        mark = torch.tensor(float(self._seen), device=self._accelerator.device)
+        return bool(self._accelerator.reduce(mark) > 0)
+
     def _ask(self, number: int, frame: object) -> None:
-        self.asked = True
+        self._seen = True
 
     def restore(self) -> None:
         """Put back what was there."""

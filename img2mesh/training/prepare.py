@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from img2mesh.errors import Img2MeshError, InputError
-from img2mesh.evaluation.meshes import Surface, load_surface
+from img2mesh.io.read_mesh import Surface, load_surface
 from img2mesh.training.catalog import Entry
 from img2mesh.training.solid import GRID, solid
 from img2mesh.training.views import Subject, draw_item, normalised, random_pose

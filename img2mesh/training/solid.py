@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, F64, I32
-from img2mesh.raycast import Scene
+from img2mesh.core.arrays import F32, F64, I32
+from img2mesh.geometry.raycast import Scene
 
 #: Voxels along the side of the cube [-EXTENT, EXTENT]^3 that holds the unit sphere.
 GRID = 72

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, F64, I32
-from img2mesh.cameras import Camera, orbit
-from img2mesh.evaluation.meshes import Surface, linear_to_srgb
+from img2mesh.core.arrays import F32, F64, I32
+from img2mesh.core.cameras import Camera, orbit
+from img2mesh.geometry.raycast import Scene
+from img2mesh.imaging.colour import linear_to_srgb
+from img2mesh.io.read_mesh import Surface
 from img2mesh.multiview.learned.frustum import COLUMNS, FILL, FRONT, PIXELS, SLICES, slice_depths
-from img2mesh.raycast import Scene
 from img2mesh.training.solid import EXTENT, GRID
 
 #: One view on disk. Colours are unlit and sRGB-encoded, normals are those of the camera times 127,
@@ -80,7 +81,7 @@ def normalised(surface: Surface) -> Surface:
 
 
 def crease_normals(vertices: F64, faces: I32) -> F32:
-    """Normals at face corners: the mean over faces at the same point within _CREASE_DEG of one's own.
+    """Normals at face corners: the mean over faces at the point within _CREASE_DEG of its own.
 
     Returns:
         (m, 3, 3) float32, unit.
@@ -111,14 +112,13 @@ def crease_normals(vertices: F64, faces: I32) -> F32:
 def random_pose(rng: np.random.Generator) -> tuple[float, float, float]:
     """Azimuth, elevation and field of view in degrees: any side, mostly 0 to 30 from above."""
     azimuth = float(rng.uniform(0, 360))
-    if rng.random() < 0.8:
-        elevation = float(rng.uniform(0, 30))
-    else:
-        elevation = float(rng.uniform(-10, 45))
-    return azimuth, elevation, float(rng.uniform(20, 50))
+    low, high = (0, 30) if rng.random() < 0.8 else (-10, 45)
+    return azimuth, float(rng.uniform(low, high)), float(rng.uniform(20, 50))
 
 
-def cropped_camera(vertices: F64, azimuth: float, elevation: float, fov: float, size: int) -> Camera:
+def cropped_camera(
+    vertices: F64, azimuth: float, elevation: float, fov: float, size: int
+) -> Camera:
     """A camera whose picture is cut like a cutout: the object's longest side fills FILL of it."""
     pose = orbit(azimuth, elevation, 1.04 / np.sin(np.deg2rad(fov) / 2))
     local = (vertices - pose[:3, 3]) @ pose[:3, :3]
@@ -173,7 +173,9 @@ def _towards(subject: Subject, face: I32, weights: F32, camera: Camera, rays: F6
 def _front(depth: F32) -> tuple[F32, NDArray[np.bool_]]:
     """Depth of each column's visible surface, from the ray that hits nearest to its middle."""
     n = depth.shape[0] // COLUMNS
-    cells = depth.reshape(COLUMNS, n, COLUMNS, n).transpose(0, 2, 1, 3).reshape(COLUMNS, COLUMNS, -1)
+    cells = (
+        depth.reshape(COLUMNS, n, COLUMNS, n).transpose(0, 2, 1, 3).reshape(COLUMNS, COLUMNS, -1)
+    )
     offset = np.arange(n) - (n - 1) / 2
     order = np.argsort((offset[:, None] ** 2 + offset[None] ** 2).ravel(), kind="stable")
     front = np.full((COLUMNS, COLUMNS), np.nan, np.float32)

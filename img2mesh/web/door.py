@@ -11,9 +11,9 @@ from pathlib import Path
 
 from img2mesh import job
 from img2mesh.batch.work import encode
-from img2mesh.environment import ROOMY
+from img2mesh.core.runtime import ROOMY
 from img2mesh.errors import InputError, missing_extra
-from img2mesh.images import SUFFIXES
+from img2mesh.io.photos import SUFFIXES
 from img2mesh.packing import Wanted
 from img2mesh.pipeline import PIPELINE
 from img2mesh.web import guard, items, uploads

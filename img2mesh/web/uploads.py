@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from img2mesh.errors import InputError
-from img2mesh.images import EXPECTED, SUFFIXES
+from img2mesh.io.photos import EXPECTED, SUFFIXES
 
 #: Bytes of a photo at most; phones' largest are a third of it.
 LIMIT = 64 << 20

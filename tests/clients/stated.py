@@ -13,8 +13,8 @@ import numpy as np
 import trimesh
 from PIL import Image
 
-from img2mesh.cameras import Camera, look_at
-from img2mesh.raycast import Scene
+from img2mesh.core.cameras import Camera, look_at
+from img2mesh.geometry.raycast import Scene
 
 #: Extensions without which a file cannot be read, by client: what that client says it knows.
 BLENDER_LACKS = {"EXT_meshopt_compression", "KHR_texture_basisu"}

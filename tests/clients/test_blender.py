@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from img2mesh.cameras import Camera
-from img2mesh.meshfiles import texture_at
-from img2mesh.raycast import Scene
+from img2mesh.core.cameras import Camera
+from img2mesh.geometry.raycast import Scene
+from img2mesh.imaging.lookup import texture_at
 from tests.clients.conftest import Blender
 from tests.clients.stated import BLENDER_LACKS, Stated, base_picture, open_rgba, overlap, read
 

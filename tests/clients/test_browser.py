@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
-from img2mesh.meshfiles import load_glb
+from img2mesh.artifacts.asset_files import load_glb
 from img2mesh.report.rendering import Stage
 from tests.clients.conftest import Browser, files_of
 from tests.clients.stated import FOV_DEG, SIZE, Stated, open_rgba, overlap, plain, read, sights

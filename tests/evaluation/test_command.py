@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from img2mesh import cli
-from img2mesh.cameras import rig
+from img2mesh.core.rigs import rig
 
 
 @pytest.fixture

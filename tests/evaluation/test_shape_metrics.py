@@ -10,8 +10,8 @@ import trimesh
 
 from img2mesh.errors import InputError
 from img2mesh.evaluation import compare_meshes
-from img2mesh.evaluation.meshes import load_surface
 from img2mesh.evaluation.shape import describe, sphere_directions, summarise
+from img2mesh.io.read_mesh import load_surface
 
 
 def _save(mesh: trimesh.Trimesh, path: Path) -> Path:

@@ -10,13 +10,14 @@ import pytest
 import trimesh
 from PIL import Image
 
-from img2mesh.cameras import Camera
+from img2mesh.core.cameras import Camera
 from img2mesh.errors import InputError
 from img2mesh.evaluation import compare_views
 from img2mesh.evaluation.images import mask_iou, over_white, psnr, ssim
-from img2mesh.evaluation.meshes import load_surface, srgb_to_linear
 from img2mesh.evaluation.views import draw_unlit
-from img2mesh.raycast import Scene
+from img2mesh.geometry.raycast import Scene
+from img2mesh.imaging.colour import srgb_to_linear
+from img2mesh.io.read_mesh import load_surface
 
 SIZE = 64
 

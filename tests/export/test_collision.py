@@ -15,8 +15,8 @@ import trimesh
 from img2mesh.artifacts import TexturedMesh
 from img2mesh.errors import InputError, MissingExtraError
 from img2mesh.export.collision import TOLERANCE, collision_glb, collision_hulls, reduced
-from img2mesh.glbpack import array, unpack
-from img2mesh.raycast import Scene
+from img2mesh.geometry.raycast import Scene
+from img2mesh.io.glb_container import array, unpack
 
 
 def plain(body: trimesh.Trimesh) -> TexturedMesh:

@@ -12,9 +12,9 @@ from scipy.spatial import cKDTree
 
 from img2mesh.artifacts import TexturedMesh
 from img2mesh.errors import MissingExtraError
-from img2mesh.export.compression import meshopt_glb
-from img2mesh.glb import glb_bytes
-from img2mesh.glbpack import unpack
+from img2mesh.io.glb_container import unpack
+from img2mesh.io.gltf import glb_bytes
+from img2mesh.io.gltf_meshopt import meshopt_glb
 from tests.assets import grid_asset
 
 DTYPES = {5120: np.int8, 5123: np.uint16, 5125: np.uint32}

@@ -10,10 +10,10 @@ import pytest
 import trimesh
 
 from img2mesh.artifacts import Mesh, TexturedMesh
-from img2mesh.engineparts import EngineParts
+from img2mesh.artifacts.game import GameParts
 from img2mesh.errors import InputError, MissingExtraError
 from img2mesh.export.lods import _without_twins, apart, levels_of_detail
-from img2mesh.meshfiles import texture_at
+from img2mesh.imaging.lookup import texture_at
 from img2mesh.texture.atlas import unwrap, vertex_normals
 from img2mesh.texture.maps import padded
 from img2mesh.texture.raster import rasterise
@@ -60,7 +60,7 @@ def test_every_budget_is_met() -> None:
 
 
 def test_levels_are_closed_and_use_the_mesh_s_own_vertices() -> None:
-    for mesh in EngineParts(lods=chain()[0]).coarser(ring()):
+    for mesh in GameParts(lods=chain()[0]).lod_meshes(ring()):
         joined = mesh.joined
         body = trimesh.Trimesh(joined.vertices, joined.faces, process=False)
         assert body.is_watertight and body.is_winding_consistent
@@ -71,7 +71,7 @@ def test_levels_are_closed_and_use_the_mesh_s_own_vertices() -> None:
 
 
 def test_colours_stay_in_place_also_along_chart_borders() -> None:
-    for number, mesh in enumerate(EngineParts(lods=chain()[0]).coarser(ring())):
+    for number, mesh in enumerate(GameParts(lods=chain()[0]).lod_meshes(ring())):
         weights = np.random.default_rng(1).dirichlet((1, 1, 1), len(mesh.faces))
         points = np.einsum("nk,nkc->nc", weights, mesh.vertices[mesh.faces])
         uv = np.einsum("nk,nkc->nc", weights, mesh.uv[mesh.faces]).astype(np.float32)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from img2mesh.artifacts import Mesh, RadianceField, View, ViewSet
-from img2mesh.cameras import RIGS, Camera
-from img2mesh.raycast import Scene
+from img2mesh.core.cameras import Camera
+from img2mesh.core.rigs import RIGS
+from img2mesh.geometry.raycast import Scene
+from img2mesh.geometry.visual_hull import hull_sdf
 
 
 def sphere(radius: float = 0.8) -> Mesh:
@@ -106,6 +109,12 @@ def views_of(
         depth, normals = np.stack([d for _, d, _ in looks]), np.stack([n for _, _, n in looks])
         views = replace(views, depth=depth, normals=normals)
     return views
+
+
+def hull_of(views: Sequence[View], *, grid: int, relax_px: float = 0.0) -> RadianceField:
+    """The visual hull as a field."""
+    sdf, points = hull_sdf(views, grid=grid, relax_px=relax_px)
+    return RadianceField(sdf, points.origin, points.voxel, points.voxel)
 
 
 def surface_of(field: RadianceField) -> Mesh:

@@ -17,7 +17,8 @@ from img2mesh.field.matching import distinctness
 from img2mesh.field.pictures import gather
 from img2mesh.field.rays import stage_rays
 from img2mesh.field.shading import Shading, estimate_shading
-from img2mesh.hull import Box, make_outlines, relaxed
+from img2mesh.geometry.grid import Grid
+from img2mesh.geometry.silhouettes import make_silhouettes, relaxed
 from tests.field import scenes
 
 CPU = torch.device("cpu")
@@ -39,19 +40,19 @@ def box_views() -> ViewSet:
 @pytest.mark.parametrize("rig", ["zero123plus-v1.1", "zero123plus-v1.2"])
 def test_outlines_of_one_body_agree(rig: str) -> None:
     for body in (scenes.box(), scenes.sphere(), scenes.torus()):
-        outlines = make_outlines(scenes.views_of(body, rig=rig).views)
+        outlines = make_silhouettes(scenes.views_of(body, rig=rig).views)
         assert misalignment(outlines) < 0.3
 
 
 def test_misplacement_is_measured_in_pixels(box_views: ViewSet) -> None:
-    one, three = (misalignment(make_outlines(shifted(box_views, n).views)) for n in (1, 3))
+    one, three = (misalignment(make_silhouettes(shifted(box_views, n).views)) for n in (1, 3))
     assert 0.6 < one < 2
     assert 2.5 < three / one < 3.5
 
 
 def test_a_widened_outline_alone_is_no_misplacement(box_views: ViewSet) -> None:
-    plain = misalignment(make_outlines(box_views.views))
-    wide = misalignment(relaxed(make_outlines(box_views.views), 1.0))
+    plain = misalignment(make_silhouettes(box_views.views))
+    wide = misalignment(relaxed(make_silhouettes(box_views.views), 1.0))
     assert abs(plain - wide) < 0.1
 
 
@@ -92,7 +93,7 @@ def test_a_photo_with_an_inexact_camera_does_not_make_the_views_doubtful(
     monkeypatch.setattr("img2mesh.field.loop.fit_field", note)
     photo = replace(shifted(box_views, 4).views[0], camera=box_views.cameras[0])
     seven = replace(box_views, photo=photo)
-    assert misalignment(make_outlines(seven.posed)) > LIMIT_PX
+    assert misalignment(make_silhouettes(seven.posed)) > LIMIT_PX
     for views in (box_views, seven):
         with pytest.raises(Chosen):
             fit(views)
@@ -102,8 +103,8 @@ def test_a_photo_with_an_inexact_camera_does_not_make_the_views_doubtful(
 def estimate(views: ViewSet) -> Shading:
     """What is found on a ball whose shape is known."""
     pictures = gather(views, use_photo=False)
-    rays = stage_rays(pictures, make_outlines(views.views), stride=1, blur_px=0.5, device=CPU)
-    grid = Box.around(np.full(3, -1.0), np.ones(3), grid=48, margin=0.0)
+    rays = stage_rays(pictures, make_silhouettes(views.views), stride=1, blur_px=0.5, device=CPU)
+    grid = Grid.around(np.full(3, -1.0), np.ones(3), grid=48, margin=0.0)
     field = torch.as_tensor(np.linalg.norm(grid.slab(0, 48), axis=-1) - 0.8, dtype=torch.float32)
     assert rays.depth is not None
     surface = rays.depth.nan_to_num(nan=float("inf"))

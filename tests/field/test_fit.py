@@ -14,12 +14,11 @@ import pytest
 import torch
 
 from img2mesh.artifacts import Mesh, Provenance, RadianceField, View, ViewSet
-from img2mesh.cameras import Camera
+from img2mesh.core.cameras import Camera
 from img2mesh.errors import InputError
 from img2mesh.field import fit
 from img2mesh.field.pictures import match_footprint
-from img2mesh.hull import hull_sdf
-from img2mesh.raycast import Scene
+from img2mesh.geometry.raycast import Scene
 from tests.field import scenes
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +41,7 @@ def turned_box() -> ViewSet:
 
 def test_textured_box_comes_much_closer_than_its_hull(turned_box: ViewSet) -> None:
     truth = scenes.box()
-    hull = scenes.surface_of(hull_sdf(turned_box.views, grid=96))
+    hull = scenes.surface_of(scenes.hull_of(turned_box.views, grid=96))
     # The smallest grid that looks at every pixel: outlines of 96 pixels need them.
     fitted = scenes.surface_of(fit(turned_box, grid=96))
     assert scenes.chamfer(fitted, truth) < 0.25 * scenes.chamfer(hull, truth)
@@ -128,7 +127,7 @@ def brief_fit(views: ViewSet, **settings: Any) -> RadianceField:
     from img2mesh.field.losses import Weights
     from img2mesh.field.pictures import gather
     from img2mesh.field.schedule import stages
-    from img2mesh.hull import make_outlines, relaxed
+    from img2mesh.geometry.silhouettes import make_silhouettes, relaxed
 
     plan = stages("exact", grid=24, fine_grid=0, photometric_weight=50.0, known_depth=False)
     given: dict[str, Any] = {
@@ -142,7 +141,7 @@ def brief_fit(views: ViewSet, **settings: Any) -> RadianceField:
     }
     given |= settings
     pictures = gather(views, use_photo=given["use_photo"])
-    outlines = relaxed(make_outlines([p.view for p in pictures]), given["relax_px"])
+    outlines = relaxed(make_silhouettes([p.view for p in pictures]), given["relax_px"])
     return fit_field(views, pictures=pictures, outlines=outlines, **given)
 
 

@@ -17,8 +17,10 @@ from img2mesh.field.fog import carve_by_fog
 from img2mesh.field.grid import locate, look_up_channels
 from img2mesh.field.pictures import Supervised, gather
 from img2mesh.field.rays import stage_rays
-from img2mesh.hull import Box, hull_sdf, hull_values, make_outlines, tight_box
-from img2mesh.raycast import Scene
+from img2mesh.geometry.grid import Grid
+from img2mesh.geometry.raycast import Scene
+from img2mesh.geometry.silhouettes import make_silhouettes
+from img2mesh.geometry.visual_hull import hull_values, tight_box
 from tests.field import scenes
 
 CPU = torch.device("cpu")
@@ -31,7 +33,7 @@ def bench() -> ViewSet:
 
 def carved(views: ViewSet, steps: int) -> tuple[Supervised, ...]:
     pictures = gather(replace(views, depth=None, normals=None), use_photo=False)
-    outlines = make_outlines(views.views)
+    outlines = make_silhouettes(views.views)
     box = tight_box(outlines, grid=48, margin=0.05)
     hull = torch.as_tensor(hull_values(outlines, box))
     rays = stage_rays(pictures, outlines, stride=2, blur_px=1.0, device=CPU)
@@ -46,7 +48,7 @@ def share_within(views: ViewSet, found: Sequence[NDArray], tolerance: float) -> 
 
 
 def test_fog_sees_the_corner_that_no_outline_shows(bench: ViewSet) -> None:
-    hull = scenes.surface_of(hull_sdf(bench.views, grid=64))
+    hull = scenes.surface_of(scenes.hull_of(bench.views, grid=64))
     scene = Scene(hull.vertices, hull.faces)
     before = share_within(bench, [scene.look(c).depth for c in bench.cameras], 0.08)
     depths = [v.depth for v in carved(bench, 200) if v.depth is not None]
@@ -95,7 +97,7 @@ def test_a_negative_number_of_steps_is_refused(bench: ViewSet) -> None:
 
 
 def test_the_table_look_up_is_trilinear_and_its_gradient_the_transpose() -> None:
-    box = Box(np.zeros(3), 1.0, (3, 4, 5))
+    box = Grid(np.zeros(3), 1.0, (3, 4, 5))
     generator = torch.Generator().manual_seed(0)
     table = torch.rand((60, 4), generator=generator, requires_grad=True)
     points = torch.rand((3, 50), generator=generator) * torch.tensor([[2.0], [3.0], [4.0]])
@@ -117,7 +119,7 @@ def test_the_table_look_up_is_trilinear_and_its_gradient_the_transpose() -> None
 
 def test_without_a_hull_that_rays_meet_the_views_stay_as_they_are(bench: ViewSet) -> None:
     pictures = gather(replace(bench, depth=None, normals=None), use_photo=False)
-    outlines = make_outlines(bench.views)
+    outlines = make_silhouettes(bench.views)
     box = tight_box(outlines, grid=24, margin=0.05)
     rays = stage_rays(pictures, outlines, stride=2, blur_px=1.0, device=CPU)
     nothing = torch.full(box.shape, 1.0)

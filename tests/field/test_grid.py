@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from img2mesh.field.grid import blur, locate, look_up, look_up_with_gradient, resample
-from img2mesh.hull import Box
+from img2mesh.geometry.grid import Grid
 
-BOX = Box(np.array([-1.0, 0.5, 2.0]), 0.25, (7, 6, 5))
+BOX = Grid(np.array([-1.0, 0.5, 2.0]), 0.25, (7, 6, 5))
 
 
 @pytest.fixture
@@ -91,10 +91,10 @@ def test_blur_keeps_constants_and_matches_scipy_inside() -> None:
 
 
 def test_resampling_a_linear_field_is_exact() -> None:
-    coarse = Box.around(np.array([-1.0, -0.5, -0.7]), np.ones(3), grid=12, margin=0.0)
+    coarse = Grid.around(np.array([-1.0, -0.5, -0.7]), np.ones(3), grid=12, margin=0.0)
     fine = coarse.refined(31)
 
-    def linear(box: Box) -> Tensor:
+    def linear(box: Grid) -> Tensor:
         p = torch.as_tensor(box.slab(0, box.shape[0]), dtype=torch.float32)
         return 2 * p[..., 0] - p[..., 1] + 0.5 * p[..., 2]
 

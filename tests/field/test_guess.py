@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from img2mesh.artifacts import F32, ViewSet
-from img2mesh.cameras import RIGS
+from img2mesh.artifacts import ViewSet
+from img2mesh.core.arrays import F32
+from img2mesh.core.rigs import RIGS
 from img2mesh.field.consensus import Surfaces, consensus, disagreement_deg
 from img2mesh.field.guess import Guess, guess_depths
 from img2mesh.field.integration import Lattice, integrate, lattice
 from img2mesh.field.pictures import gather
 from img2mesh.field.scanlines import aggregate
-from img2mesh.hull import make_outlines
+from img2mesh.geometry.silhouettes import make_silhouettes
 from tests.field import scenes
 
 CPU = torch.device("cpu")
@@ -29,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 def guesses(views: ViewSet) -> tuple[Guess | None, ...]:
     pictures = gather(replace(views, depth=None), use_photo=False)
-    return guess_depths(pictures, make_outlines([p.view for p in pictures]), CPU)
+    return guess_depths(pictures, make_silhouettes([p.view for p in pictures]), CPU)
 
 
 def pixels_of(views: ViewSet, k: int, stride: int) -> tuple[Lattice, F32]:

@@ -18,11 +18,13 @@ from img2mesh.field.pictures import Supervised, comparable_colours, gather
 from img2mesh.field.rays import Rays, stage_rays
 from img2mesh.field.sampling import Samples, place_samples
 from img2mesh.field.steps import StepRule
-from img2mesh.hull import Box, hull_values, make_outlines, tight_box
+from img2mesh.geometry.grid import Grid
+from img2mesh.geometry.silhouettes import make_silhouettes
+from img2mesh.geometry.visual_hull import hull_values, tight_box
 from tests.field import scenes
 
 CPU = torch.device("cpu")
-BALL = Box.around(np.full(3, -1.0), np.ones(3), grid=48, margin=0.0)
+BALL = Grid.around(np.full(3, -1.0), np.ones(3), grid=48, margin=0.0)
 
 
 def ball(radius: float) -> Tensor:
@@ -31,7 +33,7 @@ def ball(radius: float) -> Tensor:
 
 def rays_of(views: scenes.ViewSet, stride: int = 2) -> Rays:
     pictures = gather(views, use_photo=False)
-    outlines = make_outlines([p.view for p in pictures])
+    outlines = make_silhouettes([p.view for p in pictures])
     return stage_rays(pictures, outlines, stride=stride, blur_px=0.5, device=CPU)
 
 
@@ -127,7 +129,7 @@ def test_carving_with_depths_beats_the_hull() -> None:
     truth = scenes.bowl()
     known = scenes.views_of(truth, known=True)
     pictures = gather(known, use_photo=False)
-    outlined = hull_values(make_outlines([p.view for p in pictures]), BALL)
+    outlined = hull_values(make_silhouettes([p.view for p in pictures]), BALL)
     carved = initial_field(pictures, outlined, BALL)
     hull = initial_field([Supervised(p.view) for p in pictures], outlined, BALL)
     errors = [
@@ -217,7 +219,7 @@ def test_planes_find_a_flat_top_that_the_hull_domes() -> None:
     views = scenes.views_of(truth, known=True)
     rays = rays_of(views)
     assert rays.depth is not None
-    outlines = make_outlines(views.views)
+    outlines = make_silhouettes(views.views)
     grid = tight_box(outlines, grid=48, margin=0.05)
     hull = torch.as_tensor(hull_values(outlines, grid))
     surface = place_samples(

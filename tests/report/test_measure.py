@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from img2mesh.artifacts import Provenance, TexturedMesh, View, ViewSet
-from img2mesh.cameras import RIGS, Camera
+from img2mesh.core.cameras import Camera
+from img2mesh.core.rigs import RIGS
 from img2mesh.export import to_asset_frame
 from img2mesh.report import measure, render
 from img2mesh.report.fidelity import shrunk

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from img2mesh.errors import Img2MeshError
-from img2mesh.meshfiles import glb_bytes, png_bytes
+from img2mesh.io.gltf import glb_bytes
+from img2mesh.io.meshes import png_bytes
 from img2mesh.report import write_html
 from img2mesh.report.page import html_page, inline_script
 from tests.assets import box_asset

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from img2mesh.cameras import Camera
+from img2mesh.core.cameras import Camera
 from img2mesh.report import render
 from img2mesh.report.rendering import CLAY, SHADED, UNLIT, Stage
 from tests.assets import COLOURS, box_asset

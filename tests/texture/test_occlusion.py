@@ -6,7 +6,7 @@ import numpy as np
 import trimesh
 
 from img2mesh.artifacts import Mesh, TexturedMesh
-from img2mesh.raycast import Scene
+from img2mesh.geometry.raycast import Scene
 from img2mesh.texture.atlas import unwrap, vertex_normals
 from img2mesh.texture.occlusion import bake_orm, openness
 

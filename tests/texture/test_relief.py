@@ -9,7 +9,7 @@ import pytest
 import trimesh
 
 from img2mesh.artifacts import RadianceField, TexturedMesh
-from img2mesh.cameras import Camera
+from img2mesh.core.cameras import Camera
 from img2mesh.meshing import extract
 from img2mesh.report.rendering import CLAY, Stage
 from img2mesh.texture.relief import bake_normals

@@ -12,20 +12,11 @@ import numpy as np
 import pytest
 import trimesh
 
-from img2mesh.artifacts import (
-    OUTSIDE,
-    SEEN_IN_PHOTO,
-    SEEN_IN_VIEWS,
-    UNSEEN,
-    Mesh,
-    Provenance,
-    TexturedMesh,
-    View,
-    ViewSet,
-)
-from img2mesh.cameras import Camera
+from img2mesh.artifacts import Mesh, Provenance, TexturedMesh, View, ViewSet
+from img2mesh.core.arrays import OUTSIDE, SEEN_IN_PHOTO, SEEN_IN_VIEWS, UNSEEN
+from img2mesh.core.cameras import Camera
 from img2mesh.errors import InputError
-from img2mesh.raycast import Scene
+from img2mesh.geometry.raycast import Scene
 from img2mesh.texture import texture_mesh
 
 RING = [(30, 20), (90, -20), (150, 20), (210, -20), (270, 20), (330, -20)]

@@ -53,4 +53,6 @@ def generate(
             *made.notes,
         ),
     )
-    return draw_views(cutout, made, rig_name=RIG, tile=tile, provenance=provenance, progress=progress)
+    return draw_views(
+        cutout, made, rig_name=RIG, tile=tile, provenance=provenance, progress=progress
+    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32
-from img2mesh.cameras import Camera
+from img2mesh.core.arrays import F32
+from img2mesh.core.cameras import Camera
 from img2mesh.multiview.geometric.body import Paint
 from img2mesh.multiview.geometric.colours import Palette, sample
 from img2mesh.multiview.geometric.inflation import Balloon, look_up

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32
-from img2mesh.cameras import Camera
+from img2mesh.core.arrays import F32
+from img2mesh.core.cameras import Camera
 from img2mesh.multiview.geometric.solid import Solid
 
 #: Surface points (n, 3) and unit normals (n, 3) in the prior's world -> colours (n, 3).

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32
-from img2mesh.cameras import Camera
+from img2mesh.core.arrays import F32
+from img2mesh.core.cameras import Camera
 from img2mesh.multiview.geometric.appearance import facing, frame_xy, smoothstep
 from img2mesh.multiview.geometric.body import Paint
 from img2mesh.multiview.geometric.colours import Palette, sample
@@ -120,7 +120,7 @@ def carved_paint(palette: Palette, carving: Carving, solid: Solid) -> Paint:
     A plain box's hidden faces copy the opposite visible face; what neither the photo nor any
     twin sees (undersides) takes the calm colours.
     """
-    from img2mesh.raycast import Scene
+    from img2mesh.geometry.raycast import Scene
 
     scene = Scene(solid.vertices, solid.faces)
     camera, box = carving.camera, carving.box

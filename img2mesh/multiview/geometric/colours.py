@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, Cutout
+from img2mesh.artifacts import Cutout
+from img2mesh.core.arrays import F32
 from img2mesh.multiview.geometric.outline import PIXELS, Outline, resize
 from img2mesh.multiview.geometric.poisson import solve
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.cameras import Camera
+from img2mesh.core.cameras import Camera
 from img2mesh.multiview.geometric.outline import DISTANCE, Bools, Outline, frame_camera
 
 # Acceptance of the prior's specification, measured on 24 reference objects.

@@ -7,12 +7,14 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, Cutout, Provenance, View, ViewSet
-from img2mesh.cameras import Camera, rig
+from img2mesh.artifacts import Cutout, Provenance, View, ViewSet
+from img2mesh.core.arrays import F32
+from img2mesh.core.cameras import Camera
+from img2mesh.core.rigs import rig
 from img2mesh.errors import InputError
+from img2mesh.geometry.raycast import Hits, Scene
+from img2mesh.imaging.fill import from_nearest
 from img2mesh.multiview.geometric.body import Body
-from img2mesh.nearest import from_nearest
-from img2mesh.raycast import Hits, Scene
 
 #: Colour samples along each side of a pixel.
 SAMPLES = 2
@@ -73,8 +75,8 @@ class Canvas:
 def draw_views(
     cutout: Cutout,
     body: Body,
-    *,
     rig_name: str,
+    *,
     tile: int,
     provenance: Provenance,
     progress: Callable[[float], None] | None = None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32
+from img2mesh.core.arrays import F32
 from img2mesh.multiview.geometric.outline import PIXELS, Bools, Outline, resize, signed_distance
 
 #: Feet end in the lowest part of the object: share of its height, room for hooves seen in

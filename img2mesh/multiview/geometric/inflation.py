@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32
+from img2mesh.core.arrays import F32
+from img2mesh.imaging.fill import from_nearest
 from img2mesh.multiview.geometric.footing import Footing
 from img2mesh.multiview.geometric.outline import DISTANCE, PIXELS, Outline
 from img2mesh.multiview.geometric.poisson import solve
-from img2mesh.nearest import from_nearest
 
 #: Pixels across the frame the thickness is solved on.
 GRID = 192

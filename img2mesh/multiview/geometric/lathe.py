@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32
-from img2mesh.cameras import Camera
+from img2mesh.core.arrays import F32
+from img2mesh.core.cameras import Camera
 from img2mesh.multiview.geometric.appearance import facing, frame_xy, smoothstep
 from img2mesh.multiview.geometric.body import Paint
 from img2mesh.multiview.geometric.colours import Palette, sample, without

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, Cutout
-from img2mesh.cameras import Camera, orbit
+from img2mesh.artifacts import Cutout
+from img2mesh.core.arrays import F32
+from img2mesh.core.cameras import Camera, orbit
 
 Bools = NDArray[np.bool_]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from img2mesh.artifacts import F32, F64, I32
+from img2mesh.core.arrays import F32, F64, I32
 from img2mesh.errors import Img2MeshError
+from img2mesh.geometry.isosurface import march
 
 #: Points (..., 3) in the prior's world -> values, positive inside.
 Implicit = Callable[[NDArray[np.floating]], NDArray[np.floating]]
@@ -59,8 +59,6 @@ def polygonise(field: Implicit, low: ArrayLike, high: ArrayLike, *, cells: int =
     Raises:
         Img2MeshError: nothing inside.
     """
-    from skimage.measure import marching_cubes
-
     lo, hi = np.asarray(low, np.float64), np.asarray(high, np.float64)
     step = float((hi - lo).max() / cells)
     lo = lo - 2 * step
@@ -81,10 +79,8 @@ def polygonise(field: Implicit, low: ArrayLike, high: ArrayLike, *, cells: int =
     values, dropped = _largest(values)
     if not (values > 0).any():
         raise Img2MeshError("the geometric prior found no body in the cutout")
-    polygons: Any = marching_cubes
-    vertices, faces, _, _ = polygons(values, 0.0, gradient_direction="ascent")
-    vertices = (lo + step * vertices).astype(np.float32)
-    return solid(vertices, faces.astype(np.int32), dropped=dropped)
+    vertices, faces = march(values, 0.0, inside="above")
+    return solid((lo + step * vertices).astype(np.float32), faces, dropped=dropped)
 
 
 def solid(vertices: F32, faces: I32, *, dropped: float = 0.0) -> Solid:

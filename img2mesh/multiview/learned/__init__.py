@@ -54,7 +54,9 @@ def generate(
         licences=tuple(said["licences"]),
         notes=(note, *made.notes),
     )
-    return draw_views(cutout, made, rig_name=RIG, tile=tile, provenance=provenance, progress=progress)
+    return draw_views(
+        cutout, made, rig_name=RIG, tile=tile, provenance=provenance, progress=progress
+    )
 
 
 def make_body(cutout: Cutout, *, body: str = "auto") -> Body:

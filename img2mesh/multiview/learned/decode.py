@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, F64
-from img2mesh.cameras import Camera
+from img2mesh.core.arrays import F32, F64
+from img2mesh.core.cameras import Camera
 from img2mesh.multiview.geometric.inflation import look_up
 from img2mesh.multiview.geometric.outline import DISTANCE, Outline
 from img2mesh.multiview.learned.frustum import COLUMNS, REACH, SLICES, slice_depths
@@ -58,7 +58,9 @@ class Columns:
         inside = map_coordinates(self.values, index, order=1, mode="nearest", output=np.float32)
         # The column's ends are outside.
         ends = REACH * frame.half - np.abs(DISTANCE - depth)
-        value: NDArray[np.floating] = np.minimum(np.minimum(inside, ends), look_up(self.distance, x, y))
+        value: NDArray[np.floating] = np.minimum(
+            np.minimum(inside, ends), look_up(self.distance, x, y)
+        )
         return value
 
     def bounds(self) -> tuple[F64, F64]:
@@ -80,7 +82,7 @@ def columns(reading: Reading, outline: Outline, camera: Camera) -> Columns:
     import torch
     from scipy.ndimage import gaussian_filter
 
-    from img2mesh.nearest import from_nearest
+    from img2mesh.imaging.fill import from_nearest
 
     logits = reading.occupancy
     if not reading.covered.all():  # beside the object the network was never asked anything

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32, Cutout
+from img2mesh.artifacts import Cutout
+from img2mesh.core.arrays import F32
 from img2mesh.errors import Img2MeshError
 from img2mesh.multiview.learned.frustum import COLUMNS, FILL, PIXELS
 

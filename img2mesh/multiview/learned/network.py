@@ -63,7 +63,10 @@ class ShapeNet(nn.Module):
         self.encode1 = nn.Sequential(Residual(half), Residual(half, still=True))
         self.down2 = _convolve(half, quarter, stride=2)
         self.middle = nn.Sequential(
-            Residual(quarter), Attention(quarter, 64), Residual(quarter), Deep(quarter, deep, blocks)
+            Residual(quarter),
+            Attention(quarter, 64),
+            Residual(quarter),
+            Deep(quarter, deep, blocks),
         )
         self.up2 = _convolve(quarter, half, kernel=1)
         self.decode2 = nn.Sequential(_convolve(2 * half, half, kernel=1), Residual(half))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.artifacts import F32
-from img2mesh.cameras import Camera
+from img2mesh.core.arrays import F32
+from img2mesh.core.cameras import Camera
+from img2mesh.imaging.fill import from_nearest
 from img2mesh.multiview.geometric.appearance import facing, frame_xy, smoothstep
 from img2mesh.multiview.geometric.body import Paint
 from img2mesh.multiview.geometric.colours import Palette, sample
 from img2mesh.multiview.geometric.solid import Solid
 from img2mesh.multiview.learned.model import Reading
-from img2mesh.nearest import from_nearest
 
 #: Share of the network's colours on unseen surfaces; the rest is the palette's calm colours.
 BACK_SHARE = 0.5
@@ -26,7 +26,7 @@ def learned_paint(
     What the photo shows is never repainted; what it does not show takes the calm colours mixed
     with the network's colours of the hindmost surface along the same line of sight.
     """
-    from img2mesh.raycast import Scene
+    from img2mesh.geometry.raycast import Scene
 
     scene = Scene(solid.vertices, solid.faces)
     back = from_nearest(reading.back, reading.covered)

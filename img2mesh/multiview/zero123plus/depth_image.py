@@ -8,7 +8,7 @@ from PIL import Image
 
 from img2mesh.artifacts import DepthSet
 from img2mesh.errors import InputError
-from img2mesh.sheets import COLUMNS, ROWS, tile
+from img2mesh.imaging.sheet import COLUMNS, ROWS, tile
 
 
 def normalised_depth(depth: NDArray[np.floating]) -> NDArray[np.float64]:

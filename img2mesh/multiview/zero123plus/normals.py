@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from img2mesh.cameras import Camera
+from img2mesh.core.cameras import Camera
 
 #: Lengths above and below which a pixel surely is object or background, and the square element
 #: the seeds are eroded with (the project's own matting example).

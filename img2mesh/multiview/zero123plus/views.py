@@ -10,16 +10,17 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from img2mesh import matting
 from img2mesh.artifacts import Cutout, DepthSet, Provenance, View, ViewSet
-from img2mesh.cameras import Camera, rig
+from img2mesh.core.cameras import Camera
+from img2mesh.core.rigs import rig
 from img2mesh.diffusion import checkpoints
 from img2mesh.diffusion.speed import Speed
 from img2mesh.errors import InputError
+from img2mesh.imaging import matting
+from img2mesh.imaging.sheet import COLUMNS, ROWS, untile
 from img2mesh.multiview.sampling import USUAL, Progress, Sampling
 from img2mesh.multiview.zero123plus import choices, depth_image, normals
 from img2mesh.multiview.zero123plus.model import Zero123Plus
-from img2mesh.sheets import COLUMNS, ROWS, untile
 
 F32 = NDArray[np.float32]
 

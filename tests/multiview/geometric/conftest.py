@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from img2mesh.artifacts import Cutout
-from img2mesh.cameras import rig
+from img2mesh.core.rigs import rig
+from img2mesh.geometry.raycast import Scene
 from img2mesh.multiview.geometric.outline import frame_camera
-from img2mesh.raycast import Scene
 
 Photograph = Callable[..., Cutout]
 SIZE = 256

@@ -10,7 +10,7 @@ import pytest
 
 from img2mesh import multiview, pipeline
 from img2mesh.artifacts import Cutout
-from img2mesh.cameras import rig
+from img2mesh.core.rigs import rig
 from img2mesh.errors import InputError
 from img2mesh.graph import Run
 from img2mesh.multiview import geometric
@@ -119,7 +119,7 @@ def test_the_body_has_the_photos_outline():
 
 
 def test_the_back_is_no_second_face(views):
-    from img2mesh.cameras import Camera
+    from img2mesh.core.cameras import Camera
     from img2mesh.multiview.geometric.choose import make_body
     from img2mesh.multiview.geometric.draw import Canvas
 

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from img2mesh.artifacts import DepthSet
-from img2mesh.cameras import Camera, rig
+from img2mesh.core.cameras import Camera
+from img2mesh.core.rigs import rig
 from img2mesh.errors import InputError
 from img2mesh.multiview.zero123plus.depth_image import depth_picture, normalised_depth
 from img2mesh.multiview.zero123plus.preprocess import control_tensor

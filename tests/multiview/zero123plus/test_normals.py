@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from img2mesh import matting
-from img2mesh.cameras import Camera, rig
+from img2mesh.core.cameras import Camera
+from img2mesh.core.rigs import rig
+from img2mesh.imaging import matting
 from img2mesh.multiview.zero123plus import normals
 
 SIZE = 96

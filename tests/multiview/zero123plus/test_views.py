@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from img2mesh.artifacts import Cutout, DepthSet, ViewSet
-from img2mesh.cameras import rig
+from img2mesh.core.rigs import rig
 from img2mesh.diffusion.tiny import BALLS, TinyShape, make_checkpoint
 from img2mesh.diffusion.tiny_ball import RADIUS
 from img2mesh.errors import Img2MeshError, InputError

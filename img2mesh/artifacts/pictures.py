@@ -1,0 +1,266 @@
+"""Pictures between the stages: the photo, its cutout, posed views and their depths.
+
+Colours are sRGB-encoded float32 in [0, 1] with straight alpha unless a field says otherwise;
+see :mod:`img2mesh.core.cameras` for axes, depth and pixel conventions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from img2mesh.core.arrays import F32, F64, U8, frozen_array, require_unit
+from img2mesh.core.cameras import Camera
+from img2mesh.errors import InputError
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A picture as the user gave it, upright and in sRGB.
+
+    Attributes:
+        rgb: (h, w, 3) uint8.
+        alpha: (h, w) uint8, or None where the file has no transparency at all.
+        mask: (h, w) uint8 object mask given beside the picture (``--mask``), or None.
+        name: the file's stem.
+        notes: what was done or ignored while opening it, in sentences for the user.
+    """
+
+    rgb: U8
+    alpha: U8 | None = None
+    mask: U8 | None = None
+    name: str = "photo"
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        rgb = frozen_array(self, "rgb", np.uint8, None, None, 3)
+        for name in ("alpha", "mask"):
+            if getattr(self, name) is not None:
+                frozen_array(self, name, np.uint8, *rgb.shape[:2])
+
+    @classmethod
+    def open(cls, path: str | PathLike[str], *, mask: str | PathLike[str] | None = None) -> Photo:
+        """Open a picture file (and a mask of the same size beside it).
+
+        Raises:
+            InputError: unreadable, too large, or no picture at all; says which and what to do.
+        """
+        from img2mesh.io.photos import read_photo
+
+        path = Path(path)
+        photo, object_mask = read_photo(path, mask=None if mask is None else Path(mask))
+        return cls(photo.rgb, photo.alpha, object_mask, path.stem, photo.notes)
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """The object alone: square, centred, its longest side ``foreground_ratio`` of the frame.
+
+    Attributes:
+        rgb: (s, s, 3) float32; outside the object the nearest object colour, never the background.
+        alpha: (s, s) float32 straight alpha.
+        photo_from_cutout: (3, 3) float64 homogeneous pixel map, cutout pixel (u, v, 1) -> photo.
+        confidence: how sure the segmentation is, in [0, 1]; 1 for a given alpha or mask.
+        method: what made the mask: ``alpha``, ``mask``, ``border``, ``sam``, ``onnx``, ``none``.
+        notes: warnings in sentences for the user.
+    """
+
+    rgb: F32
+    alpha: F32
+    photo_from_cutout: F64 = field(default_factory=lambda: np.eye(3))
+    confidence: float = 1.0
+    method: str = "alpha"
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        rgb = frozen_array(self, "rgb", np.float32, None, None, 3)
+        frozen_array(self, "alpha", np.float32, *rgb.shape[:2])
+        frozen_array(self, "photo_from_cutout", np.float64, 3, 3)
+        require_unit(self, "rgb", "alpha")
+        if rgb.shape[0] != rgb.shape[1]:
+            raise InputError(f"a cutout must be square, got {rgb.shape[1]}x{rgb.shape[0]}")
+        if not (self.alpha > 0.5).any():
+            raise InputError("the cutout is empty: no pixel belongs to the object")
+
+    @property
+    def size(self) -> int:
+        """Side length in pixels."""
+        return int(self.alpha.shape[0])
+
+
+@dataclass(frozen=True)
+class View:
+    """One posed picture.
+
+    Attributes:
+        rgb: (h, w, 3) float32.
+        alpha: (h, w) float32.
+        camera: its pose, or None where it is not known.
+    """
+
+    rgb: F32
+    alpha: F32
+    camera: Camera | None
+
+    def __post_init__(self) -> None:
+        rgb = frozen_array(self, "rgb", np.float32, None, None, 3)
+        frozen_array(self, "alpha", np.float32, *rgb.shape[:2])
+        require_unit(self, "rgb", "alpha")
+        _check_size(self.camera, rgb.shape)
+
+
+def _check_size(camera: Camera | None, shape: tuple[int, ...]) -> None:
+    if camera is not None and (camera.height, camera.width) != shape[:2]:
+        raise InputError(
+            f"a camera for {camera.width}x{camera.height} pixels was given with a picture of "
+            f"{shape[1]}x{shape[0]}"
+        )
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where views come from; travels unchanged into ``report.json``.
+
+    Attributes:
+        generator: ``geometric``, ``zero123plus-v1.1``, ..., or ``given`` for the user's own views.
+        learned_weights: whether a trained network drew them.
+        exact: whether the views are consistent renders of one body (geometric, given) rather than
+            a network's guesses; chooses the fit's smoothness.
+        licences: licences of the weights used.
+        notes: sentences for the user.
+    """
+
+    generator: str = "given"
+    learned_weights: bool = False
+    exact: bool = True
+    licences: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PhotoPose:
+    """Where the photo seems to have been taken from, where its generator does not say.
+
+    Attributes:
+        elevation_deg, azimuth_deg: direction as seen from the object, in the views' world.
+        confidence: in [0, 1]; :mod:`img2mesh.pose.search` defines it.
+    """
+
+    elevation_deg: float
+    azimuth_deg: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class ViewSet:
+    """Posed views of one object, all of one size, in one world.
+
+    Attributes:
+        rgb: (v, h, w, 3) float32.
+        alpha: (v, h, w) float32.
+        cameras: v cameras.
+        depth: (v, h, w) float32 z-depth in world units, NaN where there is no surface; or None.
+        normals: (v, h, w, 3) float32 unit world-space normals, 0 where there is none; or None.
+        photo: the input picture as one more view (own size); its camera may be None.
+        provenance: who drew the views.
+        photo_pose: what was found out about the photo's camera, if it had to be; the photo has a
+            camera only where that was sure enough.
+    """
+
+    rgb: F32
+    alpha: F32
+    cameras: tuple[Camera, ...]
+    depth: F32 | None = None
+    normals: F32 | None = None
+    photo: View | None = None
+    provenance: Provenance = Provenance()
+    photo_pose: PhotoPose | None = None
+
+    def __post_init__(self) -> None:
+        rgb = frozen_array(self, "rgb", np.float32, None, None, None, 3)
+        frozen_array(self, "alpha", np.float32, *rgb.shape[:3])
+        require_unit(self, "rgb", "alpha")
+        object.__setattr__(self, "cameras", tuple(self.cameras))
+        if len(self.cameras) != len(rgb):
+            raise InputError(f"{len(rgb)} views came with {len(self.cameras)} cameras")
+        for camera in self.cameras:
+            _check_size(camera, rgb.shape[1:])
+        if self.depth is not None:
+            frozen_array(self, "depth", np.float32, *rgb.shape[:3])
+        if self.normals is not None:
+            frozen_array(self, "normals", np.float32, *rgb.shape)
+
+    def __len__(self) -> int:
+        return len(self.rgb)
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The posed views as single values, without the photo."""
+        return tuple(
+            View(r, a, c) for r, a, c in zip(self.rgb, self.alpha, self.cameras, strict=True)
+        )
+
+    @property
+    def posed(self) -> tuple[View, ...]:
+        """Every view with a known camera: the views, then the photo if its pose is known."""
+        if self.photo is None or self.photo.camera is None:
+            return self.views
+        return (*self.views, self.photo)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | PathLike[str],
+        *,
+        rig: str | None = None,
+        group: str | None = None,
+        normals: str | PathLike[str] | None = None,
+        photo: str | PathLike[str] | None = None,
+    ) -> ViewSet:
+        """Open a 3x2 sheet (``rig`` names its cameras) or a folder of posed views.
+
+        ``normals`` is a sheet of camera-space normals of the same views; ``photo`` the picture that
+        they were drawn from, on transparency or one plain colour.
+
+        Raises:
+            InputError: what is wrong with the sheet, folder, cameras file or picture.
+        """
+        from img2mesh.io.views import read_cutout, read_views
+
+        found = read_views(
+            Path(path), rig=rig, group=group, normals=None if normals is None else Path(normals)
+        )
+        return cls(
+            found.rgb,
+            found.alpha,
+            found.cameras,
+            depth=found.depth,
+            normals=found.normals,
+            photo=None if photo is None else View(*read_cutout(Path(photo)), None),
+            provenance=Provenance(generator="given", exact=True, notes=found.notes),
+        )
+
+
+@dataclass(frozen=True)
+class DepthSet:
+    """z-depth of a coarse shape at the poses of a view set.
+
+    Attributes:
+        depth: (v, h, w) float32 world units, NaN = background.
+        cameras: v cameras.
+    """
+
+    depth: F32
+    cameras: tuple[Camera, ...]
+
+    def __post_init__(self) -> None:
+        depth = frozen_array(self, "depth", np.float32, None, None, None)
+        object.__setattr__(self, "cameras", tuple(self.cameras))
+        if len(self.cameras) != len(depth):
+            raise InputError(f"{len(depth)} depth maps came with {len(self.cameras)} cameras")

@@ -1,0 +1,158 @@
+"""Shapes between the stages: the fitted field, the mesh, the textured mesh, its measures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from img2mesh.core.arrays import F32, F64, I32, U8, frozen_array
+from img2mesh.errors import InputError
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+
+@dataclass(frozen=True)
+class RadianceField:
+    """A fitted signed-distance radiance field on a regular grid.
+
+    Attributes:
+        sdf: (nx, ny, nz) float32 signed distance in world units, negative inside, at grid points.
+        origin: (3,) float64 world position of ``sdf[0, 0, 0]``.
+        voxel: edge length in world units; point (i, j, k) is ``origin + voxel * (i, j, k)``.
+        sharpness: logistic scale b of the last fitting step, in world units.
+        notes: what the fit wants the user to know.
+    """
+
+    sdf: F32
+    origin: F64
+    voxel: float
+    sharpness: float
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        sdf = frozen_array(self, "sdf", np.float32, None, None, None)
+        frozen_array(self, "origin", np.float64, 3)
+        if not np.isfinite(sdf).all():
+            raise InputError("the radiance field holds values that are not finite")
+        if self.voxel <= 0 or self.sharpness <= 0:
+            raise InputError("a radiance field needs a positive voxel size and sharpness")
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Triangles in world coordinates, counter-clockwise seen from outside.
+
+    Attributes:
+        vertices: (n, 3) float32.
+        faces: (m, 3) int32.
+        notes: what extraction and cleaning want the user to know.
+    """
+
+    vertices: F32
+    faces: I32
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        vertices = frozen_array(self, "vertices", np.float32, None, 3)
+        faces = frozen_array(self, "faces", np.int32, None, 3)
+        if not len(faces):
+            raise InputError("the mesh is empty: no surface was found")
+        if not np.isfinite(vertices).all():
+            raise InputError("the mesh has vertices that are not finite")
+        if faces.min() < 0 or faces.max() >= len(vertices):
+            raise InputError("the mesh has faces that name vertices it does not have")
+
+
+@dataclass(frozen=True)
+class TexturedMesh:
+    """A mesh with a texture atlas: the deliverable.
+
+    Vertices are split at chart borders; ``source_vertex`` joins them again.
+
+    Attributes:
+        vertices: (n, 3) float32 in the asset's own frame.
+        faces: (m, 3) int32.
+        uv: (n, 2) float32 in [0, 1], glTF convention: (0, 0) is the *top left* of the picture.
+        normals: (n, 3) float32 unit vertex normals.
+        texture: (t, t, 3) uint8 base colour, sRGB.
+        coverage: (t, t) uint8: 0 outside every chart, 1 unseen and filled, 2 seen in the views,
+            3 seen in the photo.
+        source_vertex: (n,) int32 index of the unsplit vertex.
+        asset_from_world: (4, 4) float64 similarity that took world to asset coordinates.
+        name: what the object is called in the files.
+        notes: sentences for the user.
+        normal_map: (t', t', 3) uint8 tangent-space normals, +y (green) up as in glTF; or None.
+        orm_map: (t", t", 3) uint8 occlusion, roughness and metalness as R, G and B; or None.
+        tangents: (n, 4) float32 unit tangents and the bitangent's sign, which the normal map was
+            baked for (MikkTSpace); or None.
+    """
+
+    vertices: F32
+    faces: I32
+    uv: F32
+    normals: F32
+    texture: U8
+    coverage: U8
+    source_vertex: I32
+    asset_from_world: F64 = field(default_factory=lambda: np.eye(4))
+    name: str = "object"
+    notes: tuple[str, ...] = ()
+    normal_map: U8 | None = None
+    orm_map: U8 | None = None
+    tangents: F32 | None = None
+
+    def __post_init__(self) -> None:
+        n = len(frozen_array(self, "vertices", np.float32, None, 3))
+        faces = frozen_array(self, "faces", np.int32, None, 3)
+        frozen_array(self, "uv", np.float32, n, 2)
+        frozen_array(self, "normals", np.float32, n, 3)
+        texture = frozen_array(self, "texture", np.uint8, None, None, 3)
+        frozen_array(self, "coverage", np.uint8, *texture.shape[:2])
+        frozen_array(self, "source_vertex", np.int32, n)
+        frozen_array(self, "asset_from_world", np.float64, 4, 4)
+        for name in ("normal_map", "orm_map"):
+            if getattr(self, name) is not None:
+                frozen_array(self, name, np.uint8, None, None, 3)
+        if self.tangents is not None:
+            frozen_array(self, "tangents", np.float32, n, 4)
+        if not len(faces):
+            raise InputError("the textured mesh is empty")
+
+    @property
+    def joined(self) -> Mesh:
+        """The surface with chart borders sewn together: what watertightness is judged on."""
+        count = int(self.source_vertex.max()) + 1
+        vertices = np.zeros((count, 3), np.float32)
+        vertices[self.source_vertex] = self.vertices
+        return Mesh(vertices, self.source_vertex[self.faces])
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write .glb, .obj (+ .mtl + picture), .ply, .stl or .usdz, chosen by the suffix.
+
+        Raises:
+            InputError: unknown suffix.
+            MissingExtraError: .usdz without its extra.
+        """
+        from img2mesh.io.meshes import save_mesh
+
+        return save_mesh(self, Path(path))
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What was measured on the finished asset, and pictures of it.
+
+    Attributes:
+        measures: JSON values by name; the measured part of ``report.json``.
+        preview: (h, w, 3) uint8 sRGB contact picture: the input beside four shaded views.
+    """
+
+    measures: dict[str, Any]
+    preview: U8
+
+    def __post_init__(self) -> None:
+        frozen_array(self, "preview", np.uint8, None, None, 3)

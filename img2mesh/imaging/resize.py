@@ -1,0 +1,52 @@
+"""Pictures brought to fewer pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from img2mesh.core.arrays import F32
+
+
+def shrink_rgba(rgb: F32, alpha: F32, *, width: int, height: int) -> tuple[F32, F32]:
+    """A straight-alpha picture averaged over areas, colours weighted by alpha.
+
+    Averaging straight colours would mix in what lies behind the object.
+
+    Args:
+        rgb: (h, w, 3) float32 in [0, 1].
+        alpha: (h, w) float32 in [0, 1].
+        width, height: of the result, in pixels.
+
+    Returns:
+        rgb (height, width, 3) and alpha (height, width) float32 in [0, 1].
+    """
+    bands = np.concatenate([rgb * alpha[..., None], alpha[..., None]], axis=2)
+    small = shrink(bands, width=width, height=height)
+    share = np.clip(small[..., 3], 0, 1)
+    colour = np.clip(small[..., :3] / np.maximum(share, 1e-6)[..., None], 0, 1)
+    return colour.astype(np.float32), share.astype(np.float32)
+
+
+def shrink(bands: F32, *, width: int, height: int) -> F32:
+    """Every band of (h, w, c) float32 averaged over areas to (height, width, c)."""
+    from PIL import Image
+
+    return np.stack(
+        [
+            np.asarray(
+                Image.fromarray(np.ascontiguousarray(bands[..., c], np.float32)).resize(
+                    (width, height), Image.Resampling.BOX
+                )
+            )
+            for c in range(bands.shape[2])
+        ],
+        axis=2,
+    )
+
+
+def fitted_size(width: int, height: int, longest: int) -> tuple[int, int]:
+    """(width, height) scaled down so that the longer side is at most ``longest`` pixels."""
+    side = max(width, height)
+    if side <= longest:
+        return width, height
+    return max(round(width * longest / side), 1), max(round(height * longest / side), 1)

@@ -1,0 +1,340 @@
+"""Pictures from files: find what a user names, open one safely, else say why not.
+
+Every picture that comes from outside passes here, photos and views alike: regular files only, few
+decoders, bounded sizes, upright, in sRGB. Nothing about pixels is decided here;
+:mod:`img2mesh.io.pixel_modes` turns a decoded file into sRGB.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import hashlib
+import re
+import stat
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from img2mesh.core.arrays import U8
+from img2mesh.errors import InputError, missing_extra
+
+if TYPE_CHECKING:
+    from io import BufferedReader
+
+    from PIL import Image
+
+#: What a folder or glob is searched for, in any case.
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp"}) | {
+    ".tif",
+    ".tiff",
+    ".gif",
+    ".bmp",
+    ".heic",
+    ".heif",
+}
+#: The decoders that may run. Pillow has some forty; most have no business with photographs.
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP")
+EXPECTED = "a JPEG, PNG, WebP, TIFF, GIF, BMP or HEIC picture"
+
+_LOSSY = ("JPEG", "WEBP", "MPO")
+
+#: Decoding keeps up to 4 bytes a pixel plus the decoder's own buffers: measured peaks at this limit
+#: are below 1 GB for PNG, TIFF and GIF.
+MAX_PIXELS = 100_000_000
+#: JPEG shrinks while it decodes, so phones' 108 megapixels pass; a progressive one still needs
+#: up to 6 bytes a pixel of coefficients. Pillow itself refuses 179 megapixels.
+MAX_PIXELS_JPEG = 178_000_000
+#: WebP's decoder composes on two canvases of its own before Pillow copies: 16 bytes a pixel.
+MAX_PIXELS_WEBP = 64_000_000
+#: Longest side after opening. The texture of an asset is at most this wide, so more is never seen.
+LONGEST_SIDE = 2048
+#: Shortest side an object can be made out on.
+SHORTEST_SIDE = 16
+#: Longest side over shortest: a strip is not a picture of an object.
+MAX_ASPECT = 20.0
+
+_PRODUCT_OF_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
+def list_photos(inputs: list[str]) -> list[Path]:
+    """The picture files a user names: files, folders (not their subfolders) and globs.
+
+    Files are taken as they are; folders and globs give their pictures by suffix, sorted by name,
+    hidden files left out. The order of ``inputs`` is kept and a file named twice comes once.
+
+    Raises:
+        InputError: nothing there, or a folder or glob without pictures.
+    """
+    found: dict[Path, None] = {}
+    for name in inputs:
+        for path in _expand(name):
+            found.setdefault(path)
+    return list(found)
+
+
+def _expand(name: str) -> list[Path]:
+    path = Path(name)
+    try:
+        if path.is_dir():
+            pictures = _pictures_in(path)
+            if not pictures:
+                raise InputError(
+                    f"the folder {name!r} holds no pictures: expected {EXPECTED} in it"
+                )
+            return pictures
+        if path.exists():
+            return [path]
+        if not glob.has_magic(name):
+            _opened(path).close()  # raises the sentence for what is wrong with it
+        # Not Path.glob: the pattern may be absolute or climb with "..".
+        matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207
+    except (OSError, ValueError) as error:  # too long, a NUL in it, unreadable
+        raise InputError(f"cannot look for {name!r}: {_cause(error)}") from error
+    pictures = [p for m in matches for p in (_pictures_in(m) if m.is_dir() else [m])]
+    pictures = [p for p in pictures if p.suffix.lower() in SUFFIXES]
+    if not pictures:
+        raise InputError(f"no picture matches {name!r}: check the spelling, or name a file")
+    return pictures
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of the file's bytes, in hexadecimal.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    with _opened(Path(path)) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture as it was stored, upright and in sRGB.
+
+    Attributes:
+        rgb: (h, w, 3) uint8.
+        alpha: (h, w) uint8, or None where every pixel is opaque.
+        notes: what was done or ignored, in sentences for the user.
+        lossy: the file was JPEG or WebP, whose flats ring around the object.
+    """
+
+    rgb: U8
+    alpha: U8 | None
+    notes: tuple[str, ...]
+    lossy: bool
+
+
+def read_photo(path: Path, *, mask: Path | None = None) -> tuple[Decoded, U8 | None]:
+    """Open a photo: first frame, upright, in sRGB, longest side at most ``LONGEST_SIDE``.
+
+    Args:
+        path: the picture.
+        mask: a picture of the same shape as the *upright* photo whose transparency, or else
+            brightness, says where the object is; it is resized to the photo.
+
+    Returns:
+        The picture, and the mask (h, w) uint8 or None.
+
+    Raises:
+        InputError: not a picture, damaged, too large or small, fully transparent, or a mask of
+            another shape; one sentence with what to do.
+    """
+    photo = decode(Path(path), longest=LONGEST_SIDE)
+    if photo.alpha is not None and not photo.alpha.any():
+        raise InputError(
+            f"{_name(path)} is fully transparent: expected a picture with something in it"
+        )
+    if mask is None:
+        return photo, None
+    return photo, _open_mask(Path(mask), photo.rgb.shape[1], photo.rgb.shape[0])
+
+
+def _open_mask(path: Path, width: int, height: int) -> U8:
+    """(height, width) uint8: the mask's transparency if it has any, else its brightness."""
+    from PIL import Image
+
+    picture = decode(path, longest=LONGEST_SIDE)
+    grey = picture.alpha
+    if grey is None:
+        grey = np.asarray(Image.fromarray(picture.rgb).convert("L"))
+    h, w = grey.shape
+    # Equal shapes up to one pixel of rounding on the smaller picture.
+    if abs(w * height - h * width) > max(width, height, w, h):
+        raise InputError(
+            f"the mask {_name(path)} is {w}x{h} but the upright photo is {width}x{height}: "
+            "expected the same proportions, so make the mask on the photo itself"
+        )
+    if (w, h) == (width, height):
+        return grey
+    return np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def decode(path: Path, *, longest: int | None = None) -> Decoded:
+    """Any picture file, upright and in sRGB; ``longest`` limits its longest side in pixels.
+
+    Raises:
+        InputError: every way to fail, in one sentence.
+    """
+    from img2mesh.io import pixel_modes
+
+    with _loading(path) as image:
+        notes = () if longest is None else _shrink_while_decoding(image, longest)
+        image.load()
+        rgb, alpha, more = pixel_modes.to_srgb(image, longest=longest)
+        return Decoded(rgb, alpha, (*notes, *more), image.format in _LOSSY)
+
+
+def read_stored(path: Path) -> NDArray[Any]:
+    """A grey picture's stored numbers (h, w), unconverted: 16 bits stay 16 bits.
+
+    Raises:
+        InputError: not a grey picture, or any of the ways in which :func:`decode` fails.
+    """
+    with _loading(path) as image:
+        if image.mode not in ("I", "I;16", "I;16B", "L"):
+            raise InputError(f"{path.name} must be a 16-bit grey PNG, got mode {image.mode}")
+        image.load()
+        return np.asarray(image)
+
+
+@contextlib.contextmanager
+def _loading(path: Path) -> Iterator[Image.Image]:
+    """The identified picture; whatever its decoder stumbles over becomes an InputError."""
+    with _opened(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Pillow: odd metadata is no news to the user
+        image = _identify(file, path)
+        try:
+            yield image
+        except InputError:
+            raise
+        except MemoryError as error:
+            raise InputError(
+                f"{_name(path)} does not fit into memory: make it smaller and try again"
+            ) from error
+        # Decoders raise whatever the damaged byte made them stumble over: OSError, SyntaxError,
+        # struct.error, zlib.error, EOFError, ValueError, IndexError, ...
+        except Exception as error:
+            raise InputError(
+                f"{_name(path)} is damaged or cut short ({_cause(error)}): "
+                "save or download it again"
+            ) from error
+
+
+def _identify(file: BufferedReader, path: Path) -> Image.Image:
+    """The picture with its header read and its size found acceptable; nothing decoded yet."""
+    from PIL import Image, UnidentifiedImageError
+
+    head = file.read(32)
+    file.seek(0)
+    if not head:
+        raise InputError(f"{_name(path)} is empty (0 bytes): expected {EXPECTED}")
+    formats = list(FORMATS)
+    if head[4:8] == b"ftyp" and head[8:12] in _PRODUCT_OF_HEIF:
+        formats = [_register_heif()]
+    try:
+        image = Image.open(file, formats=formats)
+    except Image.DecompressionBombError as error:
+        count = re.search(r"\d+", str(error))  # Pillow tells the pixels, not the sides
+        millions = f"{int(count[0]) // 10**6} million" if count else "too many"
+        raise InputError(
+            f"{_name(path)} has {millions} pixels, more than the {MAX_PIXELS // 10**6} million "
+            "allowed: make it smaller and try again"
+        ) from error
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"{_name(path)} is not a picture that can be read (or is damaged): expected {EXPECTED}"
+        ) from error
+    except Exception as error:  # a damaged header; see _loading
+        raise InputError(
+            f"{_name(path)} is damaged ({_cause(error)}): save or download it again"
+        ) from error
+    _check_size(image, path)
+    return image
+
+
+def _register_heif() -> str:
+    try:
+        import pillow_heif
+    except ImportError:
+        raise missing_extra("pillow_heif", extra="heic", purpose="opening HEIC pictures") from None
+    pillow_heif.register_heif_opener()
+    return "HEIF"
+
+
+def _check_size(image: Image.Image, path: Path) -> None:
+    width, height = image.size
+    limit = {"JPEG": MAX_PIXELS_JPEG, "MPO": MAX_PIXELS_JPEG, "WEBP": MAX_PIXELS_WEBP}.get(
+        image.format or "", MAX_PIXELS
+    )
+    shown = f"{_name(path)} is {width}x{height} pixels"
+    if width * height > limit:
+        raise InputError(
+            f"{shown}, more than the {limit // 10**6} million allowed: "
+            "make it smaller and try again"
+        )
+    if min(width, height) < SHORTEST_SIDE:
+        raise InputError(
+            f"{shown}, too small to make out an object: expected at least "
+            f"{SHORTEST_SIDE} pixels each way"
+        )
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise InputError(f"{shown}, a strip: crop it around the object and try again")
+
+
+def _shrink_while_decoding(image: Image.Image, most: int) -> tuple[str, ...]:
+    """Let JPEG decode at a fraction of its size; say so for any picture that will be reduced."""
+    width, height = image.size
+    longest = max(width, height)
+    if longest <= most:
+        return ()
+    if image.format in ("JPEG", "MPO"):
+        scale = most / longest
+        # Never below the final size: the decoder picks a fraction of 2, 4 or 8.
+        image.draft(None, (max(1, int(width * scale)), max(1, int(height * scale))))
+    return (f"reduced from {width}x{height} to {most} pixels on the longest side",)
+
+
+def _opened(path: Path) -> BufferedReader:
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise InputError(f"{_name(path)} is a folder where a picture file was expected")
+        if not stat.S_ISREG(mode):
+            raise InputError(f"{_name(path)} is not a regular file: expected {EXPECTED}")
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise InputError(
+            f"there is no file {_name(path)} here: check the name and the folder"
+        ) from error
+    except PermissionError as error:
+        raise InputError(
+            f"{_name(path)} may not be read: give yourself permission (chmod +r) or copy it"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{_name(path)} cannot be read: {_cause(error)}") from error
+
+
+def _name(path: Path) -> str:
+    """The path as messages show it: quoted, control characters escaped, Unicode kept."""
+    text = str(path)
+    return repr(text if len(text) <= 160 else f"{text[:60]}...{text[-60:]}")
+
+
+def _cause(error: BaseException) -> str:
+    """The library's words in short, on one line."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())[:120]

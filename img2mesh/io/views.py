@@ -1,0 +1,262 @@
+"""Posed views from files: a six-view sheet, or a folder with a camera file.
+
+The cameras' own world is kept: nothing is centred, turned or scaled here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from img2mesh.core.arrays import F32
+from img2mesh.core.cameras import Camera
+from img2mesh.core.rigs import RIGS
+from img2mesh.core.rigs import rig as rig_named
+from img2mesh.errors import InputError
+from img2mesh.imaging.resize import fitted_size, shrink_rgba
+from img2mesh.imaging.sheet import untile
+from img2mesh.io.camera_files import Record, read_records
+from img2mesh.io.view_checks import check_aim, check_outlines, up_note
+from img2mesh.io.view_images import (
+    Picture,
+    read_depth,
+    read_normals,
+    read_picture,
+    separate,
+    world_normals,
+)
+
+_FEWEST_VIEWS = 3
+_SMALLEST_TILE = 32
+_LARGEST_PHOTO = 1024
+#: Part of every digest: raise it when the same files are read as other views, so that no cached
+#: stage is taken for theirs.
+_READING = 3
+
+
+@dataclass(frozen=True)
+class PosedPictures:
+    """What the files of posed views hold.
+
+    Attributes:
+        rgb: (v, h, w, 3) float32 in [0, 1], colour continued past the outline.
+        alpha: (v, h, w) float32 in [0, 1].
+        cameras: v cameras.
+        notes: sentences for the user.
+        depth: (v, h, w) float32 z-depth in world units, NaN where there is none; or None.
+        normals: (v, h, w, 3) float32 unit world-space normals, 0 where there is none; or None.
+    """
+
+    rgb: F32
+    alpha: F32
+    cameras: tuple[Camera, ...]
+    notes: tuple[str, ...] = ()
+    depth: F32 | None = None
+    normals: F32 | None = None
+
+
+def read_views(
+    path: Path,
+    *,
+    rig: str | None = None,
+    group: str | None = None,
+    normals: Path | None = None,
+) -> PosedPictures:
+    """Read posed views of one object.
+
+    Args:
+        path: a picture with 3 rows of 2 square views, a folder with ``transforms.json``
+            (nerfstudio / Instant-NGP form) or ``cameras.json``, or one of these two files.
+        rig: names the cameras of a sheet; not used for a folder.
+        group: which list of a ``cameras.json`` to take; needed where there are several.
+        normals: a 3x2 sheet of camera-space normals of the same views, (n + 1) / 2 as RGB, x right,
+            y up, z towards the camera, grey where there is no surface.
+
+    Returns:
+        The views with straight alpha, colour continued past the outline, depth (NaN = nothing) and
+        world-space normals where the files name them.
+
+    Raises:
+        InputError: says what is wrong with which file.
+    """
+    path = Path(path)
+    if path.is_file() and path.suffix.lower() != ".json":
+        views = _open_sheet(path, rig)
+    elif path.exists():
+        views = _open_folder(path, group)
+    else:
+        raise InputError(f"{path} does not exist: give a six-view sheet or a folder of views")
+    if normals is None:
+        return views
+    return _with_normals(views, Path(normals))
+
+
+def digest_of(path: Path, rig: str | None = None, group: str | None = None) -> str:
+    """sha256 (hex) over every file that :func:`read_views` would read, in order of their names.
+
+    Raises:
+        InputError: a file is missing or the camera file cannot be read.
+    """
+    path = Path(path)
+    if path.is_file() and path.suffix.lower() != ".json":
+        files = [path]
+    else:
+        records, source = read_records(path, group)
+        named = {f for r in records for f in (r.file, r.mask, r.depth, r.normal) if f is not None}
+        files = [source, *sorted(named)]
+    asked = f"reading={_READING} rig={rig} group={group}\n"
+    digest = hashlib.sha256(asked.encode())
+    for file in files:
+        try:
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
+        except OSError as cause:
+            raise InputError(
+                f"{file} cannot be read ({cause.strerror or cause}): put it there, "
+                "or take it out of the camera file"
+            ) from cause
+        digest.update(f"{file.name} {content}\n".encode())
+    return digest.hexdigest()
+
+
+def read_cutout(path: Path) -> tuple[F32, F32]:
+    """A photo of the object alone, at most 1024 pixels along a side.
+
+    Returns:
+        rgb (h, w, 3) and alpha (h, w) float32.
+
+    Raises:
+        InputError: no such picture, or neither transparency nor a plain background.
+    """
+    picture = read_picture(path)
+    try:
+        rgb, alpha = separate(picture, path.name)
+    except InputError as cause:
+        raise InputError(f"--photo: {cause} (img2mesh run --until cutout makes one)") from cause
+    if (alpha > 0.5).all():
+        raise InputError(
+            f"--photo: {path.name} has no background: give the object with space around it"
+        )
+    height, width = alpha.shape
+    size = fitted_size(width, height, _LARGEST_PHOTO)
+    if size == (width, height):
+        return rgb, alpha
+    return shrink_rgba(rgb, alpha, width=size[0], height=size[1])
+
+
+# ------------------------------------------------------------------------------------------ sheets
+
+
+def _open_sheet(path: Path, rig: str | None) -> PosedPictures:
+    if rig is None:
+        raise InputError(
+            f"{path.name} is a picture without cameras: name the cameras of its six views with "
+            f"--rig {'|'.join(RIGS)}, or give a folder with transforms.json or cameras.json"
+        )
+    known = rig_named(rig)
+    picture = read_picture(path)
+    try:
+        tiles = untile(picture.rgb)
+        alphas = None if picture.alpha is None else untile(picture.alpha[..., None])[..., 0]
+    except InputError as cause:
+        raise InputError(f"{path.name}: {cause}") from cause
+    size = tiles.shape[1]
+    if size < _SMALLEST_TILE:
+        raise InputError(
+            f"{path.name} has views of {size}x{size} pixels; at least "
+            f"{_SMALLEST_TILE}x{_SMALLEST_TILE} are needed (a sheet is usually 640x960)"
+        )
+    names = [f"{path.name}, view {i + 1}" for i in range(len(tiles))]
+    cut = [
+        separate(Picture(t, None if alphas is None else alphas[i], picture.lossy), names[i])
+        for i, t in enumerate(tiles)
+    ]
+    return _assemble(cut, known.cameras(size), names, sheet_rig=known.name)
+
+
+def _with_normals(views: PosedPictures, path: Path) -> PosedPictures:
+    try:
+        tiles = untile(read_picture(path).rgb)
+    except InputError as cause:
+        raise InputError(f"--normals {path.name}: {cause}") from cause
+    if tiles.shape != views.rgb.shape:
+        raise InputError(
+            f"{path.name} holds {len(tiles)} normal pictures of {tiles.shape[2]}x{tiles.shape[1]} "
+            f"pixels, but there are {len(views.rgb)} views of "
+            f"{views.rgb.shape[2]}x{views.rgb.shape[1]}"
+        )
+    decoded = [world_normals(t, c) for t, c in zip(tiles, views.cameras, strict=True)]
+    return replace(views, normals=np.stack(decoded))
+
+
+# ----------------------------------------------------------------------------------------- folders
+
+
+def _open_folder(path: Path, group: str | None) -> PosedPictures:
+    records, source = read_records(path, group)
+    if len(records) < _FEWEST_VIEWS:
+        raise InputError(
+            f"{source.name} lists {len(records)} views; a reconstruction needs at least "
+            f"{_FEWEST_VIEWS}"
+        )
+    first = None
+    cut, cameras, depths, normals = [], [], [], []
+    for record in records:
+        rgb, alpha, camera = _load_record(record)
+        first = first or (record.name, rgb.shape)
+        if rgb.shape != first[1]:
+            raise InputError(
+                f"{record.name} has {rgb.shape[1]}x{rgb.shape[0]} pixels but {first[0]} has "
+                f"{first[1][1]}x{first[1][0]}: all views must have one size"
+            )
+        cut.append((rgb, alpha))
+        cameras.append(camera)
+        depths.append(
+            None if record.depth is None else read_depth(record.depth, record.depth_scale, camera)
+        )
+        normals.append(None if record.normal is None else read_normals(record.normal, camera))
+    views = _assemble(cut, tuple(cameras), [r.name for r in records])
+    return replace(
+        views,
+        depth=_stack_known(depths, views.alpha.shape, np.nan),
+        normals=_stack_known(normals, views.rgb.shape, 0.0),
+    )
+
+
+def _load_record(record: Record) -> tuple[F32, F32, Camera]:
+    picture = read_picture(record.file)
+    if picture.alpha is None and record.mask is not None:
+        mask = read_picture(record.mask).rgb.mean(axis=2, dtype=np.float32)
+        if mask.shape != picture.rgb.shape[:2]:
+            raise InputError(
+                f"{record.mask.name} has {mask.shape[1]}x{mask.shape[0]} pixels, but {record.name} "
+                f"{picture.rgb.shape[1]}x{picture.rgb.shape[0]}: a mask must have its view's size"
+            )
+        picture = Picture(picture.rgb, mask, picture.lossy)
+    height, width = picture.rgb.shape[:2]
+    camera = record.camera(width, height)
+    rgb, alpha = separate(picture, record.name)
+    return rgb, alpha, camera
+
+
+def _stack_known(arrays: list[F32 | None], shape: tuple[int, ...], missing: float) -> F32 | None:
+    """Stack per-view arrays; views without one get ``missing``; None if no view has one."""
+    if all(a is None for a in arrays):
+        return None
+    empty = np.full(shape[1:], missing, np.float32)
+    return np.stack([empty if a is None else a for a in arrays])
+
+
+def _assemble(
+    cut: list[tuple[F32, F32]],
+    cameras: tuple[Camera, ...],
+    names: list[str],
+    *,
+    sheet_rig: str | None = None,
+) -> PosedPictures:
+    alpha = np.stack([a for _, a in cut])
+    check_aim(alpha, cameras, names)
+    notes = (*up_note(cameras), *check_outlines(alpha, cameras, names, sheet_rig=sheet_rig))
+    return PosedPictures(np.stack([c for c, _ in cut]), alpha, cameras, notes)
