@@ -1,7 +1,8 @@
 """Cutout -> posed views of the object, and their second pass. No generator is chosen silently.
 
-``geometric`` is the embedded weight-free prior; every other name is a learned checkpoint: one of
-the table, or a folder in the official layout.
+``geometric`` is the embedded weight-free prior, ``learned`` the small network that comes with the
+package; every other name is a published checkpoint: one of the table, or a folder in the official
+layout.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from img2mesh.artifacts import Cutout, DepthSet, ViewSet
 from img2mesh.multiview import zero123plus
 from img2mesh.multiview.sampling import USUAL, Progress, Sampling
 
-__all__ = ["Sampling", "generate", "identity", "refine"]
+__all__ = ["EMBEDDED", "Sampling", "generate", "identity", "refine"]
+
+#: Generators that come with the package and draw exact views of one body.
+EMBEDDED = ("geometric", "learned")
 
 
 def generate(
@@ -31,8 +35,9 @@ def generate(
 
     Args:
         cutout: the object alone.
-        generator: ``geometric``, a checkpoint's name or its folder.
-        body: of the geometric prior: ``auto``, ``lathe``, ``box`` or ``inflation``.
+        generator: ``geometric``, ``learned``, a checkpoint's name or its folder.
+        body: of the embedded generators: ``auto``, ``lathe``, ``box`` or ``inflation``; of
+            ``learned`` also ``learned``.
         tile: side of a view in pixels, where the generator leaves it free.
         normals: let a learned generator draw normal maps too, if it can.
         sampling: how a learned generator samples, and where.
@@ -42,18 +47,22 @@ def generate(
     Raises:
         InputError: no such generator; says what there is, or how to fetch it.
     """
+    if generator in EMBEDDED and (idle := sampling.idle_wishes()):
+        note(
+            f"{' and '.join(idle)} had no effect: the generator {generator} denoises "
+            "nothing; choose another with --generator"
+        )
     match generator:
         case "geometric":
             from img2mesh.multiview import geometric
 
-            if idle := sampling.idle_wishes():
-                note(
-                    f"{' and '.join(idle)} had no effect: the generator geometric denoises "
-                    "nothing; choose a learned one with --generator"
-                )
             return geometric.generate(
                 cutout, body=body, tile=tile, seed=sampling.seed, progress=progress
             )
+        case "learned":
+            from img2mesh.multiview import learned
+
+            return learned.generate(cutout, body=body, tile=tile, progress=progress)
         case _:
             return zero123plus.generate(
                 cutout,
@@ -86,7 +95,7 @@ def refine(
         strength: how much the depth counts; 0 draws the first pass again.
         sampling, progress: as for :func:`generate`.
     """
-    if generator == "geometric" or "depth" not in zero123plus.capabilities(
+    if generator in EMBEDDED or "depth" not in zero123plus.capabilities(
         checkpoint=generator, controlnet=controlnet
     ):
         note = f"{views.provenance.generator} has no depth control: its views are used as drawn"
@@ -114,4 +123,8 @@ def identity(
     """
     if generator == "geometric":
         return {}
+    if generator == "learned":
+        from img2mesh.multiview import learned
+
+        return learned.identity()
     return zero123plus.identity(checkpoint=generator, controlnet=controlnet, **settings)

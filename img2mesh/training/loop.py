@@ -160,7 +160,7 @@ def train(
                 "rate": plan.rate_at(state.step),
                 **{k: sum(r[k] for r in recent) / len(recent) for k in recent[0]},
                 **({} if checks is None or not len(checks) else measure(average, checks, probes)),
-                "samples_per_second": speed * plan.batch,
+                "samples_per_second": speed * plan.batch * accelerator.num_processes,
                 "seconds_left": (plan.steps - state.step) / speed,
                 "time": time.time(),
             }
