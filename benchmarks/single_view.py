@@ -8,7 +8,7 @@ their own bounding sphere. No alignment. Figures: F-score at 5 and 10 % of the r
 distance (points on both surfaces to the other surface), silhouette IoU and PSNR over six views at
 the poses of `zero123plus-v1.1` over grey. `network` is the network's body for every object,
 `learned` takes lathe or box where the prior is sure. `results.json` holds all of it, per class and
-with bootstrap intervals; `sheet_*.jpg` show input, truth and result. `rows.jsonl` holds what has
+with bootstrap intervals; `sheet_*.png` show input, truth and result. `rows.jsonl` holds what has
 been measured: a second run goes on from there.
 """
 
@@ -43,7 +43,9 @@ from img2mesh.training.views import Subject, cropped_camera
 
 POSES = ((30, 30), (90, -20), (150, 30), (210, -20), (270, 30), (330, -20))
 SHEET_POSES = ((50, 10), (90, 10), (180, 10), (0, 80))
-METHODS = ("flat", "geometric", "network", "learned")
+MADE = ("flat", "geometric", "network")
+METHODS = (*MADE, "learned")
+SURE = ("lathe", "box")
 FIGURES = ("f5", "f10", "chamfer", "iou", "psnr")
 POINTS = 10_000
 GREY = 0.5
@@ -57,7 +59,8 @@ def main() -> None:
     parser.add_argument("--objects", type=Path, help="folder of NAME/mesh.glb, seen from the front")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--limit", type=int, default=10_000, help="meshes of the split at most")
-    parser.add_argument("--size", type=int, default=160, help="side of the six views in pixels")
+    parser.add_argument("--methods", nargs="*", default=MADE, choices=MADE)
+    parser.add_argument("--size", type=int, default=128, help="side of the six views in pixels")
     parser.add_argument("--sheets", type=int, default=40, help="objects on the contact sheets")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -70,82 +73,91 @@ def main() -> None:
             for f in sorted(options.objects.glob("*/mesh.glb"))
         ]
     kept = options.out / "rows.jsonl"
-    rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
-    done = {(row["set"], row["path"]) for row in rows}
-    pictures = options.out / "pictures"
-    pictures.mkdir(exist_ok=True)
+    lines = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+    done = {(row["set"], row["path"], row["method"]): row for row in lines}
     for number, (group, entry) in enumerate(tasks):
-        if (group, entry.path) in done:
+        missing = [m for m in options.methods if (group, entry.path, m) not in done]
+        if not missing:
             continue
-        shown = pictures / f"{group}--{entry.name}.png" if number < options.sheets else None
-        row = {
-            "set": group,
-            "path": entry.path,
-            "kind": entry.kind,
-            **judge(entry, group, options.size, shown),
-        }
-        rows.append(row)
-        with kept.open("a") as log:
-            log.write(json.dumps(row) + "\n")
-        print(
-            number,
-            entry.path,
-            row["body"],
-            *(f"{m} {row[m]['iou']:.2f}" for m in METHODS),
-            flush=True,
-        )
-    results = {
-        group: summary([r for r in rows if r["set"] == group]) for group in ("val", "objects")
-    }
-    (options.out / "results.json").write_text(json.dumps(results, indent=1))
-    for group in results:
+        for row in judge(Photographed(entry, group), missing, options.size):
+            row = {"set": group, "path": entry.path, "kind": entry.kind, **row}
+            done[group, entry.path, row["method"]] = row
+            with kept.open("a") as log:
+                log.write(json.dumps(row) + "\n")
+            print(number, entry.path, row["method"], row["body"], round(row["iou"], 3), flush=True)
+    results = {}
+    for group in ("val", "objects"):
+        rows = [
+            {"kind": entry.kind, **{m: done[group, entry.path, m] for m in MADE}}
+            for name, entry in tasks
+            if name == group and all((group, entry.path, m) in done for m in MADE)
+        ]
+        for row in rows:
+            row["learned"] = row["geometric" if row["geometric"]["body"] in SURE else "network"]
+        results[group] = summary(rows)
         print(table(results[group]))
-    sheets(sorted(pictures.glob("*.png")), options.out)
+    (options.out / "results.json").write_text(json.dumps(results, indent=1))
+    strips = []
+    for group, entry in tasks[: options.sheets]:
+        found = done.get((group, entry.path, "geometric"))
+        body = "auto" if found is not None and found["body"] in SURE else "learned"
+        strips.append(strip(Photographed(entry, group), body))
+    for start in range(0, len(strips), 20):
+        sheet = Image.fromarray(np.concatenate(strips[start : start + 20]))
+        sheet.save(options.out / f"sheet_{start // 20}.png")
 
 
-def judge(entry: Entry, group: str, size: int, shown: Path | None) -> dict[str, Any]:
-    """All figures of one object."""
-    rng = np.random.default_rng([7, entry.number])
-    azimuth, elevation = float(rng.uniform(0, 360)), float(rng.uniform(0, 30))
-    if group == "objects":
-        azimuth, elevation = 0.0, 10.0
-    subject = turned(entry, azimuth)
-    used = subject.surface.vertices[np.unique(subject.surface.faces)]
-    camera = cropped_camera(used, 0.0, elevation, 30.0, 512)
-    rgb, alpha = photograph(subject, camera)
-    cutout = Cutout(rgb, alpha)
-    truth = [photograph(subject, pose(a, e, size)) for a, e in POSES]
-    bodies: dict[str, Body] = {}
-    seconds = {}
+class Photographed:
+    """A mesh, turned so that it is photographed from azimuth 0, and its cutout."""
+
+    def __init__(self, entry: Entry, group: str) -> None:
+        rng = np.random.default_rng([7, entry.number])
+        azimuth, self.elevation = float(rng.uniform(0, 360)), float(rng.uniform(0, 30))
+        if group == "objects":
+            azimuth, self.elevation = 0.0, 10.0
+        self.subject = turned(entry, azimuth)
+        used = self.subject.surface.vertices[np.unique(self.subject.surface.faces)]
+        camera = cropped_camera(used, 0.0, self.elevation, 30.0, 512)
+        self.cutout = Cutout(*photograph(self.subject, camera))
+
+
+def judge(photo: Photographed, methods: list[str], size: int) -> list[dict[str, Any]]:
+    """All figures of one object for some methods."""
+    truth = [photograph(photo.subject, pose(a, e, size)) for a, e in POSES]
     makers: dict[str, Callable[[], Body]] = {
-        "flat": lambda: card(cutout),
-        "geometric": lambda: make_body(cutout),
-        "network": lambda: learned.make_body(cutout, body="learned"),
+        "flat": lambda: card(photo.cutout),
+        "geometric": lambda: make_body(photo.cutout),
+        "network": lambda: learned.make_body(photo.cutout, body="learned"),
     }
-    for name, make in makers.items():
+    rows = []
+    for method in methods:
         start = time.perf_counter()
-        bodies[name] = make()
-        seconds[name] = time.perf_counter() - start
-    row: dict[str, Any] = {
-        "azimuth": azimuth,
-        "elevation": elevation,
-        "body": bodies["geometric"].kind,
-    }
-    for name, body in bodies.items():
+        body = makers[method]()
+        seconds = time.perf_counter() - start
         canvas = Canvas(body)
         drawn = [canvas.draw(pose(a, e, size))[:2] for a, e in POSES]
-        row[name] = {**shape(canvas.vertices, body.solid.faces, subject), **looks(drawn, truth)}
-        row[name]["seconds"] = seconds[name]
-    sure = row["body"] in ("lathe", "box")
-    row["learned"] = row["geometric" if sure else "network"]
-    if shown is not None:
-        best = Canvas(bodies["geometric" if sure else "network"])
-        tiles = [over(rgb[::4, ::4], alpha[::4, ::4])]
-        for a, e in SHEET_POSES:
-            tiles.append(over(*photograph(subject, pose(a, e, 128))))
-            tiles.append(over(*best.draw(pose(a, e, 128))[:2]))
-        Image.fromarray((np.concatenate(tiles, 1) * 255).astype(np.uint8)).save(shown)
-    return row
+        rows.append(
+            {
+                "method": method,
+                "body": body.kind,
+                **shape(canvas.vertices, body.solid.faces, photo.subject),
+                **looks(drawn, truth),
+                "elevation": photo.elevation,
+                "guessed_elevation": float(np.rad2deg(np.arcsin(-body.camera.forward[1]))),
+                "seconds": seconds,
+            }
+        )
+    return rows
+
+
+def strip(photo: Photographed, body: str) -> NDArray[np.uint8]:
+    """One row of a contact sheet: input, then truth and result side by side."""
+    canvas = Canvas(learned.make_body(photo.cutout, body=body))
+    tiles = [over(photo.cutout.rgb[::4, ::4], photo.cutout.alpha[::4, ::4])]
+    for a, e in SHEET_POSES:
+        tiles.append(over(*photograph(photo.subject, pose(a, e, 128))))
+        tiles.append(over(*canvas.draw(pose(a, e, 128))[:2]))
+    return (np.concatenate(tiles, 1) * 255).astype(np.uint8)
 
 
 def pose(azimuth: float, elevation: float, size: int) -> Camera:
@@ -318,13 +330,6 @@ def table(result: dict[str, Any]) -> str:
         )
         lines.append(f"| {method} | " + " | ".join(text) + " |")
     return "\n".join(lines) + "\n" + json.dumps(result["learned_over_geometric"])
-
-
-def sheets(files: list[Path], out: Path, rows: int = 20) -> None:
-    """Contact sheets: input, then truth and result at azimuth 50, 90, 180 and from above."""
-    for start in range(0, len(files), rows):
-        strips = [np.asarray(Image.open(f)) for f in files[start : start + rows]]
-        Image.fromarray(np.concatenate(strips)).save(out / f"sheet_{start // rows}.jpg", quality=88)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,33 @@
 """Cutout -> posed views of the object, and their second pass. No generator is chosen silently.
 
 ``geometric`` is the embedded weight-free prior, ``learned`` the small network that comes with the
-package; every other name is a published checkpoint: one of the table, or a folder in the official
-layout.
+package, or the path of a ``.safetensors`` file that one trained oneself; every other name is a
+published checkpoint: one of the table, or a folder in the official layout.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from img2mesh.artifacts import Cutout, DepthSet, ViewSet
 from img2mesh.multiview import zero123plus
 from img2mesh.multiview.sampling import USUAL, Progress, Sampling
 
-__all__ = ["EMBEDDED", "Sampling", "generate", "identity", "refine"]
+__all__ = ["EMBEDDED", "Sampling", "embedded", "generate", "identity", "refine"]
 
-#: Generators that come with the package and draw exact views of one body.
+#: Generators that come with the package.
 EMBEDDED = ("geometric", "learned")
+
+
+def embedded(generator: str) -> bool:
+    """Whether a generator needs nothing fetched and draws exact views of one body."""
+    return generator in EMBEDDED or _own(generator) is not None
+
+
+def _own(generator: str) -> Path | None:
+    return Path(generator) if generator.endswith(".safetensors") else None
 
 
 def generate(
@@ -35,7 +45,8 @@ def generate(
 
     Args:
         cutout: the object alone.
-        generator: ``geometric``, ``learned``, a checkpoint's name or its folder.
+        generator: ``geometric``, ``learned``, a weights file of ``train shape``, a checkpoint's
+            name or its folder.
         body: of the embedded generators: ``auto``, ``lathe``, ``box`` or ``inflation``; of
             ``learned`` also ``learned``.
         tile: side of a view in pixels, where the generator leaves it free.
@@ -47,7 +58,7 @@ def generate(
     Raises:
         InputError: no such generator; says what there is, or how to fetch it.
     """
-    if generator in EMBEDDED and (idle := sampling.idle_wishes()):
+    if embedded(generator) and (idle := sampling.idle_wishes()):
         note(
             f"{' and '.join(idle)} had no effect: the generator {generator} denoises "
             "nothing; choose another with --generator"
@@ -59,10 +70,12 @@ def generate(
             return geometric.generate(
                 cutout, body=body, tile=tile, seed=sampling.seed, progress=progress
             )
-        case "learned":
+        case _ if embedded(generator):
             from img2mesh.multiview import learned
 
-            return learned.generate(cutout, body=body, tile=tile, progress=progress)
+            return learned.generate(
+                cutout, body=body, tile=tile, weights=_own(generator), progress=progress
+            )
         case _:
             return zero123plus.generate(
                 cutout,
@@ -95,7 +108,7 @@ def refine(
         strength: how much the depth counts; 0 draws the first pass again.
         sampling, progress: as for :func:`generate`.
     """
-    if generator in EMBEDDED or "depth" not in zero123plus.capabilities(
+    if embedded(generator) or "depth" not in zero123plus.capabilities(
         checkpoint=generator, controlnet=controlnet
     ):
         note = f"{views.provenance.generator} has no depth control: its views are used as drawn"
@@ -123,8 +136,8 @@ def identity(
     """
     if generator == "geometric":
         return {}
-    if generator == "learned":
+    if embedded(generator):
         from img2mesh.multiview import learned
 
-        return learned.identity()
+        return learned.identity(_own(generator))
     return zero123plus.identity(checkpoint=generator, controlnet=controlnet, **settings)

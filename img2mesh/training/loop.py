@@ -124,7 +124,8 @@ def train(
     wrapped, optimizer = accelerator.prepare(model, optimizer)
     checks = Pool(data, held_out).first(_MEASURED) if held_out else None
     stop = _Interrupt(accelerator)
-    began, first = time.monotonic(), state.step
+    began, first = time.monotonic() - state.seconds, state.step
+    started = time.monotonic()
     recent: list[dict[str, float]] = []
     last = state.step >= plan.steps
     while not last:
@@ -142,6 +143,7 @@ def train(
         accelerator.clip_grad_norm_(wrapped.parameters(), 1.0)
         optimizer.step()
         state.step += 1
+        state.seconds = time.monotonic() - began
         _follow(average, model, min(plan.averaging, (1 + state.step) / (10 + state.step)))
         recent.append({k: float(v.detach()) for k, v in parts.items()})
         last = state.step >= plan.steps or stop.asked()
@@ -152,7 +154,7 @@ def train(
             if accelerator.is_main_process:
                 state.save()
         if state.step % plan.measure_every == 0 or last:
-            speed = (state.step - first) / (time.monotonic() - began)
+            speed = (state.step - first) / (time.monotonic() - started)
             line = {
                 "step": state.step,
                 "samples": state.step * plan.batch * accelerator.num_processes,
@@ -161,6 +163,7 @@ def train(
                 **{k: sum(r[k] for r in recent) / len(recent) for k in recent[0]},
                 **({} if checks is None or not len(checks) else measure(average, checks, probes)),
                 "samples_per_second": speed * plan.batch * accelerator.num_processes,
+                "hours": state.seconds / 3600,
                 "seconds_left": (plan.steps - state.step) / speed,
                 "time": time.time(),
             }
@@ -229,6 +232,7 @@ class _Run:
         self.file = out / "checkpoint.pt"
         self.model, self.average, self.optimizer = model, average, optimizer
         self.step = 0
+        self.seconds = 0.0
         self._data, self._training = data, training
         self.pool = Pool(data, training)
 
@@ -241,6 +245,7 @@ class _Run:
         self.average.load_state_dict(kept["average"])
         self.optimizer.load_state_dict(kept["optimizer"])
         self.step = kept["step"]
+        self.seconds = kept.get("seconds", 0.0)
         self.pool = Pool(self._data, self._training, tuple(json.loads(kept["files"])))
 
     def save(self) -> None:
@@ -251,6 +256,7 @@ class _Run:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
+            "seconds": self.seconds,
             "files": json.dumps(self.pool.files),
         }
         torch.save(kept, aside)

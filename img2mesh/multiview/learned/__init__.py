@@ -7,6 +7,7 @@ prior's own bodies are used; the photo stays the truth about everything it shows
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from img2mesh.artifacts import Cutout, ViewSet
 from img2mesh.multiview.geometric.body import Body
@@ -20,6 +21,7 @@ def generate(
     *,
     body: str = "auto",
     tile: int = 320,
+    weights: Path | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> ViewSet:
     """Draw six views of the body the network believes in.
@@ -29,6 +31,7 @@ def generate(
         body: ``auto`` takes ``lathe`` or ``box`` where the outline is surely that of one, else the
             network's; a name insists, ``learned`` on the network's.
         tile: side of the square views in pixels.
+        weights: a file of your own training; by default the one that comes with the package.
         progress: called with the fraction done.
 
     Returns:
@@ -41,8 +44,8 @@ def generate(
     from img2mesh.multiview.geometric.draw import draw_views
     from img2mesh.multiview.learned.model import facts
 
-    made = make_body(cutout, body=body)
-    said = facts()
+    made = make_body(cutout, body=body, weights=weights)
+    said = facts(weights)
     note = (
         f"{said['name']}: a network trained on {said['meshes']} meshes "
         f"({', '.join(said['licences'])}); body: {made.kind}; unseen sides are a guess"
@@ -59,7 +62,7 @@ def generate(
     )
 
 
-def make_body(cutout: Cutout, *, body: str = "auto") -> Body:
+def make_body(cutout: Cutout, *, body: str = "auto", weights: Path | None = None) -> Body:
     """Build the body of a cutout.
 
     Raises:
@@ -84,7 +87,7 @@ def make_body(cutout: Cutout, *, body: str = "auto") -> Body:
         found = choose.recognised(cutout, outline, colours, body=body)
         if found is not None:
             return found
-    reading = model.read(cutout)
+    reading = model.read(cutout, file=weights)
     elevation = min(max(reading.elevation_deg, decode.LOWEST_DEG), decode.HIGHEST_DEG)
     camera = frame_camera(elevation, cutout.size)
     field = decode.columns(reading, outline, camera)
@@ -97,8 +100,12 @@ def make_body(cutout: Cutout, *, body: str = "auto") -> Body:
 CELLS = 120
 
 
-def identity() -> dict[str, str]:
-    """What decides a result beside the settings: the weights."""
+def identity(weights: Path | None = None) -> dict[str, str]:
+    """What decides a result beside the settings: the weights.
+
+    Raises:
+        InputError: no such file.
+    """
     from img2mesh.multiview.learned.model import fingerprint
 
-    return {"shape": fingerprint()}
+    return {"shape": fingerprint(weights)}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from img2mesh.artifacts import Cutout
 from img2mesh.core.arrays import F32
-from img2mesh.errors import Img2MeshError
+from img2mesh.errors import InputError
 from img2mesh.multiview.learned.frustum import COLUMNS, FILL, PIXELS
 
 #: The network that comes with the package.
@@ -56,26 +56,42 @@ class Reading:
     elevation_deg: float
 
 
-def facts(file: Path = WEIGHTS) -> dict[str, Any]:
-    """What the file says about itself: ``name``, ``meshes``, ``licences``, ``widths``."""
-    from safetensors import safe_open
+def facts(file: Path | None = None) -> dict[str, Any]:
+    """What a weights file says about itself: ``name``, ``meshes``, ``licences``, ``widths``.
 
-    if not file.is_file():
-        raise Img2MeshError(f"{file.name} is missing from the package: install it again")
-    with safe_open(file, "np") as opened:
-        said: dict[str, Any] = json.loads(opened.metadata()["img2mesh"])
+    Raises:
+        InputError: the file is missing or is not one of ours.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    file = _there(file)
+    try:
+        with safe_open(file, "np") as opened:
+            said: dict[str, Any] = json.loads((opened.metadata() or {})["img2mesh"])
+    except (SafetensorError, KeyError, ValueError) as cause:
+        raise InputError(f"{file} is not a weights file of img2mesh train shape") from cause
     return said
 
 
-@lru_cache(maxsize=2)
-def fingerprint(file: Path = WEIGHTS) -> str:
-    """Hash of the weights file."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def fingerprint(file: Path | None = None) -> str:
+    """Hash of a weights file."""
+    return hashlib.sha256(_there(file).read_bytes()).hexdigest()
+
+
+def _there(file: Path | None) -> Path:
+    found = file or WEIGHTS
+    if not found.is_file():
+        raise InputError(
+            f"{found} is missing: give the file that img2mesh train shape wrote"
+            if file is not None
+            else f"{found.name} is missing from the package: install it again"
+        )
+    return found
 
 
 @lru_cache(maxsize=1)
-def load(file: Path = WEIGHTS) -> Any:
-    """The network in single precision, ready to answer."""
+def _load(file: Path, fingerprint: str) -> Any:
+    """The network in single precision, ready to answer; the hash notices a file that changed."""
     import torch
     from safetensors.torch import load_file
 
@@ -120,7 +136,7 @@ def look(cutout: Cutout, frame: Frame) -> tuple[F32, F32]:
     return rgb.astype(np.float32), alpha.astype(np.float32)
 
 
-def read(cutout: Cutout, *, file: Path = WEIGHTS) -> Reading:
+def read(cutout: Cutout, *, file: Path | None = None) -> Reading:
     """Ask the network about a cutout and about its mirror image, and average the answers."""
     import torch
 
@@ -131,7 +147,7 @@ def read(cutout: Cutout, *, file: Path = WEIGHTS) -> Reading:
     pair = torch.from_numpy(np.stack([rgb, rgb[:, ::-1]])).permute(0, 3, 1, 2)
     mattes = torch.from_numpy(np.stack([alpha, alpha[:, ::-1]]))
     with torch.inference_mode():
-        guess = load(file)(stack_input(pair, mattes))
+        guess = _load(_there(file), fingerprint(file))(stack_input(pair, mattes))
         normals = torch.stack([guess.normals[0], guess.normals[1].flip(-1)])
         normals[1, 0] *= -1
 
