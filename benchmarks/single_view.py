@@ -38,7 +38,7 @@ from img2mesh.multiview.geometric.inflation import look_up
 from img2mesh.multiview.geometric.outline import DISTANCE, frame_camera, trace
 from img2mesh.multiview.geometric.solid import polygonise
 from img2mesh.training.catalog import Entry, read_catalog
-from img2mesh.training.prepare import read_subject
+from img2mesh.training.prepare import read_surface
 from img2mesh.training.views import Subject, cropped_camera
 
 POSES = ((30, 30), (90, -20), (150, 30), (210, -20), (270, 30), (330, -20))
@@ -48,6 +48,8 @@ METHODS = (*MADE, "learned")
 SURE = ("lathe", "box")
 FIGURES = ("f5", "f10", "chamfer", "iou", "psnr")
 POINTS = 10_000
+#: Side of the photograph in pixels.
+PHOTO = 384
 GREY = 0.5
 KEY = np.array([0.45, 0.75, 0.5]) / np.linalg.norm([0.45, 0.75, 0.5])
 
@@ -60,7 +62,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--limit", type=int, default=10_000, help="meshes of the split at most")
     parser.add_argument("--methods", nargs="*", default=MADE, choices=MADE)
-    parser.add_argument("--size", type=int, default=128, help="side of the six views in pixels")
+    parser.add_argument("--size", type=int, default=96, help="side of the six views in pixels")
     parser.add_argument("--sheets", type=int, default=40, help="objects on the contact sheets")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -117,7 +119,7 @@ class Photographed:
             azimuth, self.elevation = 0.0, 10.0
         self.subject = turned(entry, azimuth)
         used = self.subject.surface.vertices[np.unique(self.subject.surface.faces)]
-        camera = cropped_camera(used, 0.0, self.elevation, 30.0, 512)
+        camera = cropped_camera(used, 0.0, self.elevation, 30.0, PHOTO)
         self.cutout = Cutout(*photograph(self.subject, camera))
 
 
@@ -153,7 +155,7 @@ def judge(photo: Photographed, methods: list[str], size: int) -> list[dict[str, 
 def strip(photo: Photographed, body: str) -> NDArray[np.uint8]:
     """One row of a contact sheet: input, then truth and result side by side."""
     canvas = Canvas(learned.make_body(photo.cutout, body=body))
-    tiles = [over(photo.cutout.rgb[::4, ::4], photo.cutout.alpha[::4, ::4])]
+    tiles = [over(photo.cutout.rgb[::3, ::3], photo.cutout.alpha[::3, ::3])]
     for a, e in SHEET_POSES:
         tiles.append(over(*photograph(photo.subject, pose(a, e, 128))))
         tiles.append(over(*canvas.draw(pose(a, e, 128))[:2]))
@@ -167,17 +169,11 @@ def pose(azimuth: float, elevation: float, size: int) -> Camera:
 
 def turned(entry: Entry, azimuth: float) -> Subject:
     """The mesh, turned so that the photograph is taken from azimuth 0."""
-    subject = read_subject(entry)
+    surface = read_surface(entry)
     a = np.deg2rad(azimuth)
     turn = np.array([[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]])
-    surface = replace(subject.surface, vertices=subject.surface.vertices @ turn.T)
-    normals = (subject.corner_normals @ turn.T).astype(np.float32)
-    return replace(
-        subject,
-        surface=surface,
-        corner_normals=normals,
-        scene=Scene(surface.vertices, surface.faces),
-    )
+    surface = replace(surface, vertices=surface.vertices @ turn.T)
+    return Subject.of(surface, np.zeros((1, 1, 1), bool))  # nobody asks what is inside
 
 
 def photograph(subject: Subject, camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

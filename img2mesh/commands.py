@@ -18,8 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from img2mesh import delivery, job, packing, settings
-from img2mesh.diffusion import checkpoints
+from img2mesh import delivery, job, multiview, packing, settings
 from img2mesh.errors import Img2MeshError, InputError
 from img2mesh.graph import Store
 from img2mesh.pipeline import PIPELINE
@@ -64,9 +63,8 @@ def request_from(
         raise InputError(f"unknown device {device!r}; use auto, cpu, cuda, cuda:N or mps")
     resolved = settings.resolve(PIPELINE, *layers, flags, assignments=assignments or ())
     generator = resolved.get("views", {}).get("generator", "geometric")
-    if commercial_only and generator != "geometric":
-        record = checkpoints.find(generator)
-        checkpoints.require_commercial(record or checkpoints.locate(generator).record)
+    if commercial_only:
+        multiview.require_commercial(generator)
     if offline:
         # A run downloads nothing anyway; this holds third-party libraries to it too.
         os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from img2mesh import commands, job, packing
+from img2mesh import commands, job, multiview, packing
 from img2mesh.batch import history, machine, manifest, work
 from img2mesh.batch.door import Plan
 from img2mesh.batch.executor import Executor
@@ -104,7 +104,7 @@ def plan_photos(
 
 
 def _learned(given: Mapping[str, Mapping[str, Any]]) -> bool:
-    return given.get("views", {}).get("generator", "geometric") != "geometric"
+    return not multiview.embedded(str(given.get("views", {}).get("generator", "geometric")))
 
 
 def _check_backends(request: job.Request) -> None:

@@ -15,7 +15,16 @@ from img2mesh.artifacts import Cutout, DepthSet, ViewSet
 from img2mesh.multiview import zero123plus
 from img2mesh.multiview.sampling import USUAL, Progress, Sampling
 
-__all__ = ["EMBEDDED", "Sampling", "embedded", "generate", "identity", "refine"]
+__all__ = [
+    "EMBEDDED",
+    "Sampling",
+    "embedded",
+    "generate",
+    "identity",
+    "licences",
+    "refine",
+    "require_commercial",
+]
 
 #: Generators that come with the package.
 EMBEDDED = ("geometric", "learned")
@@ -24,6 +33,41 @@ EMBEDDED = ("geometric", "learned")
 def embedded(generator: str) -> bool:
     """Whether a generator needs nothing fetched and draws exact views of one body."""
     return generator in EMBEDDED or _own(generator) is not None
+
+
+def licences(generator: str) -> tuple[str, ...]:
+    """Licences of what an embedded generator learned from; none where it learned nothing.
+
+    Raises:
+        InputError: the generator is a file, and none of ours.
+    """
+    if generator == "geometric" or not embedded(generator):
+        return ()
+    from img2mesh.multiview.learned.model import facts
+
+    return tuple(facts(_own(generator))["licences"])
+
+
+def require_commercial(generator: str) -> None:
+    """Refuse a generator whose weights may not be used commercially, or that do not say.
+
+    Raises:
+        InputError: says which licence stands against it.
+    """
+    from img2mesh.diffusion import checkpoints
+    from img2mesh.errors import InputError
+
+    if not embedded(generator):
+        record = checkpoints.find(generator)
+        checkpoints.require_commercial(record or checkpoints.locate(generator).record)
+    elif closed := [name for name in licences(generator) if not name.startswith(_OPEN)]:
+        raise InputError(
+            f"--commercial-only: {generator} was trained on meshes under {', '.join(closed)}"
+        )
+
+
+#: Licences of meshes that allow any use, the second with attribution.
+_OPEN = ("CC0", "CC-BY-3", "CC-BY-4")
 
 
 def _own(generator: str) -> Path | None:

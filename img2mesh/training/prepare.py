@@ -69,12 +69,17 @@ def item_file(out: Path, number: int, entry: Entry) -> Path:
     return out / "items" / str(number) / f"{entry.name}.npy"
 
 
+def read_surface(entry: Entry, *, seed: int = 0) -> Surface:
+    """A mesh normalised; one without colours gets some at random."""
+    surface = normalised(load_surface(entry.file, encoded=entry.encoded or None))
+    if entry.coloured:
+        return surface
+    return _painted(surface, np.random.default_rng([seed, entry.number]))
+
+
 def read_subject(entry: Entry, solids: Path | None = None, *, seed: int = 0) -> Subject:
     """A mesh normalised and ready to be drawn, its solid taken from or kept in ``solids``."""
-    surface = normalised(load_surface(entry.file, encoded=entry.encoded or None))
-    rng = np.random.default_rng([seed, entry.number])
-    if not entry.coloured:
-        surface = _painted(surface, rng)
+    surface = read_surface(entry, seed=seed)
     kept = None if solids is None else solids / f"{entry.name}.npy"
     if kept is not None and kept.exists():
         bits = np.unpackbits(np.load(kept, allow_pickle=False), count=GRID**3)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from img2mesh import job
+from img2mesh import job, multiview
 from img2mesh.batch.work import encode
 from img2mesh.core.runtime import ROOMY
 from img2mesh.errors import InputError, missing_extra
@@ -112,7 +112,11 @@ def app_of(
 
     generator = str(request.settings.get("views", {}).get("generator", "geometric"))
     about = {
-        "drawn_by": items.drawn_by(generator, learned=generator != "geometric"),
+        "drawn_by": items.drawn_by(
+            generator,
+            learned=generator != "geometric",
+            licences=multiview.licences(generator),
+        ),
         "preset": request.preset,
         "output_dir": str(output_dir),
         "stages": [*PIPELINE.order, "files"],
