@@ -109,7 +109,7 @@ def train(
     from accelerate.utils import broadcast_object_list
 
     reduced = computes_bfloat16() if plan.bfloat16 is None else plan.bfloat16
-    accelerator: Any = Accelerator(mixed_precision="bf16" if reduced else "no")
+    accelerator: Any = Accelerator()
     torch.manual_seed(plan.seed)
     model = ShapeNet(**(network or {}))
     if initial is not None:
@@ -135,7 +135,7 @@ def train(
         items = state.pool.draw(plan.batch, np.random.default_rng(chance))
         batch = make_batch(items, probes, seed=chance).to(accelerator.device)
         wrapped.train()
-        with accelerator.autocast():
+        with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=reduced):
             guess = wrapped(batch.picture)
         parts = losses(guess, batch)
         optimizer.zero_grad(set_to_none=True)

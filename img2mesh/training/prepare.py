@@ -2,7 +2,8 @@
 
 ``OUT/items/<pass>/<name>.npy`` holds some random views (:data:`img2mesh.training.views.ITEM`,
 memory-mappable), ``OUT/solids/<name>.npy`` the solid they share, ``OUT/failed/<name>.txt`` why a
-mesh was left out. A later pass adds other views of the same meshes.
+mesh was left out. A later pass adds other views of the same meshes, stretched a little along their
+axes: more shapes than there are files.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from img2mesh.training.catalog import Entry
 from img2mesh.training.solid import GRID, solid
 from img2mesh.training.views import Subject, draw_item, normalised, random_pose
 
+#: Passes after the first stretch every training mesh along its axes by up to this factor's log.
+_STRETCH = 0.3
 #: A view smaller than this share of the frame is of no use.
 _SMALLEST = 0.01
 
@@ -98,6 +101,8 @@ def draw(entry: Entry, out: Path, number: int, views: int, seed: int) -> None:
     try:
         subject = read_subject(entry, out / "solids", seed=seed)
         rng = np.random.default_rng([seed, entry.number, number])
+        if number and entry.split == "train":
+            subject = subject.stretched(np.exp(rng.uniform(-_STRETCH, _STRETCH, 3)))
         items = [draw_item(subject, *random_pose(rng)) for _ in range(views)]
         items = [item for item in items if item["alpha"].mean() > 255 * _SMALLEST]
         if not items:

@@ -64,9 +64,8 @@ def solid(vertices: F64, faces: I32, *, seed: int = 0) -> NDArray[np.bool_]:
             for axis in (right, up)
         )
         left = left[2 - at @ direction >= first[column, row] - _TOLERANCE]
-    inside = np.zeros(len(points), bool)
-    inside[left] = True
-    inside = inside.reshape(GRID, GRID, GRID)
+    inside = np.zeros((GRID, GRID, GRID), bool)
+    inside.ravel()[left] = True
     sheet = np.zeros_like(inside)
     on = np.floor((_surface(vertices, faces, normals, seed) + EXTENT) * (GRID / 2 / EXTENT))
     sheet[tuple(np.clip(on.astype(int), 0, GRID - 1).T)] = True

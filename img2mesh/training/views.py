@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,13 +48,16 @@ class Subject:
         surface: triangles and colours.
         corner_normals: (m, 3, 3) float32 unit normals of the corners of each face.
         scene: for rays.
-        occupancy: (GRID, GRID, GRID) float32 slightly smoothed solid.
+        occupancy: (GRID, GRID, GRID) float32 slightly smoothed solid of the unstretched mesh.
+        scale, shift: (3,) a point p of this subject is ``p * scale + shift`` in the solid.
     """
 
     surface: Surface
     corner_normals: F32
     scene: Scene
     occupancy: F32
+    scale: F64 = field(default_factory=lambda: np.ones(3))
+    shift: F64 = field(default_factory=lambda: np.zeros(3))
 
     @classmethod
     def of(cls, surface: Surface, occupied: NDArray[np.bool_]) -> Subject:
@@ -68,16 +71,29 @@ class Subject:
             gaussian_filter(occupied.astype(np.float32), 0.4),
         )
 
+    def stretched(self, factors: F64) -> Subject:
+        """Another object of the same kind: stretched along the axes (3,), normalised again."""
+        surface = self.surface
+        used = surface.vertices[np.unique(surface.faces)] * factors
+        middle = (used.min(0) + used.max(0)) / 2
+        radius = max(float(np.linalg.norm(used - middle, axis=1).max()), 1e-12)
+        vertices = (surface.vertices * factors - middle) / radius
+        return Subject(
+            replace(surface, vertices=vertices),
+            crease_normals(vertices, surface.faces),
+            Scene(vertices, surface.faces),
+            self.occupancy,
+            self.scale * radius / factors,
+            self.shift + self.scale * middle / factors,
+        )
+
 
 def normalised(surface: Surface) -> Surface:
     """Centred on its bounding box, with the unit sphere around it."""
     used = surface.vertices[np.unique(surface.faces)]
-    moved = surface.vertices - (used.min(0) + used.max(0)) / 2
-    radius = np.linalg.norm(used - (used.min(0) + used.max(0)) / 2, axis=1).max()
-    moved /= max(float(radius), 1e-12)
-    return Surface(
-        moved, surface.faces, surface.uv, surface.colour, surface.paint_of_face, surface.paints
-    )
+    middle = (used.min(0) + used.max(0)) / 2
+    radius = max(float(np.linalg.norm(used - middle, axis=1).max()), 1e-12)
+    return replace(surface, vertices=(surface.vertices - middle) / radius)
 
 
 def crease_normals(vertices: F64, faces: I32) -> F32:
@@ -201,7 +217,7 @@ def _columns(
     pitch = float(depth[1] - depth[0])
     rays = camera.directions()[covered]
     points = camera.origin + depth[None, :, None] * rays[:, None]
-    index = (points + EXTENT) * (GRID / 2 / EXTENT) - 0.5
+    index = (points * subject.scale + subject.shift + EXTENT) * (GRID / 2 / EXTENT) - 0.5
     value = map_coordinates(
         subject.occupancy, np.moveaxis(index, -1, 0), order=1, mode="constant", output=np.float32
     )

@@ -82,6 +82,16 @@ def test_the_picture_looks_down_when_the_camera_is_above(catalog):
     assert rows[-5:].mean() > rows[:5].mean() + 0.2  # the lower edge is nearer
 
 
+def test_a_stretched_subject_keeps_its_solid(catalog):
+    subject = read_subject(catalog["ball"]).stretched(np.array([1.3, 1.0, 0.8]))
+    subject = subject.stretched(np.array([1.0, 1.0, 1.2]))
+    item = draw_item(subject, 90.0, 0.0, 30.0)  # the long axis is that of depth
+    columns = occupied(item)
+    middle = slice_depths()[columns[COLUMNS // 2, COLUMNS // 2]]
+    assert middle.max() - middle.min() == pytest.approx(1.7 * 1.3, abs=0.2)
+    assert columns.any(-1).mean() == pytest.approx((item["alpha"] > 127).mean(), abs=0.02)
+
+
 def test_the_last_surface_gives_the_back(catalog):
     item = draw_item(read_subject(catalog["brick"]), 30.0, 10.0, 30.0)
     middle = item["back"][28:36, 28:36].reshape(-1, 3)

@@ -76,7 +76,8 @@ class ShapeNet(nn.Module):
         self.detail = _convolve(64 + raw, 128, kernel=1)
         self.fine = nn.Conv2d(128, 4 * (SLICES + 6), 1)
         nn.init.zeros_(self.fine.weight)
-        nn.init.zeros_(self.fine.bias)
+        if self.fine.bias is not None:
+            nn.init.zeros_(self.fine.bias)
         self.elevation = nn.Linear(quarter, len(ELEVATIONS_DEG))
         axis = torch.linspace(-1, 1, _CELLS)
         place = torch.stack(torch.meshgrid(axis, axis, indexing="ij"))[None]
