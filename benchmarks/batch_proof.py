@@ -48,33 +48,33 @@ SAME = ("mesh.glb", "cutout.png", "views.png", "depths.png", "preview.png")
 
 def make(payload: Mapping[str, Any], tell: Callable[[str, float], None]) -> dict[str, Any]:
     """The shipped worker's function, but for the killer, which ends its worker as memory would."""
-    from img2mesh.batch import work
+    from img2mesh.worker import task
 
     if payload["name"] == KILLER:
         time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGKILL)
-    return work.make(payload, tell)
+    return task.run(payload, tell)
 
 
 def run_one(arguments: list[str]) -> int:
     """``inputs out cache jobs ray-or-minus [--resume]``: `img2mesh batch` with make()."""
     from img2mesh.batch import planning
-    from img2mesh.batch.door import Voice, run_batch
+    from img2mesh.batch.run import Output, run_batch
     from img2mesh.batch.scheduler import Policy
-    from img2mesh.packing import Wanted
+    from img2mesh.jobs.request import OutputOptions
 
     inputs, out, cache, jobs, ray, *more = arguments
     plan = planning.plan_photos(
         planning.entries_from([inputs], None),
-        preset="draft", assignments=SETTINGS, wanted=Wanted(), offline=False,
+        preset="draft", assignments=SETTINGS, options=OutputOptions(), offline=False,
         cache_dir=Path(cache), device="cpu",
     )  # fmt: skip
     workers = planning.Workers(
         int(jobs), 1, None, None if ray == "-" else ray, None, "cpu", "batch_proof:make"
     )
     policy = Policy(retries=RETRIES, backoff=0.5, timeout=1800)
-    voice = Voice(as_json=True, quiet=True, events=f"{out}.events.jsonl")
-    return run_batch(plan, Path(out), workers.executor, policy, voice, resume="--resume" in more)
+    output = Output(as_json=True, quiet=True, events=f"{out}.events.jsonl")
+    return run_batch(plan, Path(out), workers.executor, policy, output, resume="--resume" in more)
 
 
 def make_inputs(pictures: list[Path], folder: Path, count: int) -> tuple[list[str], list[str]]:

@@ -33,6 +33,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 COUNTS = (1, 10, 1_000, 10_000)
+FILES = ("mesh.glb", "preview.png", "report.html", "report.json", "run.json")
 THUMBNAIL = "data:image/webp;base64," + "A" * 6_000
 
 
@@ -44,8 +45,10 @@ def nothing(payload: Mapping[str, Any], tell: Callable[[str, float], None]) -> d
     quality |= {"psnr_views": {"input": 25.0, "views": [25.0] * 6}}
     return {
         "digest": "0" * 64,
-        "files": ["mesh.glb", "preview.png", "report.html", "report.json", "run.json"],
+        "files": dict.fromkeys(FILES, 1000),
         "quality": quality,
+        "stage_seconds": {},
+        "cached": {},
         "warnings": ["a sentence about something to be careful about, of the usual length"],
         "thumbnail": THUMBNAIL,
     }
@@ -56,9 +59,9 @@ def run_one(arguments: list[str]) -> int:
     import psutil
 
     from img2mesh.batch import planning
-    from img2mesh.batch.door import Voice, run_batch
+    from img2mesh.batch.run import Output, run_batch
     from img2mesh.batch.scheduler import Policy
-    from img2mesh.packing import Wanted
+    from img2mesh.jobs.request import OutputOptions
 
     function, inputs, out, jobs, threads, preset = arguments
     own, samples = psutil.Process(), []
@@ -82,14 +85,14 @@ def run_one(arguments: list[str]) -> int:
     began = time.perf_counter()
     plan = planning.plan_photos(
         planning.entries_from([inputs], None),
-        preset=preset, assignments=(), wanted=Wanted(), offline=False,
+        preset=preset, assignments=(), options=OutputOptions(), offline=False,
         cache_dir=Path(f"{out}.cache"), device="cpu",
     )  # fmt: skip
     planned = time.perf_counter() - began
     workers = planning.Workers(int(jobs), int(threads), None, None, None, "cpu", function)
     events = f"{out}.events.jsonl"
-    voice = Voice(as_json=False, quiet=True, events=events)
-    code = run_batch(plan, Path(out), workers.executor, Policy(), voice)
+    output = Output(as_json=False, quiet=True, events=events)
+    code = run_batch(plan, Path(out), workers.executor, Policy(), output)
     seconds = time.perf_counter() - began
     size = (Path(out) / "batch.jsonl").stat().st_size
     last = next(row[2] for row in reversed(samples) if row[2])  # it has gone by now
@@ -185,7 +188,7 @@ def measure(folder: Path, name: str, inputs: Path, shape: str, preset: str) -> d
     jobs, _, threads = shape.partition("x")
     load, began = os.getloadavg()[0], os.times()
     numbers = launch(
-        folder, name, "img2mesh.batch.work:make", inputs, int(jobs), int(threads or 1), preset
+        folder, name, "img2mesh.worker.task:run", inputs, int(jobs), int(threads or 1), preset
     )
     ended = os.times()
     cpu, count = sum(ended[2:4]) - sum(began[2:4]), numbers["items"]

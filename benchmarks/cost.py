@@ -92,8 +92,8 @@ def fit_once(grid: int, views: int, pixels: int) -> None:
     """Fit the box and print what it took; run in a process of its own."""
     from profile_fit import painted_box
 
-    from img2mesh import field
     from img2mesh.core.cameras import Camera
+    from img2mesh.pipeline import radiance
 
     ring = tuple(
         Camera.orbit(
@@ -108,7 +108,7 @@ def fit_once(grid: int, views: int, pixels: int) -> None:
     )
     pictures = painted_box(ring)
     cpu, wall = time.process_time(), time.perf_counter()
-    field.fit(pictures, grid=grid)
+    radiance(pictures, grid=grid)
     result = {
         "cpu_s": time.process_time() - cpu,
         "wall_s": time.perf_counter() - wall,

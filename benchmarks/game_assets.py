@@ -78,16 +78,18 @@ def shading(picture: Path, folder: Path, cache: Path) -> dict[str, Any]:
     ``bare`` without the normal map, ``mapped`` with it, ``flipped`` with its green turned over:
     a map that is right helps, and helps only the right way up.
     """
-    from img2mesh import job
     from img2mesh.artifacts import TexturedMesh
     from img2mesh.artifacts.asset_files import load_glb
+    from img2mesh.jobs.execute import runner_for
+    from img2mesh.jobs.job import photo_job
+    from img2mesh.jobs.request import Request
     from img2mesh.meshing import extract
     from img2mesh.report.rendering import CLAY, Stage
     from img2mesh.texture.atlas import vertex_normals
 
     chosen = json.loads((folder / "run.json").read_text())["settings"]
-    runner = job.runner_for(job.Request(settings=chosen, preset="game", cache_dir=cache))
-    field = runner.run("radiance", job.photo_job(picture).given).load()
+    runner = runner_for(Request(settings=chosen, preset="game", cache_dir=cache))
+    field = runner.run("radiance", photo_job(picture).given).load()
     mesh = extract(field, target_faces=10**7)
     move = np.array(json.loads((folder / "report.json").read_text())["asset_from_world"])
     count = len(mesh.vertices)

@@ -20,28 +20,31 @@ from typing import Any
 
 import numpy as np
 
-from img2mesh import field
 from img2mesh.artifacts import ViewSet
 from img2mesh.core.cameras import Camera
 from img2mesh.core.rigs import RIGS
 from img2mesh.geometry.raycast import Scene
+from img2mesh.pipeline import radiance
 
 #: Functions whose time is counted, in the order of the fit; times include what they call.
 PARTS = {
-    "outlines": ("img2mesh.geometry.visual_hull", "make_outlines"),
-    "bounding box": ("img2mesh.field.loop", "tight_box"),
-    "depth from normals": ("img2mesh.field.guess", "with_guesses"),
-    "hull": ("img2mesh.field.loop", "hull_values"),
-    "carving": ("img2mesh.field.loop", "initial_field"),
-    "rays and pictures": ("img2mesh.field.loop", "stage_rays"),
-    "matching": ("img2mesh.field.loop", "propose_depths"),
-    "leaps": ("img2mesh.field.loop", "leap"),
-    "covering masks": ("img2mesh.field.loop", "cover_masks"),
-    "placing samples": ("img2mesh.field.loop", "place_samples"),
-    "losses, forward": ("img2mesh.field.loop", "slice_loss"),
+    "outlines": ("img2mesh.geometry.silhouettes", "make_silhouettes"),
+    "bounding box": ("img2mesh.field.optimize", "tight_box"),
+    "depth from normals": ("img2mesh.field.from_normals.depth", "with_estimated_depth"),
+    "hull": ("img2mesh.field.optimize", "hull_values"),
+    "density": ("img2mesh.field.optimize", "carve_by_density"),
+    "carving": ("img2mesh.field.optimize", "initial_field"),
+    "rays and pictures": ("img2mesh.field.optimize", "make_rays"),
+    "matching along rays": ("img2mesh.field.optimize", "match_along_rays"),
+    "matching on planes": ("img2mesh.field.optimize", "match_on_planes"),
+    "warps": ("img2mesh.field.optimize", "warp_to_matches"),
+    "covering outlines": ("img2mesh.field.optimize", "cover_silhouettes"),
+    "placing samples": ("img2mesh.field.optimize", "place_samples"),
+    "exposure": ("img2mesh.field.optimize", "estimate_exposure"),
+    "losses, forward": ("img2mesh.field.optimize", "slice_loss"),
     "losses, backward": ("torch.autograd", "grad"),
-    "curvature": ("img2mesh.field.loop", "curvature_gradient"),
-    "step rule": ("img2mesh.field.steps", "StepRule.step"),
+    "curvature": ("img2mesh.field.optimize", "curvature_gradient"),
+    "momentum step": ("img2mesh.field.optimizer", "MomentumStep.step"),
 }
 
 
@@ -117,7 +120,7 @@ def main() -> None:
         views = ViewSet.open(options.views, rig=options.rig, group=options.group)
     clocks = install()
     whole = Clock()
-    whole.around(field.fit)(views, grid=options.grid, fine_grid=options.fine_grid)
+    whole.around(radiance)(views, grid=options.grid, fine_grid=options.fine_grid)
     clocks["whole fit"] = whole
     print(f"{'part':20s} {'calls':>6s} {'CPU s':>8s} {'wall s':>8s}")
     for name, clock in clocks.items():

@@ -9,38 +9,64 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from img2mesh.api import Progress as Progress
+    from img2mesh.api import Result as Result
+    from img2mesh.api import Session as Session
     from img2mesh.api import load_settings as load_settings
     from img2mesh.api import reconstruct as reconstruct
+    from img2mesh.api import reconstruct_views as reconstruct_views
+    from img2mesh.api import run as run
     from img2mesh.artifacts import Cutout as Cutout
     from img2mesh.artifacts import Mesh as Mesh
     from img2mesh.artifacts import Photo as Photo
+    from img2mesh.artifacts import RadianceField as RadianceField
     from img2mesh.artifacts import TexturedMesh as TexturedMesh
     from img2mesh.artifacts import ViewSet as ViewSet
+    from img2mesh.core.cameras import Camera as Camera
     from img2mesh.errors import Img2MeshError as Img2MeshError
+    from img2mesh.errors import InputError as InputError
+    from img2mesh.graph import Leaf as Leaf
     from img2mesh.graph import Runner as Runner
+    from img2mesh.jobs.request import OutputOptions as OutputOptions
+
+    __version__: str
 
 _HOMES = {
-    "reconstruct": "api",
+    "Progress": "api",
+    "Result": "api",
+    "Session": "api",
     "load_settings": "api",
-    "Photo": "artifacts",
+    "reconstruct": "api",
+    "reconstruct_views": "api",
+    "run": "api",
     "Cutout": "artifacts",
-    "ViewSet": "artifacts",
     "Mesh": "artifacts",
+    "Photo": "artifacts",
+    "RadianceField": "artifacts",
     "TexturedMesh": "artifacts",
+    "ViewSet": "artifacts",
+    "Camera": "core.cameras",
     "Img2MeshError": "errors",
+    "InputError": "errors",
+    "Leaf": "graph",
     "Runner": "graph",
+    "OutputOptions": "jobs.request",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = ["__version__", *sorted(_HOMES)]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("img2mesh")
     if name not in _HOMES:
         raise AttributeError(f"module 'img2mesh' has no attribute {name!r}")
-    import importlib
+    from importlib import import_module
 
-    return getattr(importlib.import_module(f"img2mesh.{_HOMES[name]}"), name)
+    return getattr(import_module(f"img2mesh.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_HOMES]
+    return [*globals(), *__all__]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from img2mesh import multiview, segmentation
+from img2mesh import field, multiview, segmentation
 from img2mesh.artifacts import (
     Cutout,
     DepthSet,
@@ -181,14 +181,14 @@ def posed(refined: ViewSet, *, confidence: float = 0.5, run: Run | None = None) 
     return pose_photo(refined, least=confidence, note=run.note)
 
 
-@stage(version=8)
+@stage(version=9)
 def radiance(
     posed: ViewSet,
     *,
     grid: int = 128,
     fine_grid: int = 0,
-    fog_steps: int = 200,
-    smoothness: Literal["auto", "exact", "generated"] = "auto",
+    density_steps: int = 200,
+    smoothness: field.Smoothness = "auto",
     relax_px: float | None = None,
     normal_weight: float = 1.0,
     depth_weight: float = 20.0,
@@ -202,7 +202,7 @@ def radiance(
         posed: posed views, with depth and normals where the generator knows them.
         grid: grid points along the longest side of the object.
         fine_grid: grid of a third, finer pass; 0 leaves it out.
-        fog_steps: steps of the coarse density field that finds what is empty; only without depth.
+        density_steps: steps of the coarse density that finds what is empty; only without depth.
         smoothness: ``exact`` for consistent views, ``generated`` for a network's; ``auto`` asks
             the views' provenance and measures how well given views agree.
         relax_px: outlines are widened by so many pixels first; none takes half of what they are
@@ -213,14 +213,12 @@ def radiance(
         seed: seed of the ray order.
         run: where and how.
     """
-    from img2mesh import field
-
     run = run or Run()
     return field.fit(
         posed,
         grid=grid,
         fine_grid=fine_grid,
-        fog_steps=fog_steps,
+        density_steps=density_steps,
         smoothness=smoothness,
         relax_px=relax_px,
         normal_weight=normal_weight,

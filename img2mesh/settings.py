@@ -6,18 +6,27 @@ differ from the signature's defaults.
 
 from __future__ import annotations
 
-import difflib
+import inspect
 import tomllib
-import types
-import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from img2mesh.errors import InputError
 from img2mesh.graph import Graph
+from img2mesh.graph.stage import normalise, unknown
 
 Settings = dict[str, dict[str, Any]]
+
+#: What stages and settings were called once; who still writes the old name is told the new one.
+RENAMED = {"posed": "registered", "engine": "game", "radiance.fog_steps": "radiance.density_steps"}
+
+#: Words of ``--set`` that TOML does not know, or reads as something else.
+_WORDS = {
+    "": None, "none": None, "true": True, "yes": True, "1": True, "false": False, "no": False,
+    "0": False,
+}  # fmt: skip
 
 
 def presets_folder() -> Path:
@@ -39,7 +48,7 @@ def load_preset(name: str) -> Settings:
     """
     names = preset_names()
     if name not in names:
-        raise InputError(f"unknown preset {name!r}{_suggest(name, names)}")
+        raise InputError(unknown("preset", name, names))
     return load_config(presets_folder() / f"{name}.toml")
 
 
@@ -53,7 +62,7 @@ def load_config(path: Path) -> Settings:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read the config file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a TOML file: {error}") from error
     for stage, table in content.items():
         if not isinstance(table, dict):
@@ -73,83 +82,55 @@ def resolve(
     for layer in layers:
         for stage, table in layer.items():
             for name, value in table.items():
-                annotation = _annotation(graph, stage, name)
-                merged.setdefault(stage, {})[name] = _checked(stage, name, value, annotation)
+                merged.setdefault(stage, {})[name] = _fitting(graph, stage, name, value, [value])
     for text in assignments:
-        target, separator, raw = text.partition("=")
+        target, equals, raw = text.partition("=")
         stage, dot, name = target.strip().partition(".")
-        if not separator or not dot:
+        if not equals or not dot:
             raise InputError(f"--set takes stage.setting=value, got {text!r}")
-        name = name.replace("-", "_")
-        annotation = _annotation(graph, stage, name)
-        merged.setdefault(stage, {})[name] = _parsed(stage, name, raw.strip(), annotation)
+        name, raw = name.replace("-", "_"), raw.strip()
+        merged.setdefault(stage, {})[name] = _fitting(graph, stage, name, raw, _readings(raw))
     return merged
 
 
-def _annotation(graph: Graph, stage: str, name: str) -> Any:
-    if stage not in graph.stages:
-        raise InputError(f"unknown stage {stage!r}{_suggest(stage, list(graph.stages))}")
-    settings = graph.stages[stage].settings
-    if name not in settings:
-        hint = _suggest(name, list(settings))
-        raise InputError(f"the stage {stage} has no setting {name!r}{hint}")
-    return settings[name].annotation
+def known_stage(graph: Graph, name: str) -> str:
+    """The name itself.
+
+    Raises:
+        InputError: no such stage; lists the stages, or tells the name it has now.
+    """
+    return _known("stage", name, graph.order, "")
 
 
-def _suggest(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; known are {', '.join(known)}" if known else "; there are none"
-
-
-def _alternatives(annotation: Any) -> tuple[type, ...]:
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return typing.get_args(annotation)
-    return (annotation,)
-
-
-def _checked(stage: str, name: str, value: Any, annotation: Any) -> Any:
-    """A value that already has a type (TOML, flags): ints pass for floats, nothing else bends."""
-    if typing.get_origin(annotation) is typing.Literal:
-        return _chosen(stage, name, value, annotation)
-    for kind in _alternatives(annotation):
-        if kind is float and type(value) is int:
-            return float(value)
-        if type(value) is kind:
-            return value
-    raise _wrong(stage, name, value, annotation)
-
-
-def _parsed(stage: str, name: str, raw: str, annotation: Any) -> Any:
-    """A value typed by the user as text."""
-    if typing.get_origin(annotation) is typing.Literal:
-        return _chosen(stage, name, raw, annotation)
-    for kind in sorted(_alternatives(annotation), key=lambda kind: kind is not type(None)):
-        if kind is type(None) and raw.lower() in ("none", ""):
-            return None
-        if kind is bool and raw.lower() in ("true", "false", "yes", "no", "1", "0"):
-            return raw.lower() in ("true", "yes", "1")
-        if kind in (int, float):
-            try:
-                return kind(raw)
-            except ValueError:
-                continue
-        if kind is str:
-            return raw
-    raise _wrong(stage, name, raw, annotation)
-
-
-def _chosen(stage: str, name: str, value: object, annotation: Any) -> object:
-    options = typing.get_args(annotation)
-    if value not in options:
-        hint = _suggest(str(value), list(options))
-        raise InputError(f"{stage}.{name} cannot be {value!r}{hint}")
-    return value
-
-
-def _wrong(stage: str, name: str, value: object, annotation: Any) -> InputError:
-    expected = " or ".join(
-        "none" if kind is type(None) else kind.__name__ for kind in _alternatives(annotation)
+def _known(what: str, name: str, known: Collection[str], prefix: str) -> str:
+    if name in known:
+        return name
+    now = RENAMED.get(prefix + name, "").removeprefix(prefix)
+    raise InputError(
+        f"the {what} {name!r} is called {now!r} now" if now else unknown(what, name, known)
     )
-    return InputError(f"{stage}.{name} expects {expected}, got {value!r}")
+
+
+def _fitting(graph: Graph, stage: str, name: str, given: Any, readings: Iterable[Any]) -> Any:
+    """The first reading of what was given that the setting's annotation allows."""
+    known = graph.stages[known_stage(graph, stage)].settings
+    kind = known[_known(f"setting of {stage}", name, known, f"{stage}.")].annotation
+    for value in readings:
+        with suppress(InputError, OverflowError):
+            return normalise(value, kind, name)
+    if get_origin(kind) is Literal:
+        raise InputError(unknown(f"value of {stage}.{name}", str(given), get_args(kind)))
+    expected = inspect.formatannotation(kind).replace("|", "or")
+    raise InputError(f"{stage}.{name} expects {expected}, got {given!r}")
+
+
+def _readings(raw: str) -> Iterator[Any]:
+    """What a text may mean: a word, else TOML, else a number as Python writes it, else itself."""
+    if raw.lower() in _WORDS:
+        yield _WORDS[raw.lower()]
+    with suppress(ValueError, RecursionError):
+        (value,) = tomllib.loads(f"value = {raw}").values()
+        yield value
+    with suppress(ValueError):
+        yield float(raw)
+    yield raw

@@ -30,6 +30,13 @@ TINY = (
 )
 
 
+#: The same for Python.
+TINY_SETTINGS: dict[str, dict[str, int]] = {}
+for _text in TINY:
+    _stage, _, _rest = _text.partition(".")
+    TINY_SETTINGS.setdefault(_stage, {})[_rest.partition("=")[0]] = int(_rest.partition("=")[2])
+
+
 def toy_picture(size: int = 256, *, background: bool = False) -> Image.Image:
     """A shaded two-ball toy with stripes; RGBA, or opaque on a soft grey backdrop."""
     v, u = (np.mgrid[0:size, 0:size] + 0.5) / size * 2 - 1

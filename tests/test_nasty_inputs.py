@@ -11,7 +11,7 @@ from PIL import Image
 
 from img2mesh import cli
 from img2mesh.api import reconstruct
-from tests.conftest import TINY, toy_picture
+from tests.conftest import TINY_SETTINGS, toy_picture
 
 
 def cmyk(path: Path) -> None:
@@ -83,7 +83,7 @@ def test_it_becomes_a_sound_mesh(make: Callable[[Path], None], tmp_path: Path) -
 
     make(tmp_path / "ünusual näme – 1.png")
     (picture,) = tmp_path.iterdir()
-    asset = reconstruct(picture, assignments=TINY, cache=tmp_path / "cache")
+    asset = reconstruct(picture, settings=TINY_SETTINGS, cache=tmp_path / "cache")
     body = asset.joined
     mesh = trimesh.Trimesh(body.vertices, body.faces, process=False)
     assert mesh.is_watertight and mesh.is_winding_consistent and mesh.volume > 0

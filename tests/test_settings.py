@@ -82,3 +82,41 @@ def test_a_wrong_type_in_a_config_file_is_refused(tmp_path: Path) -> None:
     path.write_text('[radiance]\ngrid = "big"\n')
     with pytest.raises(InputError, match=r"radiance\.grid expects int, got 'big'"):
         settings.resolve(PIPELINE, settings.load_config(path))
+
+
+def test_a_renamed_setting_has_one_name() -> None:
+    known = {*PIPELINE.order}
+    known |= {f"{name}.{one}" for name in PIPELINE.order for one in PIPELINE.stages[name].settings}
+    for old, new in settings.RENAMED.items():
+        assert len({old, new} & known) == 1, f"{old} or {new}: one of them is a name"
+    with pytest.raises(InputError, match="'fog_steps' is called 'density_steps' now"):
+        settings.resolve(PIPELINE, assignments=["radiance.fog_steps=0"])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("asset.scale=.5", 0.5),
+        ("surface.target_faces=1_000", 1000),
+        ("radiance.grid=007", 7),
+        ("radiance.grid=1", 1),
+        ("radiance.use_photo=1", True),
+        ("radiance.use_photo=FALSE", False),
+        ("radiance.relax_px=None", None),
+        ("cutout.model=1234", "1234"),
+        ('cutout.model="a b"', "a b"),
+        ("cutout.model=/a b/c", "/a b/c"),
+        ("views.generator=no", "no"),
+    ],
+)
+def test_a_text_is_read_as_a_word_as_toml_or_as_itself(text: str, value: object) -> None:
+    stage, _, rest = text.partition(".")
+    merged = settings.resolve(PIPELINE, assignments=[text])
+    assert merged == {stage: {rest.partition("=")[0]: value}}
+    assert type(merged[stage][rest.partition("=")[0]]) is type(value)
+
+
+@pytest.mark.parametrize("raw", ["[" * 100_000, "9" * 400, "nan", "inf", "1\nx = 2"])
+def test_no_text_is_too_odd(raw: str) -> None:
+    with pytest.raises(InputError, match=r"asset\.scale expects float"):
+        settings.resolve(PIPELINE, assignments=[f"asset.scale={raw}"])

@@ -10,7 +10,7 @@ from img2mesh.artifacts.shapes import Mesh, TexturedMesh
 from img2mesh.core.arrays import F32, I32, U8, frozen_array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lod:
     """A coarser version of a textured mesh that uses its vertices, uv and textures.
 
@@ -29,8 +29,11 @@ class Lod:
     def __post_init__(self) -> None:
         frozen_array(self, "faces", np.int32, None, 3)
 
+    def __repr__(self) -> str:
+        return f"Lod({len(self.faces)} faces, error at most {self.error_max:.3g} %)"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class GameParts:
     """What a game engine wants besides a textured mesh; everything may be missing.
 
@@ -61,6 +64,10 @@ class GameParts:
             frozen_array(self, "tangents", np.float32, None, 4)
         object.__setattr__(self, "lods", tuple(self.lods))
         object.__setattr__(self, "hulls", tuple(self.hulls))
+
+    def __repr__(self) -> str:
+        maps = [n for n in ("normal_map", "orm_map") if getattr(self, n) is not None]
+        return f"GameParts({', '.join([*maps, *map(repr, self.lods), f'{len(self.hulls)} hulls'])})"
 
     def __bool__(self) -> bool:
         """Whether there is anything to deliver."""

@@ -6,21 +6,25 @@ see :mod:`img2mesh.core.cameras` for axes, depth and pixel conventions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from img2mesh.core.arrays import F32, F64, U8, frozen_array, require_unit
+from img2mesh.core.arrays import F32, F64, U8, frozen_array, require_unit, unit_floats
 from img2mesh.core.cameras import Camera
 from img2mesh.errors import InputError
 
 if TYPE_CHECKING:
     from os import PathLike
 
+    from PIL import Image
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Photo:
     """A picture as the user gave it, upright and in sRGB.
 
@@ -44,6 +48,10 @@ class Photo:
             if getattr(self, name) is not None:
                 frozen_array(self, name, np.uint8, *rgb.shape[:2])
 
+    def __repr__(self) -> str:
+        extras = "".join(f", {n}" for n in ("alpha", "mask") if getattr(self, n) is not None)
+        return f"Photo({self.name!r}, {_size(self.rgb)}{extras})"
+
     @classmethod
     def open(cls, path: str | PathLike[str], *, mask: str | PathLike[str] | None = None) -> Photo:
         """Open a picture file (and a mask of the same size beside it).
@@ -57,8 +65,31 @@ class Photo:
         photo, object_mask = read_photo(path, mask=None if mask is None else Path(mask))
         return cls(photo.rgb, photo.alpha, object_mask, path.stem, photo.notes)
 
+    @classmethod
+    def from_image(
+        cls,
+        picture: Image.Image | NDArray[Any],
+        *,
+        mask: Path | Image.Image | NDArray[Any] | None = None,
+        name: str = "photo",
+    ) -> Photo:
+        """A picture that is in memory; treated as a file: turned upright, made sRGB and smaller.
 
-@dataclass(frozen=True)
+        Args:
+            picture: of Pillow, or (h, w), (h, w, 3) or (h, w, 4) uint8 or float in [0, 1].
+            mask: of the object, of the same proportions.
+            name: what the object is called.
+
+        Raises:
+            InputError: an array of another shape or type; too large, too small or transparent.
+        """
+        from img2mesh.io.photos import read_photo
+
+        photo, object_mask = read_photo(picture, mask=mask)
+        return cls(photo.rgb, photo.alpha, object_mask, name, photo.notes)
+
+
+@dataclass(frozen=True, eq=False)
 class Cutout:
     """The object alone: square, centred, its longest side ``foreground_ratio`` of the frame.
 
@@ -88,13 +119,16 @@ class Cutout:
         if not (self.alpha > 0.5).any():
             raise InputError("the cutout is empty: no pixel belongs to the object")
 
+    def __repr__(self) -> str:
+        return f"Cutout({_size(self.rgb)}, by {self.method}, confidence {self.confidence:.2f})"
+
     @property
     def size(self) -> int:
         """Side length in pixels."""
         return int(self.alpha.shape[0])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class View:
     """One posed picture.
 
@@ -113,6 +147,13 @@ class View:
         frozen_array(self, "alpha", np.float32, *rgb.shape[:2])
         require_unit(self, "rgb", "alpha")
         _check_size(self.camera, rgb.shape)
+
+    def __repr__(self) -> str:
+        return f"View({_size(self.rgb)}, {self.camera or 'no camera'})"
+
+
+def _size(rgb: NDArray[Any]) -> str:
+    return f"{rgb.shape[-2]}x{rgb.shape[-3]}"
 
 
 def _check_size(camera: Camera | None, shape: tuple[int, ...]) -> None:
@@ -157,7 +198,7 @@ class PhotoPose:
     confidence: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ViewSet:
     """Posed views of one object, all of one size, in one world.
 
@@ -198,6 +239,11 @@ class ViewSet:
 
     def __len__(self) -> int:
         return len(self.rgb)
+
+    def __repr__(self) -> str:
+        extras = [n for n in ("depth", "normals", "photo") if getattr(self, n) is not None]
+        parts = [f"{len(self)} views", _size(self.rgb), self.provenance.generator, *extras]
+        return f"ViewSet({', '.join(parts)})"
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -246,8 +292,43 @@ class ViewSet:
             provenance=Provenance(generator="given", exact=True, notes=found.notes),
         )
 
+    @classmethod
+    def from_arrays(
+        cls,
+        rgb: ArrayLike,
+        alpha: ArrayLike,
+        cameras: Sequence[Camera],
+        *,
+        depth: ArrayLike | None = None,
+        normals: ArrayLike | None = None,
+    ) -> ViewSet:
+        """Views that are in memory; checked as files would be, colour continued past the outline.
 
-@dataclass(frozen=True)
+        Args:
+            rgb: (v, h, w, 3) uint8, or float in [0, 1], sRGB-encoded.
+            alpha: (v, h, w) bool, uint8, or float in [0, 1].
+            cameras: v cameras, for h x w pixels.
+            depth: (v, h, w) z-depth in world units, NaN where there is no surface.
+            normals: (v, h, w, 3) unit world-space normals, 0 where there is none.
+
+        Raises:
+            InputError: another shape or range, fewer than three views, a view without an object,
+                or cameras that do not look at it.
+        """
+        from img2mesh.io.views import check_views
+
+        found = check_views(unit_floats(rgb, "rgb"), unit_floats(alpha, "alpha"), tuple(cameras))
+        return cls(
+            found.rgb,
+            found.alpha,
+            found.cameras,
+            depth=None if depth is None else np.asarray(depth, np.float32),
+            normals=None if normals is None else np.asarray(normals, np.float32),
+            provenance=Provenance(generator="given", exact=True, notes=found.notes),
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class DepthSet:
     """z-depth of a coarse shape at the poses of a view set.
 
@@ -264,3 +345,6 @@ class DepthSet:
         object.__setattr__(self, "cameras", tuple(self.cameras))
         if len(self.cameras) != len(depth):
             raise InputError(f"{len(depth)} depth maps came with {len(self.cameras)} cameras")
+
+    def __repr__(self) -> str:
+        return f"DepthSet({len(self.depth)} maps, {_size(self.depth[..., None])})"

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from img2mesh.core.arrays import F32, F64, I32, U8, frozen_array
+from img2mesh.core.arrays import F32, F64, I32, OUTSIDE, U8, UNSEEN, frozen_array
 from img2mesh.errors import InputError
 
 if TYPE_CHECKING:
     from os import PathLike
 
+    import open3d as o3d
+    import trimesh
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class RadianceField:
     """A fitted signed-distance radiance field on a regular grid.
 
@@ -41,8 +44,11 @@ class RadianceField:
         if self.voxel <= 0 or self.sharpness <= 0:
             raise InputError("a radiance field needs a positive voxel size and sharpness")
 
+    def __repr__(self) -> str:
+        return f"RadianceField({'x'.join(map(str, self.sdf.shape))}, voxel {self.voxel:.4g})"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Mesh:
     """Triangles in world coordinates, counter-clockwise seen from outside.
 
@@ -66,8 +72,17 @@ class Mesh:
         if faces.min() < 0 or faces.max() >= len(vertices):
             raise InputError("the mesh has faces that name vertices it does not have")
 
+    def __repr__(self) -> str:
+        return f"Mesh({len(self.vertices)} vertices, {len(self.faces)} faces)"
 
-@dataclass(frozen=True)
+    def to_trimesh(self) -> trimesh.Trimesh:
+        """A copy for trimesh, vertices and faces in the same order."""
+        import trimesh
+
+        return trimesh.Trimesh(self.vertices, self.faces, process=False)
+
+
+@dataclass(frozen=True, eq=False)
 class TexturedMesh:
     """A mesh with a texture atlas: the deliverable.
 
@@ -130,6 +145,50 @@ class TexturedMesh:
         vertices[self.source_vertex] = self.vertices
         return Mesh(vertices, self.source_vertex[self.faces])
 
+    def __repr__(self) -> str:
+        inside = self.coverage != OUTSIDE
+        seen = (self.coverage > UNSEEN).sum() / max(inside.sum(), 1)
+        size = f"{len(self.faces)} faces, {len(self.texture)} px"
+        return f"TexturedMesh({self.name!r}, {size}, {seen:.0%} seen)"
+
+    def to_trimesh(self) -> trimesh.Trimesh:
+        """A copy for trimesh, with texture and maps, vertices and faces in the same order."""
+        import trimesh
+        from PIL import Image
+
+        maps = {"normalTexture": "normal_map", "metallicRoughnessTexture": "orm_map"}
+        material = trimesh.visual.material.PBRMaterial(
+            name=self.name,
+            baseColorTexture=Image.fromarray(self.texture),
+            **{
+                texture: Image.fromarray(getattr(self, name))
+                for texture, name in maps.items()
+                if getattr(self, name) is not None
+            },
+        )
+        uv = np.stack([self.uv[:, 0], 1 - self.uv[:, 1]], axis=1)  # trimesh counts from below
+        visual = trimesh.visual.TextureVisuals(uv=uv, material=material)
+        return trimesh.Trimesh(
+            self.vertices, self.faces, vertex_normals=self.normals, visual=visual, process=False
+        )
+
+    def to_open3d(self) -> o3d.geometry.TriangleMesh:
+        """A copy for Open3D with its texture, vertices and faces in the same order."""
+        import open3d as o3d
+
+        vector = o3d.utility
+        texture: Any = self.texture.copy()  # its stubs know no arrays
+        mesh = o3d.geometry.TriangleMesh(
+            vector.Vector3dVector(self.vertices.astype(np.float64)),
+            vector.Vector3iVector(self.faces.copy()),
+        )
+        mesh.vertex_normals = vector.Vector3dVector(self.normals.astype(np.float64))
+        # As it keeps them itself: v = 0 is the first row of the stored picture.
+        mesh.triangle_uvs = vector.Vector2dVector(self.uv[self.faces].reshape(-1, 2))
+        mesh.triangle_material_ids = vector.IntVector(np.zeros(len(self.faces), np.int32))
+        mesh.textures = [o3d.geometry.Image(texture)]
+        return mesh
+
     def save(self, path: str | PathLike[str]) -> Path:
         """Write .glb, .obj (+ .mtl + picture), .ply, .stl or .usdz, chosen by the suffix.
 
@@ -142,7 +201,7 @@ class TexturedMesh:
         return save_mesh(self, Path(path))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Quality:
     """What was measured on the finished asset, and pictures of it.
 
@@ -156,3 +215,6 @@ class Quality:
 
     def __post_init__(self) -> None:
         frozen_array(self, "preview", np.uint8, None, None, 3)
+
+    def __repr__(self) -> str:
+        return f"Quality({len(self.measures)} measures)"

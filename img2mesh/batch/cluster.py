@@ -1,4 +1,4 @@
-"""Workers on an existing Ray cluster: an actor a slot, each the keeper of one worker process.
+"""Workers on an existing Ray cluster: an actor a slot, each with one worker process.
 
 The worker process is the same as on one machine; the actor only carries its messages. So what an
 item's bytes could depend on (threads, loaded libraries) does not differ, and a process that is
@@ -20,40 +20,41 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from img2mesh.batch.executor import Message
-from img2mesh.batch.process import WorkerProcess
+from img2mesh.batch.scheduler import Executor
 from img2mesh.errors import Img2MeshError, InputError, missing_extra
+from img2mesh.worker.process import WorkerProcess
+from img2mesh.worker.protocol import Message
 
 _CONNECT_SECONDS = 5.0
 _JOIN_SECONDS = 90.0  # it takes some 20 on a busy machine
-_LISTEN_SECONDS = 5.0
+_RECEIVE_SECONDS = 5.0
 
 
-class Keeper:
+class WorkerActor:
     """The actor: starts a worker process and hands its messages on."""
 
     def __init__(self, function: str, environment: Mapping[str, str], slot: int) -> None:
-        self._news: queue.Queue[Message] = queue.Queue()
+        self._messages: queue.Queue[Message] = queue.Queue()
         self._folder = tempfile.TemporaryDirectory(prefix="img2mesh-")
         self._worker = WorkerProcess(
             function,
             # What the actor can import, its process can.
             environment={**environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             log=Path(self._folder.name) / f"worker-{slot + 1}.log",
-            hear=self._news.put,
+            on_message=lambda _, message: self._messages.put(message),
         )
 
     def submit(self, payload: Mapping[str, Any]) -> None:
         """Give the worker a task."""
         self._worker.send(payload)
 
-    def listen(self, seconds: float) -> list[Message]:
-        """What the worker told, waiting up to ``seconds`` for the first message."""
+    def receive(self, seconds: float) -> list[Message]:
+        """The worker's messages, waiting up to ``seconds`` for the first."""
         found: list[Message] = []
         with suppress(queue.Empty):
-            found.append(self._news.get(timeout=seconds))
+            found.append(self._messages.get(timeout=seconds))
             while True:
-                found.append(self._news.get_nowait())
+                found.append(self._messages.get_nowait())
         return found
 
     def stop(self) -> None:
@@ -61,8 +62,8 @@ class Keeper:
         self._worker.kill()
 
 
-class RayExecutor:
-    """See :class:`img2mesh.batch.executor.Executor`.
+class RayExecutor(Executor):
+    """Workers that live on a Ray cluster; see ``Executor``.
 
     Args:
         function: what a worker does with a task, as ``module:name``, importable on every machine.
@@ -88,19 +89,19 @@ class RayExecutor:
         gpus: float,
         environment: Mapping[str, str],
     ) -> None:
-        ray = _joined(address)
+        ray = _connect(address)
         self._ray = ray
         try:
             total = ray.cluster_resources()
             alive = [node for node in ray.nodes() if node["Alive"]]
-            room = room_for([n["Resources"] for n in alive], threads=threads, gpus=gpus)
-            wish = jobs or room
-            if wish > room and gpus:
+            capacity = capacity_of([n["Resources"] for n in alive], threads=threads, gpus=gpus)
+            requested = jobs or capacity
+            if requested > capacity and gpus:
                 raise InputError(
-                    f"{wish} workers of {gpus:g} GPUs do not fit the cluster's "
-                    f"{total.get('GPU', 0):g}; at most --jobs {room}"
+                    f"{requested} workers of {gpus:g} GPUs do not fit the cluster's "
+                    f"{total.get('GPU', 0):g}; at most --jobs {capacity}"
                 )
-            count = min(wish, most)
+            count = min(requested, most)
         except BaseException:
             ray.shutdown()
             raise
@@ -110,68 +111,63 @@ class RayExecutor:
             f"({machines} node{'s' * (machines > 1)}, {total.get('CPU', 0):g} CPUs, "
             f"{total.get('GPU', 0):g} GPUs)"
         )
-        self._keeper = ray.remote(Keeper).options(
+        self._actor = ray.remote(WorkerActor).options(
             num_cpus=threads,
             num_gpus=gpus,
-            # Listening must not keep a task or the order to stop from getting through.
+            # Waiting for messages must not keep a task or the order to stop from getting through.
             max_concurrency=3,
             max_restarts=0,
             scheduling_strategy="SPREAD",
         )
         self._start = (function, dict(environment))
         self._actors: list[Any] = [None] * count
-        self._listening: dict[Any, int] = {}
-        self._heard: deque[tuple[int, Any, Message]] = deque()
+        self._receiving: dict[Any, int] = {}
+        self._received: deque[tuple[int, Any, Message]] = deque()
 
     @property
     def slots(self) -> int:
-        """How many workers there may be."""
         return len(self._actors)
 
     def start(self, slot: int) -> None:
-        """Put a fresh worker into an empty slot, wherever there is room."""
-        self._actors[slot] = self._keeper.remote(*self._start, slot)
-        self._listen(slot)
+        self._actors[slot] = self._actor.remote(*self._start, slot)
+        self._receive_from(slot)
 
-    def _listen(self, slot: int) -> None:
-        self._listening[self._actors[slot].listen.remote(_LISTEN_SECONDS)] = slot
+    def _receive_from(self, slot: int) -> None:
+        self._receiving[self._actors[slot].receive.remote(_RECEIVE_SECONDS)] = slot
 
     def submit(self, slot: int, payload: Mapping[str, Any]) -> None:
-        """Give a ready worker a task; if it is gone, ``lost`` is told anyway."""
         self._actors[slot].submit.remote(dict(payload))
 
     def stop(self, slot: int) -> None:
-        """End a slot's worker at once."""
         actor, self._actors[slot] = self._actors[slot], None
-        self._listening = {ref: s for ref, s in self._listening.items() if s != slot}
+        self._receiving = {ref: s for ref, s in self._receiving.items() if s != slot}
         if actor is not None:
             with suppress(Exception):
                 # Its process goes with it: the pipe between them closes.
                 self._ray.kill(actor)
 
     def poll(self, seconds: float) -> tuple[int, Message] | None:
-        """The next message of a worker that still has its slot, waiting up to ``seconds``."""
-        if not self._heard:
-            self._hear(seconds)
-        while self._heard:
-            slot, actor, message = self._heard.popleft()
+        if not self._received:
+            self._wait(seconds)
+        while self._received:
+            slot, actor, message = self._received.popleft()
             if actor is self._actors[slot]:
                 return slot, message
         return None
 
-    def _hear(self, seconds: float) -> None:
-        refs = list(self._listening)
+    def _wait(self, seconds: float) -> None:
+        refs = list(self._receiving)
         done, _ = self._ray.wait(refs, num_returns=1, timeout=max(seconds, 0.001))
         for ref in done:
-            slot = self._listening.pop(ref)
+            slot = self._receiving.pop(ref)
             actor = self._actors[slot]
             try:
                 messages = self._ray.get(ref)
             except self._ray.exceptions.RayError as error:
                 messages = [{"kind": "lost", "error": _why_lost(error)}]
-            self._heard.extend((slot, actor, message) for message in messages)
+            self._received.extend((slot, actor, message) for message in messages)
             if not messages or messages[-1]["kind"] != "lost":
-                self._listen(slot)
+                self._receive_from(slot)
 
     def close(self) -> None:
         """End every worker and leave the cluster as it was."""
@@ -180,7 +176,7 @@ class RayExecutor:
         self._ray.shutdown()
 
 
-def _joined(address: str) -> Any:
+def _connect(address: str) -> Any:
     """Ray, as a driver of the cluster at an address; within a minute or two or not at all.
 
     Ray itself tries for two minutes and then ends the whole process, so a connection and a trial
@@ -193,15 +189,15 @@ def _joined(address: str) -> Any:
     except ImportError:
         raise missing_extra("ray", extra="ray", purpose="a batch on a cluster") from None
     if address != "auto":
-        _knock(address)
+        _require_open_port(address)
     join = f"import ray; ray.init({address!r}, log_to_driver=False, logging_level='ERROR')"
     try:
         trial = subprocess.run(
             [sys.executable, "-c", join],
             capture_output=True, text=True, timeout=_JOIN_SECONDS, check=False,
         )  # fmt: skip
-        said = trial.stderr.strip().splitlines()
-        problem = "" if trial.returncode == 0 else (said[-1] if said else "it ended at once")
+        lines = trial.stderr.strip().splitlines()
+        problem = "" if trial.returncode == 0 else (lines[-1] if lines else "it ended at once")
     except subprocess.TimeoutExpired:
         problem = f"no answer within {_JOIN_SECONDS:.0f} s"
     if problem:
@@ -213,7 +209,7 @@ def _joined(address: str) -> Any:
     return ray
 
 
-def _knock(address: str) -> None:
+def _require_open_port(address: str) -> None:
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdigit() or "/" in host:
         raise InputError(
@@ -235,8 +231,8 @@ def _unreachable(address: str, cause: str) -> Img2MeshError:
     )
 
 
-def room_for(nodes: Sequence[Mapping[str, float]], *, threads: int, gpus: float) -> int:
-    """Workers the nodes have room for; a request that fits none of them would wait for ever.
+def capacity_of(nodes: Sequence[Mapping[str, float]], *, threads: int, gpus: float) -> int:
+    """How many workers fit the nodes; a request that fits none of them would wait for ever.
 
     Args:
         nodes: ``CPU`` and ``GPU`` of each.
@@ -254,13 +250,13 @@ def room_for(nodes: Sequence[Mapping[str, float]], *, threads: int, gpus: float)
             f"--gpus-per-worker {gpus:g} was asked for, but the cluster has {has:g} GPUs; leave it "
             "out to compute on CPUs, or join machines with GPUs"
         )
-    room = sum(_fits(node, threads, gpus) for node in nodes)
-    if room < 1:
+    capacity = sum(_fits(node, threads, gpus) for node in nodes)
+    if capacity < 1:
         raise InputError(
             f"a worker of {threads} CPUs and {gpus:g} GPUs fits no node of the cluster, which has "
             f"{cpus:g} CPUs and {has:g} GPUs in all"
         )
-    return room
+    return capacity
 
 
 def _fits(node: Mapping[str, float], threads: int, gpus: float) -> int:

@@ -1,4 +1,4 @@
-"""What a batch does, told on stderr: a bar with an ETA, a line a worker, failures as they come."""
+"""What a batch does, shown on stderr: a bar with an ETA, a line a worker, failures as they come."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from img2mesh.batch.scheduler import Began, Ended, Event, Ready, Replaced, Retry
 
 #: Worker lines on a terminal; of a larger cluster only these are shown.
 _LINES = 16
-_RECENT = 200  # items whose mean the rest is reckoned at
+_RECENT = 200  # items whose mean is taken for the rest
 _SECONDS_BETWEEN_LINES = 30.0
 
 
@@ -92,7 +92,7 @@ class Display:
 
     def __init__(self, console: Console, tally: Tally, *, quiet: bool = False) -> None:
         self._console, self._tally, self._quiet = console, tally, quiet
-        self._said = self._drawn = time.monotonic()
+        self._printed = self._drawn = time.monotonic()
         self._began: dict[int, float] = {}
         self._bars = Progress(
             SpinnerColumn(),
@@ -121,7 +121,7 @@ class Display:
     ) -> None:
         self._bars.stop()
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """One line above the bars."""
         if not self._quiet:
             self._console.print(text, highlight=False, soft_wrap=True)
@@ -146,10 +146,10 @@ class Display:
                     self._bars.update(self._overall, text=self._line())
             case Retrying():
                 again = f"attempt {event.attempt} failed, another in {event.delay:.0f} s"
-                self.say(f"[yellow]↻[/] {escape(event.name)}: {again}: {escape(event.error)}")
+                self.print(f"[yellow]↻[/] {escape(event.name)}: {again}: {escape(event.error)}")
             case Replaced():
                 self._row(event.slot, "[dim]starting afresh[/]")
-                self.say(f"[dim]  worker {event.slot + 1} is replaced: {escape(event.reason)}[/]")
+                self.print(f"[dim]  worker {event.slot + 1} is replaced: {escape(event.reason)}[/]")
             case Ended():
                 self._ended(event)
 
@@ -158,14 +158,14 @@ class Display:
         marks = {"failed": "[red]✗[/]", "quarantined": "[magenta]⊘[/]"}
         if event.status in marks:
             name, reason = escape(event.task.name), escape(event.errors[-1])
-            self.say(f"{marks[event.status]} {name} {event.status}: {reason}")
+            self.print(f"{marks[event.status]} {name} {event.status}: {reason}")
         self._bars.update(self._overall, completed=self._tally.ended, text=self._line())
         if self._console.is_terminal:
             return
         over = self._tally.ended + self._tally.skipped == self._tally.total
-        if over or time.monotonic() - self._said >= _SECONDS_BETWEEN_LINES:
-            self._said = time.monotonic()
-            self.say(f"  {self._line()}")
+        if over or time.monotonic() - self._printed >= _SECONDS_BETWEEN_LINES:
+            self._printed = time.monotonic()
+            self.print(f"  {self._line()}")
 
     def _line(self) -> str:
         tally = self._tally
@@ -230,7 +230,7 @@ class EventLog:
     def __call__(self, event: Event) -> None:
         """Take one event of the scheduler."""
         if isinstance(event, Ended):
-            self.tell(
+            self.write(
                 "ended", slot=event.slot, name=event.task.name, status=event.status,
                 attempts=event.attempts, seconds=event.seconds,
                 error=event.errors[-1] if event.status != "done" else None,
@@ -238,9 +238,9 @@ class EventLog:
                 seconds_left=None if self._tally.left is None else round(self._tally.left, 1),
             )  # fmt: skip
         else:
-            self.tell(type(event).__name__.lower(), **asdict(event))
+            self.write(type(event).__name__.lower(), **asdict(event))
 
-    def tell(self, kind: str, **facts: object) -> None:
+    def write(self, kind: str, **facts: object) -> None:
         """One line."""
         if self._file is not None:
             line = {"event": kind, "time": round(time.time(), 3), **facts}

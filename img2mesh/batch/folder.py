@@ -22,16 +22,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from img2mesh.delivery import place
 from img2mesh.errors import Img2MeshError, InputError
 from img2mesh.graph.store import locked
-from img2mesh.io.files import write_json
+from img2mesh.io.files import replacing, write_json
 
 VERSION = 1
 
 
 @contextmanager
-def opened(root: Path, *, inputs: str, resume: bool) -> Iterator[Folder]:
+def open_folder(root: Path, *, inputs: str, resume: bool) -> Iterator[Folder]:
     """The folder, locked for as long as it is held.
 
     Args:
@@ -43,7 +42,7 @@ def opened(root: Path, *, inputs: str, resume: bool) -> Iterator[Folder]:
         InputError: another batch holds it, it holds another batch, or something else entirely.
         Img2MeshError: it cannot be written.
     """
-    with written(root):
+    with explained(root):
         root.mkdir(parents=True, exist_ok=True)
         record = _record(root)
         (root / ".batch").mkdir(exist_ok=True)
@@ -59,9 +58,9 @@ def opened(root: Path, *, inputs: str, resume: bool) -> Iterator[Folder]:
                 f"{root} holds a batch of other inputs ({record['items']} items); add --resume to "
                 "go on with it, or choose another -o"
             )
-        with written(root):
+        with explained(root):
             who = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
-            place(holder, lambda path: write_json(path, who))
+            _write_json(holder, who)
             try:
                 yield Folder(root, (record or {}).get("id") or uuid.uuid4().hex)
             finally:
@@ -87,6 +86,11 @@ def _record(root: Path) -> dict[str, Any] | None:
         raise InputError(f"{path} is not the record of a batch; choose another -o") from error
 
 
+def _write_json(target: Path, value: object) -> None:
+    with replacing(target) as path:
+        write_json(path, value)
+
+
 def _holder(path: Path) -> str:
     try:
         who = json.loads(path.read_text(encoding="utf-8"))
@@ -96,7 +100,7 @@ def _holder(path: Path) -> str:
 
 
 @contextmanager
-def written(root: Path) -> Iterator[None]:
+def explained(root: Path) -> Iterator[None]:
     """Turn an OSError into one sentence that says how to go on."""
     try:
         yield
@@ -143,14 +147,14 @@ class Folder:
         """Write batch.json."""
         record = {"version": VERSION, "id": self.id, "inputs": inputs, "items": items}
         record |= {"begun": now(), **settings}
-        place(self.root / "batch.json", lambda path: write_json(path, record))
+        _write_json(self.root / "batch.json", record)
 
-    def set_aside(self, name: str, source: str, reason: str) -> None:
+    def quarantine(self, name: str, source: str, reason: str) -> None:
         """Leave the reason why an input was not used."""
         folder = self.root / "quarantine"
         folder.mkdir(exist_ok=True)
-        text = f"{source}\n{reason}\n"
-        place(folder / f"{name}.txt", lambda path: path.write_text(text, encoding="utf-8"))
+        with replacing(folder / f"{name}.txt") as path:
+            path.write_text(f"{source}\n{reason}\n", encoding="utf-8")
 
     def release(self, name: str) -> None:
         """The input is good after all."""
@@ -163,7 +167,7 @@ class Folder:
         shutil.rmtree(self.root / "quarantine", ignore_errors=True)
 
 
-class Lines:
+class JsonLines:
     """A file of JSON lines that is only ever appended to, each line in one write, on disk at once.
 
     What a crash left of a last line was never a line: it is cut off when the file is opened.
@@ -181,10 +185,8 @@ class Lines:
         """Add a line; OSError if it could not be written, and then nothing of it is there."""
         data = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         before = os.fstat(self._file).st_size
-        written_ = 0
         try:
-            written_ = os.write(self._file, data)
-            if written_ < len(data):  # the disk filled up in the middle
+            if os.write(self._file, data) < len(data):  # the disk filled up in the middle
                 raise OSError(28, os.strerror(28))
         except OSError:
             with suppress(OSError):

@@ -11,6 +11,8 @@ from typing import Any
 
 from img2mesh.batch.folder import read_lines
 from img2mesh.batch.items import Item
+from img2mesh.errors import InputError
+from img2mesh.jobs.job import photo_job
 
 
 def stamp(path: Path | None) -> list[int] | None:
@@ -37,7 +39,7 @@ def inputs_digest(items: Sequence[Item]) -> str:
 
 
 @dataclass(frozen=True)
-class Past:
+class PreviousRun:
     """How an item ended last time."""
 
     status: str
@@ -48,41 +50,38 @@ class Past:
     error: str
 
 
-def read_history(journal: Path) -> dict[str, Past]:
+def read_history(journal: Path) -> dict[str, PreviousRun]:
     """The last ending of every item in the journal."""
-    past: dict[str, Past] = {}
+    previous: dict[str, PreviousRun] = {}
     for line in read_lines(journal):
         try:
-            past[line["item"]] = Past(
+            previous[line["item"]] = PreviousRun(
                 line["status"], line["settings"], line["input"], line["stamps"],
                 line.get("digest"), str(line.get("error", "")),
             )  # fmt: skip
         except (KeyError, TypeError):
             continue
-    return past
+    return previous
 
 
-def settled(item: Item, past: Past | None, settings: str, root: Path) -> bool:
+def is_finished(item: Item, before: PreviousRun, settings: str, root: Path) -> bool:
     """Whether a resumed batch has nothing to do for an item.
 
     Done means: the same settings, the same input, and its folder is complete. A bad input that has
     not changed is still bad. What failed is tried again.
     """
-    if past is None or past.settings != settings or past.status == "failed":
+    if before.settings != settings or before.status == "failed":
         return False
-    if past.status == "done" and not (root / item.name / "run.json").exists():
+    if before.status == "done" and not (root / item.name / "run.json").exists():
         return False
     stamps = [stamp(item.entry.source), stamp(item.entry.mask)]
-    if stamps == past.stamps and past.source == str(item.entry.source.absolute()):
+    if stamps == before.stamps and before.source == str(item.entry.source.absolute()):
         return True
-    return past.digest is not None and past.digest == _digest(item)
+    return before.digest is not None and before.digest == _digest(item)
 
 
 def _digest(item: Item) -> str | None:
-    from img2mesh import job
-    from img2mesh.errors import InputError
-
     try:
-        return job.photo_job(item.entry.source, mask=item.entry.mask).digest
+        return photo_job(item.entry.source, mask=item.entry.mask).digest
     except InputError:
         return None

@@ -26,7 +26,7 @@ class Entry:
         name: what its output folder shall be called; None takes the stem.
         preset: its own preset; None takes the batch's.
         assignments: its own ``stage.setting=value`` texts.
-        origin: where it was said, for messages, such as ``list.csv, line 3``.
+        origin: where it was given, for messages, such as ``list.csv, line 3``.
     """
 
     source: Path
@@ -45,7 +45,7 @@ class Item:
     entry: Entry
 
 
-def named(entries: Sequence[Entry]) -> tuple[list[Item], list[tuple[Entry, Entry]]]:
+def name_items(entries: Sequence[Entry]) -> tuple[list[Item], list[tuple[Entry, Entry]]]:
     """Name every entry, and leave out those that ask for the very same thing again.
 
     A stem that several inputs share gets a short hash of content and settings on each of them, so a
@@ -71,7 +71,7 @@ def named(entries: Sequence[Entry]) -> tuple[list[Item], list[tuple[Entry, Entry
     stems = Counter(_fold(e.source.stem) for e in entries if e.name is None)
     taken = {*given, *RESERVED}
     kept: dict[str, Entry] = {}
-    twins: list[tuple[Entry, Entry]] = []
+    duplicates: list[tuple[Entry, Entry]] = []
     for entry in entries:
         name = entry.name
         if name is None:
@@ -81,8 +81,8 @@ def named(entries: Sequence[Entry]) -> tuple[list[Item], list[tuple[Entry, Entry
         before = kept.setdefault(name, entry)
         if before is not entry:
             # The same content and settings give the same result, whichever of the files is read.
-            twins.append((entry, before))
-    return [Item(name, entry) for name, entry in kept.items()], twins
+            duplicates.append((entry, before))
+    return [Item(name, entry) for name, entry in kept.items()], duplicates
 
 
 def _fold(name: str) -> str:
@@ -113,4 +113,4 @@ def from_inputs(inputs: Iterable[str]) -> list[Entry]:
     """
     from img2mesh.io.photos import list_photos
 
-    return [Entry(path, origin=str(path)) for path in list_photos(list(inputs))]
+    return [Entry(path, origin=str(path)) for path in list_photos(inputs)]

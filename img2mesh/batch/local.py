@@ -5,16 +5,16 @@ from __future__ import annotations
 import queue
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from img2mesh.batch.executor import Message
-from img2mesh.batch.process import WorkerProcess
+from img2mesh.batch.scheduler import Executor
+from img2mesh.worker.process import WorkerProcess
+from img2mesh.worker.protocol import Message
 
 
-class LocalExecutor:
-    """``jobs`` slots, each a process of its own; see :class:`img2mesh.batch.executor.Executor`.
+class LocalExecutor(Executor):
+    """``jobs`` slots, each a process of its own; see ``Executor``.
 
     Args:
         function: what a worker does with a task, as ``module:name``.
@@ -37,19 +37,14 @@ class LocalExecutor:
         self._environment = dict(environment)
         self._logs = logs
         self._gpus = gpus
-        self._news: queue.Queue[tuple[int, int, Message]] = queue.Queue()
+        self._messages: queue.Queue[tuple[int, WorkerProcess, Message]] = queue.Queue()
         self._workers: list[WorkerProcess | None] = [None] * jobs
-        self._lives = [0] * jobs
 
     @property
     def slots(self) -> int:
-        """How many workers there may be."""
         return len(self._workers)
 
     def start(self, slot: int) -> None:
-        """Put a fresh worker into an empty slot."""
-        # Messages are marked with the worker's life: what a stopped one still said is dropped.
-        self._lives[slot] += 1
         environment = dict(self._environment)
         if self._gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self._gpus[slot % len(self._gpus)]
@@ -57,35 +52,27 @@ class LocalExecutor:
             self._function,
             environment=environment,
             log=self._logs / f"worker-{slot + 1}.log",
-            hear=partial(self._hear, slot, self._lives[slot]),
+            on_message=lambda worker, message: self._messages.put((slot, worker, message)),
         )
 
-    def _hear(self, slot: int, life: int, message: Message) -> None:
-        self._news.put((slot, life, message))
-
     def submit(self, slot: int, payload: Mapping[str, Any]) -> None:
-        """Give a ready worker a task."""
         worker = self._workers[slot]
         assert worker is not None
         worker.send(payload)
 
     def stop(self, slot: int) -> None:
-        """End a slot's worker at once."""
-        self._lives[slot] += 1
         worker, self._workers[slot] = self._workers[slot], None
         if worker is not None:
             worker.kill()
 
     def poll(self, seconds: float) -> tuple[int, Message] | None:
-        """The next message of a worker that still has its slot, waiting up to ``seconds``."""
         with suppress(queue.Empty):
-            slot, life, message = self._news.get(timeout=max(seconds, 0.0))
-            while life != self._lives[slot]:
-                slot, life, message = self._news.get_nowait()
+            slot, worker, message = self._messages.get(timeout=max(seconds, 0.0))
+            while worker is not self._workers[slot]:  # it was stopped meanwhile
+                slot, worker, message = self._messages.get_nowait()
             return slot, message
         return None
 
     def close(self) -> None:
-        """End every worker."""
         for slot in range(self.slots):
             self.stop(slot)

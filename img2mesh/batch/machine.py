@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Memory a worker is reckoned at unless --worker-memory says otherwise. Measured peaks of the
+#: Memory a worker is taken to need unless --worker-memory says otherwise. Measured peaks of the
 #: geometric generator are 1.0 GB (draft) to 1.6 GB (high); decoding a huge picture adds up to 1 GB.
 WORKER_BYTES = 2_500_000_000
 #: Zero123++ in float32: U-Net, ControlNet, VAE and towers, and the activations of one step.
@@ -17,7 +17,7 @@ _GROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
-class Shape:
+class WorkerCount:
     """How many workers, and the sentence that says why."""
 
     jobs: int
@@ -55,21 +55,23 @@ def gpus() -> list[str]:
 
 
 def worker_bytes(*, learned: bool) -> int:
-    """Memory that one worker is reckoned at."""
+    """Memory that one worker is taken to need."""
     return LEARNED_WORKER_BYTES if learned else WORKER_BYTES
 
 
-def choose_jobs(*, wish: int | None, threads: int, worker_bytes: int, gpus: int = 0) -> Shape:
-    """As many workers as wished for, else one a GPU, else one a core; fewer if memory is short.
+def choose_jobs(
+    *, requested: int | None, threads: int, worker_bytes: int, gpus: int = 0
+) -> WorkerCount:
+    """As many workers as requested, else one a GPU, else one a core; fewer if memory is short.
 
     Args:
-        wish: ``--jobs``, if given.
+        requested: ``--jobs``, if given.
         threads: cores a worker computes on.
-        worker_bytes: memory that a worker is reckoned at.
+        worker_bytes: memory that a worker is taken to need.
         gpus: devices to deal out.
     """
-    if wish:
-        jobs, reason = wish, "--jobs"
+    if requested:
+        jobs, reason = requested, "--jobs"
     elif gpus:
         jobs, reason = gpus, f"one for each of {gpus} GPU{'s' * (gpus > 1)}"
     else:
@@ -78,9 +80,9 @@ def choose_jobs(*, wish: int | None, threads: int, worker_bytes: int, gpus: int 
     free = free_memory()
     fit = max(1, free // worker_bytes)
     if fit < jobs:
-        return Shape(
+        return WorkerCount(
             fit,
             f"not {jobs}: {free / 1e9:.1f} GB of memory are free and a worker is reckoned at "
             f"{worker_bytes / 1e9:.1f} GB; --worker-memory reckons otherwise",
         )
-    return Shape(jobs, reason)
+    return WorkerCount(jobs, reason)

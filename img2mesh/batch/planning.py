@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from img2mesh import commands, job, multiview, packing
-from img2mesh.batch import history, machine, manifest, work
-from img2mesh.batch.door import Plan
-from img2mesh.batch.executor import Executor
+from img2mesh import multiview
+from img2mesh.batch import history, machine, manifest
 from img2mesh.batch.folder import Folder
-from img2mesh.batch.items import Entry, Item, from_inputs, named
+from img2mesh.batch.items import Entry, Item, from_inputs, name_items
+from img2mesh.batch.run import Plan
+from img2mesh.batch.scheduler import Executor
 from img2mesh.core.runtime import with_threads
 from img2mesh.errors import InputError
+from img2mesh.jobs.records import versions
+from img2mesh.jobs.request import OutputOptions, Request, request_from
 from img2mesh.pipeline import PIPELINE
-
-FUNCTION = "img2mesh.batch.work:make"
+from img2mesh.worker import task
 
 #: Parts of a request that say where and how, and never what comes out.
 _WHERE = ("device", "low_memory", "cache_dir", "force")
@@ -43,20 +44,21 @@ def plan_photos(
     *,
     preset: str,
     assignments: Sequence[str],
-    wanted: packing.Wanted,
+    options: OutputOptions,
     offline: bool,
     quiet: bool = False,
     **flags: Any,
 ) -> Plan:
-    """The plan for photos; ``flags`` are :func:`img2mesh.commands.request_from`'s.
+    """The plan for photos; ``flags`` are :func:`img2mesh.jobs.request.request_from`'s.
 
     Raises:
         InputError: a setting, preset or name that cannot be; a manifest's is named by its line.
     """
-    items, twins = named(entries)
-    if twins and not quiet:
-        again, kept = twins[0]
-        more = f", and {len(twins) - 1} more like that" if len(twins) > 1 else ""
+    items, duplicates = name_items(entries)
+    if duplicates and not quiet:
+        again, kept = duplicates[0]
+        count = len(duplicates) - 1
+        more = f", and {count} more like that" if count else ""
         sys.stderr.write(f"img2mesh: {again.source} is {kept.source} again{more}; done once\n")
     encoded: dict[tuple[str, tuple[str, ...]], dict[str, Any]] = {}
     digests: dict[tuple[str, tuple[str, ...]], str] = {}
@@ -69,7 +71,7 @@ def plan_photos(
         if chosen in encoded:
             continue
         try:
-            request = commands.request_from(
+            request = request_from(
                 preset=chosen[0],
                 assignments=[*assignments, *chosen[1]],
                 offline=offline,
@@ -80,10 +82,10 @@ def plan_photos(
             if item.entry.preset or item.entry.assignments:
                 raise InputError(f"{item.entry.origin}: {error}") from error
             raise
-        encoded[chosen] = work.encode(request, wanted)
-        parts = encoded[chosen]
+        parts = encoded[chosen] = task.encode(request, options)
         what = {k: v for k, v in parts["request"].items() if k not in _WHERE}
-        digests[chosen] = history.fingerprint({"request": what, "wanted": parts["wanted"]})
+        # "wanted" is what journals of earlier versions were written with.
+        digests[chosen] = history.fingerprint({"request": what, "wanted": parts["options"]})
 
     def payload(item: Item) -> dict[str, Any]:
         entry = item.entry
@@ -98,7 +100,7 @@ def plan_photos(
         items=items,
         payload=payload,
         settings=lambda item: digests[key(item)],
-        record={"preset": preset, "versions": job.versions()},
+        record={"preset": preset, "versions": versions()},
         learned=any(_learned(parts["request"]["settings"]) for parts in encoded.values()),
     )
 
@@ -107,7 +109,7 @@ def _learned(given: Mapping[str, Mapping[str, Any]]) -> bool:
     return not multiview.embedded(str(given.get("views", {}).get("generator", "geometric")))
 
 
-def _check_backends(request: job.Request) -> None:
+def _check_backends(request: Request) -> None:
     """Find out now, not ten thousand times, that a checkpoint is not there."""
     for name, stage in PIPELINE.stages.items():
         if stage.identity is not None:
@@ -124,7 +126,7 @@ class Workers:
     ray: str | None
     gpus_each: float | None
     device: str
-    function: str = FUNCTION
+    function: str = task.FUNCTION
     learned: bool = False
 
     def executor(self, folder: Folder, items: int) -> tuple[Executor, str]:
@@ -152,14 +154,14 @@ class Workers:
         from img2mesh.batch.local import LocalExecutor
 
         gpus = machine.gpus() if self.device in ("auto", "cuda") else []
-        shape = machine.choose_jobs(
-            wish=self.jobs,
+        chosen = machine.choose_jobs(
+            requested=self.jobs,
             threads=self.threads,
             worker_bytes=self.memory or machine.worker_bytes(learned=self.learned),
             gpus=len(gpus),
         )
-        jobs = min(shape.jobs, items)
-        why = shape.reason if jobs == shape.jobs else "one an item"
+        jobs = min(chosen.jobs, items)
+        why = chosen.reason if jobs == chosen.jobs else "one an item"
         sentence = f"{items} item{'s' * (items > 1)} on {jobs} worker{'s' * (jobs > 1)} ({why})"
         executor = LocalExecutor(
             self.function, jobs=jobs, environment=environment, logs=folder.logs, gpus=gpus

@@ -9,16 +9,39 @@ import heapq
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from img2mesh.batch.executor import Executor, Message
 from img2mesh.errors import Img2MeshError
+from img2mesh.worker.protocol import Message
 
 Status = Literal["done", "failed", "quarantined"]
 _LONGEST_DELAY = 60.0
 _LONGEST_POLL = 0.5
 #: A slot whose workers die this often in a row before they are ready will not get better.
-_STILLBORN = 3
+_FAILED_STARTS = 3
+
+
+class Executor(Protocol):
+    """Slots that are filled with workers, here or elsewhere."""
+
+    @property
+    def slots(self) -> int:
+        """How many workers there may be."""
+
+    def start(self, slot: int) -> None:
+        """Put a fresh worker into an empty slot; ``ready`` comes when it is."""
+
+    def submit(self, slot: int, payload: Mapping[str, Any]) -> None:
+        """Give a ready worker a task."""
+
+    def stop(self, slot: int) -> None:
+        """End a slot's worker at once, whatever it does; no more messages come."""
+
+    def poll(self, seconds: float) -> tuple[int, Message] | None:
+        """The next message of a worker that still has its slot, waiting up to ``seconds``."""
+
+    def close(self) -> None:
+        """End every worker."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +93,7 @@ class Began:
 
 @dataclass(frozen=True)
 class Staged:
-    """News of a task's progress."""
+    """A task's progress."""
 
     slot: int
     name: str
@@ -129,7 +152,7 @@ Event = Ready | Began | Staged | Retrying | Replaced | Ended
 
 
 @dataclass(order=True)
-class _Try:
+class _Attempt:
     """A task with its history; ordered by when it may run."""
 
     due: float
@@ -142,10 +165,10 @@ class _Try:
 class _Slot:
     number: int
     ready: bool = False
-    at: _Try | None = None
+    attempt: _Attempt | None = None
     since: float = 0.0
     host: str = ""
-    stillborn: int = 0
+    failed_starts: int = 0
 
 
 class Scheduler:
@@ -155,11 +178,11 @@ class Scheduler:
         self,
         executor: Executor,
         policy: Policy,
-        tell: Callable[[Event], None] = lambda event: None,
+        on_event: Callable[[Event], None] = lambda event: None,
     ) -> None:
-        self._executor, self._policy, self._tell = executor, policy, tell
+        self._executor, self._policy, self._emit = executor, policy, on_event
         self._slots = [_Slot(number) for number in range(executor.slots)]
-        self._again: list[_Try] = []
+        self._retries: list[_Attempt] = []
         self._count = 0
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Ended]:
@@ -172,56 +195,57 @@ class Scheduler:
         for slot in self._slots:
             self._executor.start(slot.number)
         while True:
-            more = self._hand_out(fresh)
-            busy = any(slot.at for slot in self._slots)
-            if not (more or busy or self._again):
+            more = self._submit_tasks(fresh)
+            busy = any(slot.attempt for slot in self._slots)
+            if not (more or busy or self._retries):
                 return
-            if news := self._executor.poll(self._patience()):
-                yield from self._take(self._slots[news[0]], news[1])
+            if received := self._executor.poll(self._poll_seconds()):
+                number, message = received
+                yield from self._receive(self._slots[number], message)
             yield from self._expire()
 
-    def _hand_out(self, fresh: Iterator[Task]) -> bool:
+    def _submit_tasks(self, fresh: Iterator[Task]) -> bool:
         """Fill idle slots; False when there are no fresh tasks (left)."""
         now, more = time.monotonic(), True
         for slot in self._slots:
-            if not slot.ready or slot.at is not None:
+            if not slot.ready or slot.attempt is not None:
                 continue
-            if self._again and self._again[0].due <= now:
-                attempt = heapq.heappop(self._again)
+            if self._retries and self._retries[0].due <= now:
+                attempt = heapq.heappop(self._retries)
             else:
                 task = next(fresh, None)
                 if task is None:
                     more = False
                     continue
                 self._count += 1
-                attempt = _Try(0.0, self._count, task)
-            slot.at, slot.since = attempt, time.monotonic()
-            self._tell(Began(slot.number, attempt.task.name, len(attempt.errors) + 1))
+                attempt = _Attempt(0.0, self._count, task)
+            slot.attempt, slot.since = attempt, time.monotonic()
+            self._emit(Began(slot.number, attempt.task.name, len(attempt.errors) + 1))
             self._executor.submit(slot.number, attempt.task.payload)
         return more
 
-    def _patience(self) -> float:
+    def _poll_seconds(self) -> float:
         """Seconds until something is due whatever the workers say."""
         now = time.monotonic()
-        dues = [_LONGEST_POLL]
-        if self._again and any(slot.ready and slot.at is None for slot in self._slots):
-            dues.append(self._again[0].due - now)
+        deadlines = [_LONGEST_POLL]
+        if self._retries and any(slot.ready and slot.attempt is None for slot in self._slots):
+            deadlines.append(self._retries[0].due - now)
         if self._policy.timeout is not None:
-            dues += [s.since + self._policy.timeout - now for s in self._slots if s.at]
-        return max(min(dues), 0.0)
+            deadlines += [s.since + self._policy.timeout - now for s in self._slots if s.attempt]
+        return max(min(deadlines), 0.0)
 
-    def _take(self, slot: _Slot, message: Message) -> Iterator[Ended]:
+    def _receive(self, slot: _Slot, message: Message) -> Iterator[Ended]:
         match message["kind"]:
             case "ready":
-                slot.ready, slot.stillborn, slot.host = True, 0, message.get("host", "")
-                self._tell(Ready(slot.number, slot.host, message.get("pid", 0)))
-            case "stage" if slot.at is not None:
-                name = slot.at.task.name
-                self._tell(Staged(slot.number, name, message["stage"], message["fraction"]))
-            case "done" if slot.at is not None:
+                slot.ready, slot.failed_starts, slot.host = True, 0, message.get("host", "")
+                self._emit(Ready(slot.number, slot.host, message.get("pid", 0)))
+            case "stage" if slot.attempt is not None:
+                name = slot.attempt.task.name
+                self._emit(Staged(slot.number, name, message["stage"], message["fraction"]))
+            case "done" if slot.attempt is not None:
                 yield self._end(slot, "done", result=message["result"])
                 self._recycle(slot, message["rss"])
-            case "failed" if slot.at is not None:
+            case "failed" if slot.attempt is not None:
                 yield from self._failed(slot, message["error"], message["why"])
                 self._recycle(slot, message["rss"])
             case "lost":
@@ -229,17 +253,17 @@ class Scheduler:
 
     def _lost(self, slot: _Slot, error: str) -> Iterator[Ended]:
         if not slot.ready:
-            slot.stillborn += 1
-            if slot.stillborn >= _STILLBORN:
+            slot.failed_starts += 1
+            if slot.failed_starts >= _FAILED_STARTS:
                 raise Img2MeshError(f"the workers do not start: {error}")
-        if slot.at is not None:
+        if slot.attempt is not None:
             yield from self._failed(slot, error, "error")
         self._replace(slot, error)
 
     def _expire(self) -> Iterator[Ended]:
         limit = self._policy.timeout
         for slot in self._slots:
-            if limit is not None and slot.at and time.monotonic() - slot.since >= limit:
+            if limit is not None and slot.attempt and time.monotonic() - slot.since >= limit:
                 error = f"it took longer than {limit:g} s (--timeout)"
                 yield from self._failed(slot, error, "error")
                 self._executor.stop(slot.number)
@@ -253,21 +277,21 @@ class Scheduler:
 
     def _replace(self, slot: _Slot, reason: str) -> None:
         slot.ready = False
-        self._tell(Replaced(slot.number, reason))
+        self._emit(Replaced(slot.number, reason))
         self._executor.start(slot.number)
 
     def _failed(self, slot: _Slot, error: str, why: str) -> Iterator[Ended]:
-        assert slot.at is not None
+        assert slot.attempt is not None
         if why == "full":
             raise Img2MeshError(f"{error}; make room, then the same command with --resume goes on")
-        attempt = slot.at
+        attempt = slot.attempt
         errors = (*attempt.errors, error)
         if why == "error" and len(errors) <= self._policy.retries:
             delay = self._policy.delay(len(errors))
             due = time.monotonic() + delay
-            heapq.heappush(self._again, _Try(due, attempt.number, attempt.task, errors))
-            slot.at = None
-            self._tell(Retrying(slot.number, attempt.task.name, len(errors), error, delay))
+            heapq.heappush(self._retries, _Attempt(due, attempt.number, attempt.task, errors))
+            slot.attempt = None
+            self._emit(Retrying(slot.number, attempt.task.name, len(errors), error, delay))
             return
         yield self._end(slot, "quarantined" if why == "input" else "failed", error=error)
 
@@ -279,7 +303,7 @@ class Scheduler:
         result: Mapping[str, Any] | None = None,
         error: str | None = None,
     ) -> Ended:
-        attempt, slot.at = slot.at, None
+        attempt, slot.attempt = slot.attempt, None
         assert attempt is not None
         ended = Ended(
             slot=slot.number,
@@ -290,5 +314,5 @@ class Scheduler:
             host=slot.host,
             result=result or {},
         )
-        self._tell(ended)
+        self._emit(ended)
         return ended

@@ -15,8 +15,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from img2mesh.batch.folder import Folder, Lines, now, read_lines
-from img2mesh.delivery import place
+from img2mesh.batch.folder import Folder, JsonLines, now, read_lines
+from img2mesh.io.files import replacing
 from img2mesh.report.page import inline_script
 
 _POLICY = (
@@ -54,12 +54,12 @@ class ContactSheet:
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
-        self._lines = Lines(folder.cards, durable=False)
+        self._lines = JsonLines(folder.cards, durable=False)
         self._size = folder.cards.stat().st_size
         self._last = time.monotonic()
         self._cost = 0.0
 
-    def mend(self) -> None:
+    def add_missing(self) -> None:
         """Give every ending in the journal a card, should a crash or a hand have lost some."""
         there = {line.get("name") for line in read_lines(self._folder.cards)}
         for line in read_lines(self._folder.journal):
@@ -78,7 +78,8 @@ class ContactSheet:
     def draw(self) -> None:
         """Write the page, in one step."""
         began = time.monotonic()
-        place(self._folder.sheet, self._write)
+        with replacing(self._folder.sheet) as path:
+            self._write(path)
         self._last = time.monotonic()
         self._cost = self._last - began
 

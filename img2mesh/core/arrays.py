@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from img2mesh.errors import InputError
 
@@ -37,6 +37,23 @@ def frozen_array(owner: object, name: str, dtype: type, *shape: int | None) -> A
     array.setflags(write=False)
     object.__setattr__(owner, name, array)
     return array
+
+
+def unit_floats(array: ArrayLike, name: str) -> F32:
+    """float32 in [0, 1]: booleans are 0 and 1, integers span their type, floats stay.
+
+    Raises:
+        InputError: neither, or floats outside [0, 1] or not finite.
+    """
+    given = np.asarray(array)
+    if given.dtype.kind == "u" or given.dtype == np.bool_:
+        most = 1 if given.dtype == np.bool_ else np.iinfo(given.dtype).max
+        return given.astype(np.float32) / np.float32(most)
+    if given.dtype.kind != "f":
+        raise InputError(f"{name} must be uint8, or float in [0, 1], got {given.dtype}")
+    if given.size and not (given.min() >= 0 and given.max() <= 1):  # also catches NaN
+        raise InputError(f"{name} must lie in [0, 1] and be finite; divide 8-bit colours by 255")
+    return given.astype(np.float32)
 
 
 def require_unit(owner: object, *names: str) -> None:

@@ -27,7 +27,7 @@ from img2mesh.errors import InputError
 Floats = NDArray[np.floating]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Camera:
     """A pinhole camera without distortion.
 
@@ -67,6 +67,10 @@ class Camera:
             raise InputError("a camera needs a positive focal length and picture size")
         matrix.setflags(write=False)
         object.__setattr__(self, "world_from_camera", matrix)
+
+    def __repr__(self) -> str:
+        at = ", ".join(f"{c:.3g}" for c in self.origin)
+        return f"Camera({self.width}x{self.height}, focal {self.fx:.1f} px, at ({at}))"
 
     @classmethod
     def from_fov(

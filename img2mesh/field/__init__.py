@@ -2,18 +2,55 @@
 
 A dense grid of signed distances, no network and no learned colour: masks, photo-consistency between
 the views and, where there are, known depths and normals move the surface.
+
+Notation, one meaning a word in this whole room:
+
+``depth``
+    z-depth in the view's camera, world units; NaN where unknown, inf where nothing is seen.
+    ``log_depth`` is its natural logarithm.
+``surface``
+    depth of the *present* shape along each ray, inf where the ray meets nothing;
+    ``target_depth`` is where it should be.
+``confidence``
+    in [0, 1], how far one source (a depth, a match, a view's estimate) is believed.
+``weight``
+    how much one term, equation or sample counts against others; any positive number.
+    The weight of a target is its confidence times the weight of the depth term.
+``sdf``
+    :class:`~img2mesh.field.grid.Sdf`, signed distances in world units on a regular grid, negative
+    inside; ``values`` are the numbers alone, (nx, ny, nz). ``voxel`` is the grid's spacing.
+``scale``
+    b of the logistic function that turns distance into opacity (NeuS), world units; small: sharp.
+``unit``
+    bounding radius of the first shape, world units: lengths in the schedule are multiples of it.
+``ray``, ``view``, ``pixel``
+    int64 numbers: of a ray in its batch; of a view; of a pixel in the pictures of all views,
+    flattened and one after the other. Sizes are r rays, v views, p pixels, n anything else.
+
+Vectors of many points or directions lie as ``(3, n)``: x, y and z are contiguous rows, which torch
+adds and multiplies much faster on CPUs than it reduces a last axis of three. Colours are gathered
+pixel by pixel and lie as ``(n, 3)``. Samples, of which every ray has another number, are packed ray
+after ray.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
 from img2mesh.artifacts import RadianceField, ViewSet
 from img2mesh.errors import InputError
+from img2mesh.geometry.silhouettes import Silhouette
 
-__all__ = ["fit"]
+__all__ = ["Smoothness", "fit"]
 
+#: "exact": views of one real body; "generated": a network's views, which do not quite agree;
+#: "auto" asks the views' provenance and, where that is "given", how well their outlines agree.
+Smoothness = Literal["auto", "exact", "generated"]
+
+#: Weights of colour agreement between the views, of |gradient| = 1, and of matched depths.
+_PHOTOMETRIC, _EIKONAL, _MATCH = 50.0, 0.1, 100.0
 #: Outlines further apart than this are wrong rather than inaccurate: more room does not help.
 _MOST_MISPLACED = 4.0
 
@@ -21,39 +58,31 @@ _MOST_MISPLACED = 4.0
 def fit(
     views: ViewSet,
     *,
-    grid: int = 128,
-    fine_grid: int = 0,
-    smoothness: str = "auto",
-    photometric_weight: float = 50.0,
-    eikonal_weight: float = 0.1,
-    match_weight: float = 100.0,
-    fog_steps: int = 200,
-    normal_weight: float = 1.0,
-    depth_weight: float = 20.0,
-    relax_px: float | None = None,
-    use_photo: bool = True,
-    seed: int = 42,
-    device: str = "auto",
-    scratch: Path | None = None,
-    progress: Callable[[float], None] | None = None,
+    grid: int,
+    fine_grid: int,
+    density_steps: int,
+    smoothness: Smoothness,
+    relax_px: float | None,
+    normal_weight: float,
+    depth_weight: float,
+    use_photo: bool,
+    seed: int,
+    device: str,
+    scratch: Path | None,
+    progress: Callable[[float], None] | None,
 ) -> RadianceField:
     """Fit a signed-distance radiance field to posed views.
 
     Args:
-        views: six posed views; depth and normals supervise the fit where they are given.
+        views: posed views; depth and normals supervise the fit where they are given.
         grid: grid points along the longest side of the object's box.
-        fine_grid: the same for a last, finer stage; 0 leaves it out.
-        smoothness: ``exact`` for renders of one body, ``generated`` for a network's views, which
-            do not quite agree; ``auto`` asks the views' provenance and, where that is ``given``,
-            how well their outlines agree.
-        photometric_weight: weight of colour agreement between the views.
-        eikonal_weight: weight of |gradient| = 1.
-        match_weight: weight of depths found by matching windows between the views.
-        fog_steps: steps of a coarse density field that shows what is empty before the surface is
-            fitted (:mod:`img2mesh.field.fog`); only where no depths are known. 0 leaves it out.
-        normal_weight, depth_weight: weights of known normals and depths.
+        fine_grid: the same for a last, finer level; 0 leaves it out.
+        density_steps: steps of a coarse density field that shows what is empty before the surface
+            is fitted (:mod:`img2mesh.field.density`); only where no depths are known. 0: none.
+        smoothness: how far the views are views of one body.
         relax_px: widen the outlines first by so many pixels; None takes half of what they are
             found to be misplaced by, and nothing from exact views.
+        normal_weight, depth_weight: weights of known normals and depths.
         use_photo: use the input picture as one more view where its camera is known.
         seed: order of the rays. The same seed gives the same bytes.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:n``.
@@ -69,59 +98,62 @@ def fit(
     """
     import torch
 
-    from img2mesh.field.disagreement import LIMIT_PX, misalignment
-    from img2mesh.field.guess import with_guesses
-    from img2mesh.field.loop import calm_torch, fit_field
+    from img2mesh.field.from_normals.depth import with_estimated_depth
     from img2mesh.field.losses import Weights
-    from img2mesh.field.pictures import gather
-    from img2mesh.field.schedule import stages
+    from img2mesh.field.optimize import Fit, optimize
+    from img2mesh.field.parallel import calm_torch
+    from img2mesh.field.pictures import observations_of
+    from img2mesh.field.schedule import make_schedule
     from img2mesh.geometry.silhouettes import make_silhouettes, relaxed
 
-    pictures = gather(views, use_photo=use_photo)
-    outlines = make_silhouettes([p.view for p in pictures])
-    if smoothness == "auto" or relax_px is None:
-        # Not the photo's: an estimated camera is off by a degree, which says nothing of the views.
-        misplaced = misalignment(outlines[: len(views.cameras)])
-        doubtful = not views.provenance.exact or views.provenance.generator == "given"
-        agreed = not doubtful or misplaced < LIMIT_PX
-        if smoothness == "auto":
-            smoothness = "exact" if agreed and views.provenance.exact else "generated"
-        if relax_px is None:
-            relax_px = 0.0 if agreed else min(misplaced, _MOST_MISPLACED) / 2
-    relax_px = float(relax_px)
-    if relax_px < 0:
+    if smoothness not in get_args(Smoothness):
+        known = ", ".join(get_args(Smoothness))
+        raise InputError(f"smoothness {smoothness!r} is unknown: there are {known}")
+    if relax_px is not None and relax_px < 0:
         raise InputError(f"relax_px {relax_px} must be none or a number of pixels, 0 or more")
-    if fog_steps < 0:
-        raise InputError(f"fog_steps {fog_steps} must be 0 (off) or more")
+    if density_steps < 0:
+        raise InputError(f"density_steps {density_steps} must be 0 (off) or more")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"device {device!r} was asked for, but torch sees no GPU: use auto or cpu")
     where = torch.device(device)
-    outlines = relaxed(outlines, relax_px)
+    observations = observations_of(views, use_photo=use_photo)
+    silhouettes = make_silhouettes([o.view for o in observations])
+    # Not the photo's: an estimated camera is off by a degree, which says nothing of the views.
+    exact, relax = _how_exact(views, silhouettes[: len(views.cameras)], smoothness, relax_px)
+    silhouettes = relaxed(silhouettes, relax)
     if views.depth is None and normal_weight and depth_weight:
         with calm_torch():
-            pictures = with_guesses(pictures, outlines, where)
-    plan = stages(
-        smoothness,
-        grid=grid,
-        fine_grid=fine_grid,
-        photometric_weight=photometric_weight,
-        known_depth=any(p.depth is not None for p in pictures),
+            observations = with_estimated_depth(observations, silhouettes, where)
+    known_depth = any(o.depth is not None for o in observations)
+    return optimize(
+        Fit(
+            observations,
+            silhouettes,
+            make_schedule(exact=exact, grid=grid, fine_grid=fine_grid, known_depth=known_depth),
+            Weights(_PHOTOMETRIC, _EIKONAL, depth_weight, normal_weight, _MATCH),
+            density_steps,
+            seed,
+            where,
+            scratch,
+            progress,
+        )
     )
-    return fit_field(
-        views,
-        pictures=pictures,
-        outlines=outlines,
-        plan=plan,
-        weights=Weights(
-            photometric_weight, eikonal_weight, depth_weight, normal_weight, match_weight
-        ),
-        fog_steps=fog_steps,
-        use_photo=use_photo,
-        relax_px=relax_px,
-        seed=seed,
-        device=where,
-        scratch=scratch,
-        progress=progress,
-    )
+
+
+def _how_exact(
+    views: ViewSet, silhouettes: Sequence[Silhouette], smoothness: str, relax_px: float | None
+) -> tuple[bool, float]:
+    """Whether the views are taken for views of one body, and how far to widen their outlines."""
+    if smoothness != "auto" and relax_px is not None:
+        return smoothness == "exact", float(relax_px)
+    from img2mesh.geometry.misplacement import LIMIT_PX, misalignment
+
+    misplaced = misalignment(silhouettes)
+    doubtful = not views.provenance.exact or views.provenance.generator == "given"
+    agreed = not doubtful or misplaced < LIMIT_PX
+    exact = agreed and views.provenance.exact if smoothness == "auto" else smoothness == "exact"
+    if relax_px is None:
+        relax_px = 0.0 if agreed else min(misplaced, _MOST_MISPLACED) / 2
+    return exact, float(relax_px)

@@ -1,6 +1,6 @@
 """A fit that was killed goes on where it last placed samples, to the same final bytes.
 
-Everything random is derived from (seed, stage, iteration), and samples are placed anew at these
+Everything random is derived from (seed, level, step), and samples are placed anew at these
 points anyway, so the field and the optimiser's momentum are the whole state.
 """
 
@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from img2mesh.artifacts import ViewSet
-from img2mesh.field.steps import StepRule
+from img2mesh.field.grid import Sdf
+from img2mesh.field.optimizer import MomentumStep
+from img2mesh.field.pictures import Observation
 from img2mesh.geometry.grid import Grid
+from img2mesh.geometry.silhouettes import Silhouette
+from img2mesh.io.files import replacing
 
 _FILE = "fit.safetensors"
 
@@ -29,38 +31,36 @@ class State:
     """All that the rest of a fit depends on, at a point where samples are about to be placed.
 
     Attributes:
-        stage: index of the stage.
-        iteration: steps taken in it; -1 before its first preparations.
-        field: (nx, ny, nz) signed distances, world units.
-        box: the field's grid.
-        rule: the optimiser.
-        unit: bounding radius of the first field, world units.
-        goal: (p,) z-depth the surface should have at every pixel of all views, NaN = unknown.
-        trust: (p,) weight of that in the depth loss.
+        level: index of the level.
+        step: steps taken in it.
+        sdf: the surface.
+        optimizer: its momentum.
+        unit: bounding radius of the first surface, world units.
+        target_depth: (p,) z-depth the surface should have at every pixel of all views, NaN = any.
+        confidence: (p,) in [0, 1] of that.
     """
 
-    stage: int
-    iteration: int
-    field: Tensor
-    box: Grid
-    rule: StepRule
+    level: int
+    step: int
+    sdf: Sdf
+    optimizer: MomentumStep
     unit: float
-    goal: Tensor
-    trust: Tensor
+    target_depth: Tensor
+    confidence: Tensor
 
 
-def fingerprint(views: ViewSet, settings: dict[str, Any]) -> str:
+def fingerprint(
+    observations: Sequence[Observation], silhouettes: Sequence[Silhouette], settings: object
+) -> str:
     """Hash of everything a fit's result depends on: a checkpoint of another fit is not resumed."""
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    arrays = [views.rgb, views.alpha, views.depth, views.normals]
-    if views.photo is not None:
-        arrays += [views.photo.rgb, views.photo.alpha]
-    for array in arrays:
-        digest.update(b"none" if array is None else repr(array.shape).encode() + array.tobytes())
-    for view in views.posed:
-        c = view.camera
-        assert c is not None
-        digest.update(c.world_from_camera.tobytes() + repr((c.fx, c.fy, c.cx, c.cy)).encode())
+    digest = hashlib.sha256(repr(settings).encode())
+    for seen, silhouette in zip(observations, silhouettes, strict=True):
+        c = seen.camera
+        arrays = (seen.view.rgb, seen.view.alpha, seen.depth, seen.normals, seen.confidence)
+        for array in (*arrays, silhouette.distance, c.world_from_camera):
+            about = "none" if array is None else f"{array.shape} {array.dtype}"
+            digest.update(about.encode() + (b"" if array is None else array.tobytes()))
+        digest.update(repr((c.fx, c.fy, c.cx, c.cy, seen.mask_weight)).encode())
     return digest.hexdigest()
 
 
@@ -68,30 +68,28 @@ def save(state: State, folder: Path, key: str) -> None:
     """Write the state into ``folder`` in one rename."""
     from safetensors.numpy import save as pack
 
+    grid = state.sdf.grid
     about = {
         "key": key,
-        "stage": state.stage,
-        "iteration": state.iteration,
-        "square": state.rule.square,
-        "count": state.rule.count,
-        "origin": [float(x) for x in state.box.origin],
-        "voxel": state.box.voxel,
+        "level": state.level,
+        "step": state.step,
+        "square": state.optimizer.square,
+        "count": state.optimizer.count,
+        "origin": [float(x) for x in grid.origin],
+        "voxel": grid.voxel,
         "unit": state.unit,
     }
     tensors = {
-        "field": state.field.detach().cpu().numpy(),
-        "momentum": state.rule.momentum.cpu().numpy(),
-        "goal": state.goal.cpu().numpy(),
-        "trust": state.trust.cpu().numpy(),
+        "sdf": state.sdf.values,
+        "momentum": state.optimizer.momentum,
+        "target_depth": state.target_depth,
+        "confidence": state.confidence,
     }
-    data = pack(tensors, metadata={"fit": json.dumps(about)})
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+    data = pack(arrays, metadata={"fit": json.dumps(about)})
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{_FILE}.{os.getpid()}"
-    try:
+    with replacing(folder / _FILE) as temporary:
         temporary.write_bytes(data)
-        temporary.replace(folder / _FILE)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load(folder: Path, key: str, device: torch.device) -> State | None:
@@ -106,13 +104,19 @@ def load(folder: Path, key: str, device: torch.device) -> State | None:
             about = json.loads(file.metadata()["fit"])
             if about["key"] != key:
                 return None
-            field, momentum, goal, trust = (
+            values, momentum, target_depth, confidence = (
                 torch.as_tensor(file.get_tensor(name), device=device)
-                for name in ("field", "momentum", "goal", "trust")
+                for name in ("sdf", "momentum", "target_depth", "confidence")
             )
     except (SafetensorError, OSError, KeyError, ValueError, TypeError):
         return None
-    nx, ny, nz = field.shape
-    box = Grid(np.array(about["origin"]), about["voxel"], (nx, ny, nz))
-    rule = StepRule(momentum, about["square"], about["count"])
-    return State(about["stage"], about["iteration"], field, box, rule, about["unit"], goal, trust)
+    nx, ny, nz = values.shape
+    return State(
+        about["level"],
+        about["step"],
+        Sdf(values, Grid(np.array(about["origin"]), about["voxel"], (nx, ny, nz))),
+        MomentumStep(momentum, about["square"], about["count"]),
+        about["unit"],
+        target_depth,
+        confidence,
+    )

@@ -19,6 +19,33 @@ from img2mesh.geometry.grid import Grid
 
 
 @dataclass(frozen=True)
+class Sdf:
+    """Signed distances on a regular grid, negative inside.
+
+    Attributes:
+        values: (nx, ny, nz) float32, world units.
+        grid: where its points lie.
+    """
+
+    values: Tensor
+    grid: Grid
+
+    @property
+    def voxel(self) -> float:
+        """Spacing of the grid, world units."""
+        return self.grid.voxel
+
+    @property
+    def device(self) -> torch.device:
+        """Where the values live."""
+        return self.values.device
+
+    def at(self, points: Tensor) -> Tensor:
+        """(n,) trilinear values at world points (3, n), without autograd."""
+        return look_up(self.values, locate(self.grid, points))
+
+
+@dataclass(frozen=True)
 class Cells:
     """Where points lie in a grid; positions never carry a gradient.
 
@@ -45,22 +72,21 @@ class Cells:
     def nearest(self) -> Tensor:
         """(n,) int64 flat index of the nearest grid point."""
         x, y, z = (self.fraction > 0.5).long()
-        index: Tensor = self.base + (x * self.shape[1] + y) * self.shape[2] + z
-        return index
+        return self.base + (x * self.shape[1] + y) * self.shape[2] + z
 
 
-def locate(box: Grid, points: Tensor) -> Cells:
+def locate(grid: Grid, points: Tensor) -> Cells:
     """Cells of world points (3, n); points outside the grid take the nearest border cell."""
     local = torch.empty_like(points)
     index = torch.empty(points.shape, dtype=torch.int64, device=points.device)
     for axis in range(3):
-        p = (points[axis] - float(box.origin[axis])) / box.voxel
-        p.clamp_(0, box.shape[axis] - 1)
-        whole = p.floor().clamp_(max=box.shape[axis] - 2)
+        p = (points[axis] - float(grid.origin[axis])) / grid.voxel
+        p.clamp_(0, grid.shape[axis] - 1)
+        whole = p.floor().clamp_(max=grid.shape[axis] - 2)
         local[axis] = p - whole
         index[axis] = whole
-    base = (index[0] * box.shape[1] + index[1]) * box.shape[2] + index[2]
-    return Cells(base, local, box.shape, box.voxel)
+    base = (index[0] * grid.shape[1] + index[1]) * grid.shape[2] + index[2]
+    return Cells(base, local, grid.shape, grid.voxel)
 
 
 def look_up(values: Tensor, cells: Cells) -> Tensor:
@@ -82,8 +108,7 @@ def look_up_with_gradient(values: Tensor, cells: Cells) -> tuple[Tensor, Tensor]
 def look_up_channels(table: Tensor, cells: Cells) -> Tensor:
     """Trilinear values (n, c) of a table (points, c), differentiable in the table."""
     apply: Any = _Channels.apply
-    value: Tensor = apply(table, cells)
-    return value
+    return apply(table, cells)
 
 
 class _Trilinear(torch.autograd.Function):
@@ -180,17 +205,35 @@ def blur(values: Tensor, sigma: float) -> Tensor:
 def length(vectors: Tensor) -> Tensor:
     """(n,) Euclidean lengths of vectors (3, n); torch.norm is 40 times slower here."""
     x, y, z = vectors
-    out: Tensor = (x * x + y * y + z * z).sqrt()
+    return (x * x + y * y + z * z).sqrt()
+
+
+def resample(sdf: Sdf, grid: Grid) -> Tensor:
+    """(nx, ny, nz) trilinear values at the points of another grid."""
+    out = torch.empty(grid.shape, device=sdf.device)
+    layers = max(1, 250_000 // (grid.shape[1] * grid.shape[2]))
+    for start in range(0, grid.shape[0], layers):
+        stop = min(start + layers, grid.shape[0])
+        points = torch.as_tensor(grid.slab(start, stop), dtype=torch.float32, device=sdf.device)
+        values = sdf.at(points.reshape(-1, 3).T.contiguous())
+        out[start:stop] = values.reshape(out[start:stop].shape)
     return out
 
 
-def resample(values: Tensor, old: Grid, new: Grid) -> Tensor:
-    """Trilinear values of one grid at the points of another."""
-    out = torch.empty(new.shape, device=values.device)
-    layers = max(1, 250_000 // (new.shape[1] * new.shape[2]))
-    for start in range(0, new.shape[0], layers):
-        stop = min(start + layers, new.shape[0])
-        points = torch.as_tensor(new.slab(start, stop), dtype=torch.float32, device=values.device)
-        cells = locate(old, points.reshape(-1, 3).T.contiguous())
-        out[start:stop] = look_up(values, cells).reshape(out[start:stop].shape)
+def second_difference(values: Tensor, axis: int) -> Tensor:
+    """f[i-1] - 2 f[i] + f[i+1] at the inner points along one axis."""
+    n = values.shape[axis]
+    return (values.narrow(axis, 0, n - 2) + values.narrow(axis, 2, n - 2)).sub_(
+        values.narrow(axis, 1, n - 2), alpha=2
+    )
+
+
+def fourth_difference(values: Tensor) -> Tensor:
+    """Sum over axes of the fourth difference; zero in a border of two points."""
+    out = torch.zeros_like(values)
+    for axis in range(3):
+        n = values.shape[axis]
+        if n >= 5:
+            twice = second_difference(second_difference(values, axis), axis)
+            out.narrow(axis, 2, n - 4).add_(twice)
     return out

@@ -8,7 +8,7 @@ import numpy as np
 
 from img2mesh.core.arrays import F32, F64
 from img2mesh.core.cameras import Camera
-from img2mesh.field.pictures import Supervised
+from img2mesh.field.pictures import Observation
 from img2mesh.geometry.grid import Grid
 
 #: A depth map says how far a point is in front of the surface *along the ray*; beyond this many
@@ -16,29 +16,28 @@ from img2mesh.geometry.grid import Grid
 _TRUSTED = 2.0
 
 
-def initial_field(pictures: Sequence[Supervised], hull: F32, box: Grid) -> F32:
+def initial_field(observations: Sequence[Observation], hull: F32, grid: Grid) -> F32:
     """(nx, ny, nz) signed distances: outside any outline, or in front of any depth map, is empty.
 
     Args:
-        pictures: posed views, some perhaps with depth.
-        hull: (nx, ny, nz) signed distances of their outlines,
-            :func:`img2mesh.geometry.visual_hull.hull_values`.
-        box: the grid.
+        observations: posed views, some perhaps with depth.
+        hull: (nx, ny, nz) signed distances of their visual hull.
+        grid: where its points lie.
     """
     field = hull.copy()
-    maps = [(p.depth, p.camera) for p in pictures if p.depth is not None]
+    maps = [(o.depth, o.camera) for o in observations if o.depth is not None]
     if not maps:
         return field
     prepared = [(d, _facing(d, c), c) for d, c in maps]
-    limit = _TRUSTED * box.voxel
-    layers = max(1, 200_000 // (box.shape[1] * box.shape[2]))
-    for start in range(0, box.shape[0], layers):
-        stop = min(start + layers, box.shape[0])
-        points = box.slab(start, stop)
+    limit = _TRUSTED * grid.voxel
+    layers = max(1, 200_000 // (grid.shape[1] * grid.shape[2]))
+    for start in range(0, grid.shape[0], layers):
+        stop = min(start + layers, grid.shape[0])
+        points = grid.slab(start, stop)
         for depth, facing, camera in prepared:
             front = _in_front(depth, facing, camera, points)
             np.maximum(field[start:stop], front.clip(max=limit), out=field[start:stop])
-    return redistance(field, box.voxel)
+    return redistance(field, grid.voxel)
 
 
 def _facing(depth: F32, camera: Camera) -> F64:
@@ -65,8 +64,7 @@ def _facing(depth: F32, camera: Camera) -> F64:
     length = np.linalg.norm(normal, axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
         cosine = np.abs((normal * camera.directions()).sum(-1)) / length
-    result: F64 = np.nan_to_num(cosine, nan=0.5).clip(0.1, 1.5)
-    return result
+    return np.nan_to_num(cosine, nan=0.5).clip(0.1, 1.5)
 
 
 def _in_front(depth: F32, facing: F64, camera: Camera, points: F64) -> F64:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -29,7 +30,23 @@ def each(
         return list(pool.map(work, parts))
 
 
+@contextmanager
+def calm_torch() -> Iterator[None]:
+    """One torch thread and no denormals while fitting.
+
+    The tensors are small: more threads mostly wait for each other, badly so on a busy machine, and
+    reductions split over threads would make the bytes depend on their number.
+    """
+    before = torch.get_num_threads()
+    _calm()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        torch.set_flush_denormal(False)
+
+
 def _calm() -> None:
-    """As the fit's own thread: both are settings of the thread that asks for them."""
+    """Both are settings of the thread that asks for them."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)

@@ -11,24 +11,25 @@ from img2mesh.artifacts import View, ViewSet
 from img2mesh.core.arrays import F32
 from img2mesh.core.cameras import Camera, scene_bounds
 from img2mesh.imaging.fill import from_nearest
+from img2mesh.imaging.resize import shrink_rgba
 
 
 @dataclass(frozen=True)
-class Supervised:
+class Observation:
     """A posed picture and what else is known about its pixels.
 
     Attributes:
         view: picture with camera.
         depth: (h, w) float32 z-depth, NaN where there is none; or None.
         normals: (h, w, 3) float32 world normals, 0 where there is none; or None.
-        trust: (h, w) float32 in [0, 1], how far the depth is believed; or None: wholly.
+        confidence: (h, w) float32 in [0, 1] of the depth; or None: 1 everywhere.
         mask_weight: how much its outline counts against the others'.
     """
 
     view: View
     depth: F32 | None = None
     normals: F32 | None = None
-    trust: F32 | None = None
+    confidence: F32 | None = None
     mask_weight: float = 1.0
 
     @property
@@ -39,15 +40,14 @@ class Supervised:
 
 
 #: The photo is true where the views are a generator's word: where outlines disagree, it counts
-#: more. Front silhouette IoU with 1 / 4 / 10: turned hamburger .973 / .979 / .971, carved stool
-#: .968 / .975 / .977; at 10 the other views suffer.
+#: more (measured: docs/reconstruction.md).
 _PHOTO_MASK_WEIGHT = 4.0
 
 
-def gather(views: ViewSet, *, use_photo: bool) -> tuple[Supervised, ...]:
+def observations_of(views: ViewSet, *, use_photo: bool) -> tuple[Observation, ...]:
     """The posed views and, if wanted and posed, the photo brought down to their pixel size."""
     out = [
-        Supervised(
+        Observation(
             view,
             None if views.depth is None else views.depth[k],
             None if views.normals is None else views.normals[k],
@@ -56,7 +56,7 @@ def gather(views: ViewSet, *, use_photo: bool) -> tuple[Supervised, ...]:
     ]
     if use_photo and views.photo is not None and views.photo.camera is not None:
         photo = match_footprint(views.photo, views.cameras)
-        out.append(Supervised(photo, mask_weight=_PHOTO_MASK_WEIGHT))
+        out.append(Observation(photo, mask_weight=_PHOTO_MASK_WEIGHT))
     return tuple(out)
 
 
@@ -76,26 +76,8 @@ def match_footprint(photo: View, cameras: Sequence[Camera]) -> View:
     if not 0 < factor < 0.98:
         return photo
     width, height = (max(16, round(n * factor)) for n in (camera.width, camera.height))
-    premultiplied = np.concatenate([photo.rgb * photo.alpha[..., None], photo.alpha[..., None]], 2)
-    small = np.clip(_shrink(premultiplied, width, height), 0, 1)
-    alpha = np.asarray(small[..., 3], np.float32)
-    rgb = np.clip(small[..., :3] / np.maximum(alpha, 1e-6)[..., None], 0, 1).astype(np.float32)
+    rgb, alpha = shrink_rgba(photo.rgb, photo.alpha, width=width, height=height)
     return View(rgb, alpha, camera.resized(width, height))
-
-
-def _shrink(picture: F32, width: int, height: int) -> F32:
-    """Area-averaging resize of a float picture (h, w, c)."""
-    from PIL import Image
-
-    bands = [
-        np.asarray(
-            Image.fromarray(np.ascontiguousarray(picture[..., k], np.float32)).resize(
-                (width, height), Image.Resampling.BOX
-            )
-        )
-        for k in range(picture.shape[2])
-    ]
-    return np.stack(bands, axis=2)
 
 
 def comparable_colours(view: View, blur_px: float) -> F32:

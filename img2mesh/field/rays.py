@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from img2mesh.core.arrays import F32
-from img2mesh.field.pictures import Supervised, comparable_colours
+from img2mesh.field.pictures import Observation, comparable_colours
 from img2mesh.geometry.silhouettes import Silhouette
 
 #: Background pixels further than this from the outline say nothing the hull does not say.
@@ -47,16 +49,16 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Rays:
-    """The rays of a stage, in view order. Directions have unit z-depth.
+    """Rays through pixels, and what is observed there.
 
     Attributes:
         view: (r,) int64.
         pixel: (r,) int64 index into the flat pictures.
-        direction: (3, r) float32; ``origin + depth * direction`` is the point at that z-depth.
+        direction: (3, r) float32 of unit z-depth.
         alpha: (r,) float32.
         rgb: (r, 3) float32 of the blurred picture.
         depth: (r,) float32 known z-depth, NaN where unknown; or None.
-        trust: (r,) float32 in [0, 1], how far that is believed.
+        confidence: (r,) float32 in [0, 1] of that depth.
         normal: (3, r) float32 known world normal, 0 where unknown; or None.
         pictures: the views.
     """
@@ -67,12 +69,29 @@ class Rays:
     alpha: Tensor
     rgb: Tensor
     depth: Tensor | None
-    trust: Tensor
+    confidence: Tensor
     normal: Tensor | None
     pictures: Pictures
 
     def __len__(self) -> int:
         return len(self.view)
+
+    @cached_property
+    def origin(self) -> Tensor:
+        """(3, r) camera centres."""
+        return self.pictures.origin.T[:, self.view]
+
+    def points(self, depth: Tensor, ray: Tensor | None = None) -> Tensor:
+        """(3, n) world points at z-depths (n,) along the rays (n,), or along every ray."""
+        if ray is None:
+            return self.origin + depth * self.direction
+        return self.pictures.origin.T[:, self.view[ray]] + depth * self.direction[:, ray]
+
+    def as_map(self, values: Tensor, missing: float) -> Tensor:
+        """(p,) values (r,) of the rays at their pixels, ``missing`` elsewhere."""
+        out = torch.full((len(self.pictures.rgb),), missing, device=values.device)
+        out[self.pixel] = values
+        return out
 
     def take(self, index: Tensor) -> Rays:
         """Some of the rays, in the order of ``index``."""
@@ -83,18 +102,18 @@ class Rays:
             self.alpha[index],
             self.rgb[index],
             None if self.depth is None else self.depth[index],
-            self.trust[index],
+            self.confidence[index],
             None if self.normal is None else self.normal[:, index],
             self.pictures,
         )
 
 
 def flatten_pictures(
-    views: Sequence[Supervised], *, blur_px: float, device: torch.device
+    observations: Sequence[Observation], *, blur_px: float, device: torch.device
 ) -> Pictures:
     """Blurred, background-free pictures and their cameras."""
-    rgb = [comparable_colours(s.view, blur_px).reshape(-1, 3) for s in views]
-    cameras = [s.camera for s in views]
+    rgb = [comparable_colours(o.view, blur_px).reshape(-1, 3) for o in observations]
+    cameras = [o.camera for o in observations]
     sizes = np.array([len(p) for p in rgb])
 
     def tensor(values: object, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -109,13 +128,13 @@ def flatten_pictures(
         tensor([(c.fx, c.fy) for c in cameras]),
         tensor([(c.cx, c.cy) for c in cameras]),
         tensor([c.origin for c in cameras]),
-        tensor([s.mask_weight for s in views]),
+        tensor([o.mask_weight for o in observations]),
     )
 
 
-def stage_rays(
-    views: Sequence[Supervised],
-    outlines: Sequence[Silhouette],
+def make_rays(
+    observations: Sequence[Observation],
+    silhouettes: Sequence[Silhouette],
     *,
     stride: int,
     blur_px: float,
@@ -124,27 +143,26 @@ def stage_rays(
     """Rays through the used pixels: inside the masks or within :data:`RIM_PX` of them.
 
     Args:
-        views: the pictures.
-        outlines: their contour distances, in the same order.
+        observations: the pictures.
+        silhouettes: their contour distances, in the same order.
         stride: every how many-th pixel along both axes.
         blur_px: blur of the compared colours.
         device: where the tensors live.
     """
-    pictures = flatten_pictures(views, blur_px=blur_px, device=device)
-    index, pixel, direction, alpha, depth, trust, normal = [], [], [], [], [], [], []
-    for k, (item, outline) in enumerate(zip(views, outlines, strict=True)):
-        used = np.zeros(outline.distance.shape, bool)
-        used[::stride, ::stride] = outline.distance[::stride, ::stride] < RIM_PX
+    pictures = flatten_pictures(observations, blur_px=blur_px, device=device)
+    index, pixel, direction, alpha, depth, confidence, normal = [], [], [], [], [], [], []
+    for k, (seen, silhouette) in enumerate(zip(observations, silhouettes, strict=True)):
+        used = np.zeros(silhouette.distance.shape, bool)
+        used[::stride, ::stride] = silhouette.distance[::stride, ::stride] < RIM_PX
         flat = np.flatnonzero(used)
+        unknown: F32 = np.full(len(flat), np.nan, np.float32)
         index.append(np.full(len(flat), k))
         pixel.append(flat + int(pictures.start[k]))
-        direction.append(item.camera.directions().reshape(-1, 3)[flat].astype(np.float32))
-        alpha.append(item.view.alpha.reshape(-1)[flat])
-        empty: F32 = np.zeros((len(flat), 3), np.float32)
-        unknown = np.full(len(flat), np.nan, np.float32)
-        depth.append(unknown if item.depth is None else item.depth.reshape(-1)[flat])
-        trust.append(np.ones_like(unknown) if item.trust is None else item.trust.reshape(-1)[flat])
-        normal.append(empty if item.normals is None else item.normals.reshape(-1, 3)[flat])
+        direction.append(seen.camera.directions().reshape(-1, 3)[flat].astype(np.float32))
+        alpha.append(seen.view.alpha.reshape(-1)[flat])
+        depth.append(_at(seen.depth, flat, unknown))
+        confidence.append(_at(seen.confidence, flat, np.ones_like(unknown)))
+        normal.append(_at(seen.normals, flat, np.zeros((len(flat), 3), np.float32)))
     pixels = torch.as_tensor(np.concatenate(pixel), device=device)
 
     def tensor(parts: list[F32]) -> Tensor:
@@ -156,8 +174,13 @@ def stage_rays(
         tensor(direction).T.contiguous(),
         tensor(alpha),
         pictures.rgb[pixels],
-        tensor(depth) if any(v.depth is not None for v in views) else None,
-        tensor(trust),
-        tensor(normal).T.contiguous() if any(v.normals is not None for v in views) else None,
+        tensor(depth) if any(o.depth is not None for o in observations) else None,
+        tensor(confidence),
+        tensor(normal).T.contiguous() if any(o.normals is not None for o in observations) else None,
         pictures,
     )
+
+
+def _at(picture: F32 | None, flat: NDArray[np.int64], missing: F32) -> F32:
+    """(n, ...) what a picture (h, w, ...) shows at flat pixels (n,)."""
+    return missing if picture is None else picture.reshape(-1, *picture.shape[2:])[flat]

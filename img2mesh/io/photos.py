@@ -13,7 +13,7 @@ import hashlib
 import re
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,13 +21,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.core.arrays import U8
+from img2mesh.core.arrays import U8, unit_floats
 from img2mesh.errors import InputError, missing_extra
 
 if TYPE_CHECKING:
     from io import BufferedReader
 
     from PIL import Image
+
+    #: In memory: Pillow's or an array.
+    Picture = Image.Image | NDArray[Any]
 
 #: What a folder or glob is searched for, in any case.
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp"}) | {
@@ -62,7 +65,7 @@ MAX_ASPECT = 20.0
 _PRODUCT_OF_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
-def list_photos(inputs: list[str]) -> list[Path]:
+def list_photos(inputs: Iterable[str]) -> list[Path]:
     """The picture files a user names: files, folders (not their subfolders) and globs.
 
     Files are taken as they are; folders and globs give their pictures by suffix, sorted by name,
@@ -138,12 +141,15 @@ class Decoded:
     lossy: bool
 
 
-def read_photo(path: Path, *, mask: Path | None = None) -> tuple[Decoded, U8 | None]:
-    """Open a photo: first frame, upright, in sRGB, longest side at most ``LONGEST_SIDE``.
+def read_photo(
+    photo: Path | Picture, *, mask: Path | Picture | None = None
+) -> tuple[Decoded, U8 | None]:
+    """A photo's first frame, upright, in sRGB, longest side at most ``LONGEST_SIDE``.
 
     Args:
-        path: the picture.
-        mask: a picture of the same shape as the *upright* photo whose transparency, or else
+        photo: a file, a picture of Pillow in any mode, or (h, w), (h, w, 3) or (h, w, 4) uint8 or
+            float in [0, 1].
+        mask: the same, with the proportions of the *upright* photo, whose transparency, or else
             brightness, says where the object is; it is resized to the photo.
 
     Returns:
@@ -153,21 +159,43 @@ def read_photo(path: Path, *, mask: Path | None = None) -> tuple[Decoded, U8 | N
         InputError: not a picture, damaged, too large or small, fully transparent, or a mask of
             another shape; one sentence with what to do.
     """
-    photo = decode(Path(path), longest=LONGEST_SIDE)
-    if photo.alpha is not None and not photo.alpha.any():
-        raise InputError(
-            f"{_name(path)} is fully transparent: expected a picture with something in it"
-        )
+    found, name = _read(photo, "photo")
+    if found.alpha is not None and not found.alpha.any():
+        raise InputError(f"{name} is fully transparent: expected a picture with something in it")
     if mask is None:
-        return photo, None
-    return photo, _open_mask(Path(mask), photo.rgb.shape[1], photo.rgb.shape[0])
+        return found, None
+    return found, _read_mask(mask, found.rgb.shape[1], found.rgb.shape[0])
 
 
-def _open_mask(path: Path, width: int, height: int) -> U8:
+def _read(source: Path | Picture, what: str) -> tuple[Decoded, str]:
+    """The picture, and its name for messages."""
+    from PIL import Image
+
+    from img2mesh.io import pixel_modes
+
+    if isinstance(source, Path):
+        return decode(source, longest=LONGEST_SIDE), _name(source)
+    if not isinstance(source, Image.Image):
+        given = np.asarray(source)
+        if given.ndim != 2 and given.shape[2:] not in ((3,), (4,)):
+            raise InputError(
+                f"the {what} must be an array (h, w), (h, w, 3) or (h, w, 4), got {given.shape}"
+            )
+        floats = unit_floats(given, f"the {what}")
+        source = Image.fromarray(np.round(floats * 255).astype(np.uint8))
+    _check_size(source, Path(what))
+    notes = _reduced(source.size, LONGEST_SIDE)
+    source.load()
+    rgb, alpha, more = pixel_modes.to_srgb(source, longest=LONGEST_SIDE)
+    return Decoded(rgb, alpha, (*notes, *more), source.format in _LOSSY), f"the {what}"
+
+
+def _read_mask(mask: Path | Picture, width: int, height: int) -> U8:
     """(height, width) uint8: the mask's transparency if it has any, else its brightness."""
     from PIL import Image
 
-    picture = decode(path, longest=LONGEST_SIDE)
+    picture, name = _read(mask, "mask")
+    name = f"the mask {name}" if isinstance(mask, Path) else name
     grey = picture.alpha
     if grey is None:
         grey = np.asarray(Image.fromarray(picture.rgb).convert("L"))
@@ -175,7 +203,7 @@ def _open_mask(path: Path, width: int, height: int) -> U8:
     # Equal shapes up to one pixel of rounding on the smaller picture.
     if abs(w * height - h * width) > max(width, height, w, h):
         raise InputError(
-            f"the mask {_name(path)} is {w}x{h} but the upright photo is {width}x{height}: "
+            f"{name} is {w}x{h} but the upright photo is {width}x{height}: "
             "expected the same proportions, so make the mask on the photo itself"
         )
     if (w, h) == (width, height):
@@ -298,14 +326,17 @@ def _check_size(image: Image.Image, path: Path) -> None:
 def _shrink_while_decoding(image: Image.Image, most: int) -> tuple[str, ...]:
     """Let JPEG decode at a fraction of its size; say so for any picture that will be reduced."""
     width, height = image.size
-    longest = max(width, height)
-    if longest <= most:
-        return ()
-    if image.format in ("JPEG", "MPO"):
-        scale = most / longest
+    scale = most / max(width, height)
+    if scale < 1 and image.format in ("JPEG", "MPO"):
         # Never below the final size: the decoder picks a fraction of 2, 4 or 8.
         image.draft(None, (max(1, int(width * scale)), max(1, int(height * scale))))
-    return (f"reduced from {width}x{height} to {most} pixels on the longest side",)
+    return _reduced((width, height), most)
+
+
+def _reduced(size: tuple[int, int], most: int) -> tuple[str, ...]:
+    if max(size) <= most:
+        return ()
+    return (f"reduced from {size[0]}x{size[1]} to {most} pixels on the longest side",)
 
 
 def _opened(path: Path) -> BufferedReader:

@@ -18,6 +18,7 @@ from img2mesh.core.rigs import rig as rig_named
 from img2mesh.errors import InputError
 from img2mesh.imaging.resize import fitted_size, shrink_rgba
 from img2mesh.imaging.sheet import untile
+from img2mesh.io import photos
 from img2mesh.io.camera_files import Record, read_records
 from img2mesh.io.view_checks import check_aim, check_outlines, up_note
 from img2mesh.io.view_images import (
@@ -111,11 +112,10 @@ def digest_of(path: Path, rig: str | None = None, group: str | None = None) -> s
     digest = hashlib.sha256(asked.encode())
     for file in files:
         try:
-            content = hashlib.sha256(file.read_bytes()).hexdigest()
-        except OSError as cause:
+            content = photos.digest_of(file)
+        except InputError as cause:
             raise InputError(
-                f"{file} cannot be read ({cause.strerror or cause}): put it there, "
-                "or take it out of the camera file"
+                f"{file} cannot be read ({cause}): put it there, or take it out of the camera file"
             ) from cause
         digest.update(f"{file.name} {content}\n".encode())
     return digest.hexdigest()
@@ -191,16 +191,46 @@ def _with_normals(views: PosedPictures, path: Path) -> PosedPictures:
     return replace(views, normals=np.stack(decoded))
 
 
+def check_views(rgb: F32, alpha: F32, cameras: tuple[Camera, ...]) -> PosedPictures:
+    """Views in memory as :func:`read_views` reads them from files.
+
+    Args:
+        rgb: (v, h, w, 3) in [0, 1].
+        alpha: (v, h, w) in [0, 1].
+        cameras: v cameras, for h x w pixels.
+
+    Raises:
+        InputError: shapes that do not fit, too few views, a view without an object, bad cameras.
+    """
+    if rgb.ndim != 4 or rgb.shape[3] != 3 or alpha.shape != rgb.shape[:3]:
+        raise InputError(
+            f"views need rgb (v, h, w, 3) and alpha (v, h, w), got {rgb.shape} and {alpha.shape}"
+        )
+    _require_enough(len(rgb), "these arrays hold")
+    if len(cameras) != len(rgb) or any((c.height, c.width) != rgb.shape[1:3] for c in cameras):
+        raise InputError(
+            f"{len(rgb)} views of {rgb.shape[2]}x{rgb.shape[1]} pixels came with cameras for "
+            f"{[(c.width, c.height) for c in cameras]}: give each view its own"
+        )
+    names = [f"view {i + 1}" for i in range(len(rgb))]
+    cut = [
+        separate(Picture(*view, lossy=False), n)
+        for view, n in zip(zip(rgb, alpha, strict=True), names, strict=True)
+    ]
+    return _assemble(cut, cameras, names)
+
+
+def _require_enough(count: int, where: str) -> None:
+    if count < _FEWEST_VIEWS:
+        raise InputError(f"{where} {count} views; a reconstruction needs at least {_FEWEST_VIEWS}")
+
+
 # ----------------------------------------------------------------------------------------- folders
 
 
 def _open_folder(path: Path, group: str | None) -> PosedPictures:
     records, source = read_records(path, group)
-    if len(records) < _FEWEST_VIEWS:
-        raise InputError(
-            f"{source.name} lists {len(records)} views; a reconstruction needs at least "
-            f"{_FEWEST_VIEWS}"
-        )
+    _require_enough(len(records), f"{source.name} lists")
     first = None
     cut, cameras, depths, normals = [], [], [], []
     for record in records:

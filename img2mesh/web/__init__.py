@@ -1,6 +1,6 @@
 """The local web app: photos are dropped on a page, become meshes one after another, and stay there.
 
-``guard`` says which requests are answered at all, ``uploads`` takes a photo in, ``items`` says
-what is known of one, ``line`` makes them one at a time in a worker process, ``work`` is what that
-process does, ``app`` is the routes and ``door`` ties them together. The page is in ``assets/``.
+``guard`` decides which requests are answered at all, ``uploads`` takes a photo in, ``items`` holds
+what is known of one, ``queue`` makes them one at a time in a worker process, ``app`` is the routes
+and ``server`` ties them together. The page is in ``assets/``.
 """

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from img2mesh.errors import InputError
 from img2mesh.web import guard, uploads
 from img2mesh.web.items import Item
-from img2mesh.web.line import Line
+from img2mesh.web.queue import Queue
 
 _PAGE = {
     "/": ("index.html", "text/html"),
@@ -33,14 +33,14 @@ _TYPES = {".glb": "model/gltf-binary", ".webp": "image/webp"}
 
 
 def application(
-    line: Line, photos: Path, about: dict[str, Any], names: guard.Names, *, limit: int
+    queue: Queue, photos: Path, about: dict[str, Any], names: guard.Names, *, limit: int
 ) -> guard.App:
     """The web app.
 
     Args:
-        line: where photos go.
+        queue: where photos go.
         photos: folder that they are stored in, each in a folder of its own.
-        about: what the page says of this server.
+        about: what the page shows of this server.
         names: what the server is called.
         limit: bytes of a photo at most.
     """
@@ -51,7 +51,7 @@ def application(
         return Response(text, media_type=kind, headers={"content-security-policy": _POLICY})
 
     async def jobs(request: Request) -> Response:
-        return JSONResponse({"server": {**about, "limit": limit}, "jobs": line.shown()})
+        return JSONResponse({"server": {**about, "limit": limit}, "jobs": queue.as_json()})
 
     async def upload(request: Request) -> Response:
         name = uploads.safe_name(request.query_params.get("name", ""))
@@ -62,25 +62,25 @@ def application(
         key = secrets.token_hex(8)
         item = Item(key, photos / key / name)
         await uploads.save(request.stream(), item.photo, limit=limit)
-        line.add(item)
+        queue.add(item)
         return JSONResponse({"id": item.id, "name": name}, status_code=201)
 
     async def cancel(request: Request) -> Response:
-        item = line.find(request.path_params["id"])
+        item = queue.find(request.path_params["id"])
         if item is None:
-            return _said(404, "there is no such photo here")
-        if not line.cancel(item.id):
-            return _said(409, f"{item.photo.name} had ended before it could be cancelled")
+            return _error(404, "there is no such photo here")
+        if not queue.cancel(item.id):
+            return _error(409, f"{item.photo.name} had ended before it could be cancelled")
         return JSONResponse({"id": item.id, "state": "cancelled"})
 
     async def file(request: Request) -> Response:
-        item = line.find(request.path_params["id"])
+        item = queue.find(request.path_params["id"])
         name = request.path_params["name"]
         if item is None or name not in item.result.get("files", ()):
-            return _said(404, "there is no such file here")
+            return _error(404, "there is no such file here")
         path = Path(item.result["folder"]) / name
         if not path.is_file():
-            return _said(404, f"{name} is no longer in the output folder")
+            return _error(404, f"{name} is no longer in the output folder")
         policy = _REPORT_POLICY if path.suffix == ".html" else "default-src 'none'"
         return FileResponse(
             path,
@@ -96,15 +96,15 @@ def application(
         Route("/jobs/{id}/files/{name}", file),
     ]
     handlers: dict[Any, Any] = {
-        uploads.TooLargeError: lambda _, error: _said(413, str(error)),
-        InputError: lambda _, error: _said(415, str(error)),
-        OSError: lambda _, error: _said(507, f"the photo cannot be stored: {error.strerror}"),
+        uploads.TooLargeError: lambda _, error: _error(413, str(error)),
+        InputError: lambda _, error: _error(415, str(error)),
+        OSError: lambda _, error: _error(507, f"the photo cannot be stored: {error.strerror}"),
         ClientDisconnect: lambda _, error: Response(status_code=400),
-        404: lambda _, error: _said(404, "there is nothing here"),
+        404: lambda _, error: _error(404, "there is nothing here"),
     }
     inner = Starlette(routes=routes, exception_handlers=handlers)
-    return guard.guarded(inner, names, lambda why: _said(403, why))
+    return guard.guarded(inner, names, lambda why: _error(403, why))
 
 
-def _said(status: int, sentence: str) -> JSONResponse:
+def _error(status: int, sentence: str) -> JSONResponse:
     return JSONResponse({"error": sentence}, status_code=status)

@@ -45,7 +45,7 @@ class Names:
 
 
 def names_of(host: str, machine: str) -> Names:
-    """The names of a server that was told to listen on ``host``, on the machine of that name."""
+    """The names of a server that listens on ``host``, on the machine of that name."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -58,7 +58,7 @@ def names_of(host: str, machine: str) -> Names:
 def refusal(method: str, host: str, origin: str | None, names: Names) -> str | None:
     """Why a request is not answered, as a sentence; None if it is."""
     matched = _HOST.fullmatch(host)
-    if matched is None or not _ours(matched[1].lower(), names):
+    if matched is None or not _is_known(matched[1].lower(), names):
         return (
             f"this server is not called {host[:100]!r}; open the address that img2mesh serve "
             "printed, or start it with --host and that name"
@@ -70,7 +70,7 @@ def refusal(method: str, host: str, origin: str | None, names: Names) -> str | N
     return None
 
 
-def _ours(name: str, names: Names) -> bool:
+def _is_known(name: str, names: Names) -> bool:
     if name in names.known:
         return True
     try:
@@ -104,8 +104,8 @@ def guarded(app: App, names: Names, refuse: Callable[[str], App]) -> App:
 
         if scope["type"] != "http":
             return
-        told = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
-        why = refusal(scope["method"], told.get("host", ""), told.get("origin"), names)
+        named = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+        why = refusal(scope["method"], named.get("host", ""), named.get("origin"), names)
         await (app if why is None else refuse(why))(scope, receive, headed)
 
     return answer

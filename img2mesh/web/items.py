@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-ENDED = ("done", "failed", "cancelled")
+FINISHED = ("done", "failed", "cancelled")
 
 
 @dataclass(frozen=True)
 class Item:
-    """A photo in the line.
+    """A photo in the queue.
 
     Attributes:
         id: unguessable; the address of its files.
@@ -23,7 +23,7 @@ class Item:
         since: when the stage began, by a clock that only goes forward.
         seconds: what the stages before it took here, which is nothing for those in the cache.
         error: the one sentence of a failure.
-        result: what :func:`img2mesh.web.work.make` returned.
+        result: what :func:`img2mesh.worker.task.run` returned.
     """
 
     id: str
@@ -37,34 +37,37 @@ class Item:
     result: Mapping[str, Any] = field(default_factory=dict)
 
 
-def begun(item: Item, now: float) -> Item:
-    """It is this one's turn."""
+def started(item: Item, now: float) -> Item:
+    """The item when its turn comes."""
     return replace(item, state="running", since=now)
 
 
-def told(item: Item, message: Mapping[str, Any], now: float) -> Item:
-    """The item after a message of its worker; see :mod:`img2mesh.batch.executor`."""
+def updated(item: Item, message: Mapping[str, Any], now: float) -> Item:
+    """The item after a message of its worker; see :mod:`img2mesh.worker.protocol`."""
     match message["kind"]:
         case "stage" if message["stage"] == item.stage:
             return replace(item, fraction=message["fraction"])
         case "stage":
             return replace(
-                _passed(item, now), stage=message["stage"], fraction=message["fraction"], since=now
+                _with_stage_time(item, now),
+                stage=message["stage"],
+                fraction=message["fraction"],
+                since=now,
             )
         case "done":
-            return replace(_passed(item, now), state="done", result=message["result"])
+            return replace(_with_stage_time(item, now), state="done", result=message["result"])
         case "failed" | "lost":
             return replace(item, state="failed", error=_sentence(item, str(message["error"])))
     return item
 
 
 def cancelled(item: Item) -> Item:
-    """Nobody wants it any more."""
+    """The item when nobody wants it any more."""
     return replace(item, state="cancelled")
 
 
-def _passed(item: Item, now: float) -> Item:
-    """The stage it was at is over."""
+def _with_stage_time(item: Item, now: float) -> Item:
+    """The item when the stage that it was at is over."""
     if not item.stage:
         return item
     return replace(item, seconds={**item.seconds, item.stage: round(now - item.since, 1)})
@@ -93,7 +96,7 @@ def drawn_by(generator: str, *, learned: bool, licences: tuple[str, ...] = ()) -
     )
 
 
-def shown(item: Item, now: float, *, ahead: int) -> dict[str, Any]:
+def as_json(item: Item, now: float, *, ahead: int) -> dict[str, Any]:
     """The item as the page gets it; ``ahead`` others come before it."""
     card: dict[str, Any] = {"id": item.id, "name": item.photo.name, "state": item.state}
     match item.state:
@@ -115,14 +118,18 @@ def shown(item: Item, now: float, *, ahead: int) -> dict[str, Any]:
 
 
 def _outcome(result: Mapping[str, Any]) -> dict[str, Any]:
-    report = result["report"]
-    generator = str(report.get("generator", "unknown"))
-    learned = bool(report.get("learned_weights"))
-    licences = tuple(map(str, report.get("licences") or ()))
+    quality = result["quality"]
+    generator = str(quality.get("generator", "unknown"))
+    learned = bool(quality.get("learned_weights"))
+    licences = tuple(map(str, quality.get("licences") or ()))
     return {
         "folder": result["folder"],
         "files": result["files"],
         "drawn_by": drawn_by(generator, learned=learned, licences=licences),
-        "report": report,
+        "report": {
+            **quality,
+            "seconds_this_run": result["seconds"],
+            "cached": result["cached"],
+        },
         "warnings": result["warnings"],
     }

@@ -9,24 +9,24 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from img2mesh.batch.door import Plan, Voice, run_batch
-from img2mesh.batch.executor import Executor
 from img2mesh.batch.folder import Folder
 from img2mesh.batch.items import Entry, Item
 from img2mesh.batch.local import LocalExecutor
-from img2mesh.batch.scheduler import Policy
+from img2mesh.batch.run import Output, Plan, run_batch
+from img2mesh.batch.scheduler import Executor, Policy
 from img2mesh.errors import Img2MeshError, InputError
+from img2mesh.worker.protocol import ReportProgress
 
 ROOT = Path(__file__).parent.parent.parent
 FUNCTION = "tests.batch.fakes:act"
 ENVIRONMENT = {"PYTHONPATH": str(ROOT)}
 
 
-def act(payload: Mapping[str, Any], tell: Callable[[str, float], None]) -> dict[str, Any]:
+def act(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[str, Any]:
     """The worker's function: what to do is the content of the input, ``verb count``."""
     verb, _, count = Path(payload["source"]).read_text().partition(" ")
     folder = Path(payload["folder"])
@@ -34,7 +34,7 @@ def act(payload: Mapping[str, Any], tell: Callable[[str, float], None]) -> dict[
     with (folder / "attempts").open("a") as tries:
         tries.write(f"{os.getpid()}\n")
     attempt = len((folder / "attempts").read_text().split())
-    tell("thinking", 0.5)
+    report_progress("thinking", 0.5)
     if verb == "sleep":
         time.sleep(float(count))
     elif verb == "bad":
@@ -55,7 +55,10 @@ def act(payload: Mapping[str, Any], tell: Callable[[str, float], None]) -> dict[
     (folder / "mesh.glb").write_bytes(payload["name"].encode())
     (folder / "run.json").write_text("{}")
     quality = {"faces": attempt, "gpu": os.environ.get("CUDA_VISIBLE_DEVICES")}
-    return {"digest": verb, "files": ["mesh.glb"], "warnings": [], "quality": quality}
+    return {
+        "digest": verb, "files": {"mesh.glb": 4}, "warnings": [], "quality": quality,
+        "stage_seconds": {}, "cached": {},
+    }  # fmt: skip
 
 
 def plan(folder: Path, verbs: Mapping[str, str]) -> Plan:
@@ -77,7 +80,7 @@ def batch(
     jobs: int = 2,
     policy: Policy | None = None,
     resume: bool = False,
-    voice: Voice | None = None,
+    output: Output | None = None,
     ray: str | None = None,
     gpus: float = 0.0,
 ) -> int:
@@ -100,7 +103,7 @@ def batch(
         folder / "out",
         executor_for,
         policy or Policy(backoff=0.01),
-        voice or Voice(quiet=True),
+        output or Output(quiet=True),
         resume=resume,
     )
 
@@ -130,9 +133,9 @@ def main(arguments: Sequence[str]) -> int:
     verbs = {f"item{i:03}": f"sleep {given.seconds}" for i in range(given.count)}
     if given.nasty:
         verbs |= {"bad": "bad", "crash": "crash 1", "fail": "fail 9"}
-    voice = Voice(quiet=given.ray is None)
+    output = Output(quiet=given.ray is None)
     return batch(
-        given.folder, verbs, resume=given.resume, ray=given.ray, gpus=given.gpus, voice=voice
+        given.folder, verbs, resume=given.resume, ray=given.ray, gpus=given.gpus, output=output
     )
 
 

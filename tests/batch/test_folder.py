@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from img2mesh.batch.folder import Folder, Lines, opened, read_lines
+from img2mesh.batch.folder import Folder, JsonLines, open_folder, read_lines
 from img2mesh.batch.sheet import ContactSheet
 from img2mesh.errors import InputError
 
 
 def test_a_torn_last_line_was_never_there(tmp_path: Path) -> None:
     path = tmp_path / "batch.jsonl"
-    lines = Lines(path)
+    lines = JsonLines(path)
     lines.append({"item": "a"})
     lines.append({"item": "b", "text": "two\nlines, \u2028 and ümlaut"})
     lines.close()
@@ -24,7 +24,7 @@ def test_a_torn_last_line_was_never_there(tmp_path: Path) -> None:
     for cut in range(1, len(whole) - whole.index(b"\n") - 1):
         path.write_bytes(whole[:-cut])
         assert [line["item"] for line in read_lines(path)] == ["a"]
-        again = Lines(path)
+        again = JsonLines(path)
         again.append({"item": "c"})
         again.close()
         assert [line["item"] for line in read_lines(path)] == ["a", "c"]
@@ -33,7 +33,7 @@ def test_a_torn_last_line_was_never_there(tmp_path: Path) -> None:
 
 def test_a_file_that_is_one_torn_line(tmp_path: Path) -> None:
     (tmp_path / "l").write_bytes(b'{"item"' * 20_000)
-    Lines(tmp_path / "l").close()
+    JsonLines(tmp_path / "l").close()
     assert (tmp_path / "l").read_bytes() == b""
 
 
@@ -46,7 +46,7 @@ def test_a_damaged_line_costs_that_line(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_no_half_line() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
-    lines = Lines.__new__(Lines)
+    lines = JsonLines.__new__(JsonLines)
     lines._file, lines._durable = os.open("/dev/full", os.O_WRONLY), False
     with pytest.raises(OSError, match="No space left"):
         lines.append({"item": "a"})
@@ -58,7 +58,7 @@ def test_a_record_from_the_future_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "batch.json").write_text(json.dumps(record))
     with (
         pytest.raises(InputError, match="later version"),
-        opened(tmp_path, inputs="x", resume=True),
+        open_folder(tmp_path, inputs="x", resume=True),
     ):
         pass
 
@@ -102,7 +102,7 @@ def test_endings_without_a_card_get_one(tmp_path: Path) -> None:
     page.add(line("a"), "data:image/webp;base64,AAAA")
     page.close()
     page = ContactSheet(folder)
-    page.mend()
+    page.add_missing()
     page.draw()
     page.close()
     assert [(card["name"], bool(card["thumbnail"])) for card in sheet_of(folder)] == [

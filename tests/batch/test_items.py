@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from img2mesh.batch.items import Entry, named
+from img2mesh.batch.items import Entry, name_items
 from img2mesh.batch.manifest import read_manifest
 from img2mesh.batch.planning import entries_from, plan_photos
 from img2mesh.errors import InputError
-from img2mesh.packing import Wanted
+from img2mesh.jobs.request import OutputOptions
 
 
 def files(folder: Path, **contents: str) -> list[Entry]:
@@ -26,36 +26,36 @@ def files(folder: Path, **contents: str) -> list[Entry]:
 
 
 def test_a_stem_of_its_own_is_the_name(tmp_path: Path) -> None:
-    items, twins = named(files(tmp_path, chair="a", table="b"))
-    assert [item.name for item in items] == ["chair", "table"] and not twins
+    items, duplicates = name_items(files(tmp_path, chair="a", table="b"))
+    assert [item.name for item in items] == ["chair", "table"] and not duplicates
 
 
 def test_clashing_stems_all_get_a_hash_whatever_the_order(tmp_path: Path) -> None:
     entries = files(tmp_path, a__chair="1", b__chair="2", c__CHAIR="3", table="4")
-    names = {item.entry.source: item.name for item in named(entries)[0]}
+    names = {item.entry.source: item.name for item in name_items(entries)[0]}
     assert len(set(names.values())) == 4
     assert all(len(name) == len("chair-12345678") for p, name in names.items() if p.stem != "table")
     for seed in range(5):
         shuffled = random.Random(seed).sample(entries, len(entries))
-        assert {i.entry.source: i.name for i in named(shuffled)[0]} == names
+        assert {i.entry.source: i.name for i in name_items(shuffled)[0]} == names
 
 
 def test_the_same_content_and_settings_are_done_once(tmp_path: Path) -> None:
     first, again = files(tmp_path, a__chair="1", b__chair="1")
-    items, twins = named([first, again])
-    assert len(items) == 1 and twins == [(again, first)]
+    items, duplicates = name_items([first, again])
+    assert len(items) == 1 and duplicates == [(again, first)]
     other = Entry(again.source, assignments=("radiance.grid=64",))
-    assert len(named([first, other])[0]) == 2
+    assert len(name_items([first, other])[0]) == 2
 
 
 def test_the_batch_s_own_names_are_not_given_away(tmp_path: Path) -> None:
-    items, _ = named(files(tmp_path, quarantine="1"))
+    items, _ = name_items(files(tmp_path, quarantine="1"))
     assert items[0].name.startswith("quarantine-")
 
 
 def test_files_that_cannot_be_read_still_have_names(tmp_path: Path) -> None:
     entries = [Entry(tmp_path / "a" / "x.png"), Entry(tmp_path / "b" / "x.png")]
-    assert len({item.name for item in named(entries)[0]}) == 2
+    assert len({item.name for item in name_items(entries)[0]}) == 2
 
 
 def write(path: Path, text: str) -> Path:
@@ -116,7 +116,9 @@ def test_bytes_that_are_no_text_are_named_by_line(tmp_path: Path) -> None:
 
 
 def planned(entries: list[Entry]) -> object:
-    return plan_photos(entries, preset="draft", assignments=[], wanted=Wanted(), offline=False)
+    return plan_photos(
+        entries, preset="draft", assignments=[], options=OutputOptions(), offline=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -145,23 +147,13 @@ def test_nothing_to_do_is_an_error() -> None:
 
 
 def test_an_item_s_settings_reach_its_worker_and_its_fingerprint(tmp_path: Path) -> None:
-    from img2mesh.batch.work import decode
+    from img2mesh.worker.task import decode
 
     entries = files(tmp_path, a="1", b="2")
     entries[1] = Entry(entries[1].source, assignments=("radiance.grid=64",))
     plan = planned(entries)
     a, b = plan.items  # type: ignore[attr-defined]
-    request, wanted = decode(plan.payload(b))  # type: ignore[attr-defined]
-    assert request.settings["radiance"]["grid"] == 64 and wanted.mesh_formats == ("glb",)
+    request, options = decode(plan.payload(b))  # type: ignore[attr-defined]
+    assert request.settings["radiance"]["grid"] == 64 and options.mesh_formats == ("glb",)
     assert request.preset == "draft" and request.until == "quality"
     assert plan.settings(a) != plan.settings(b)  # type: ignore[attr-defined]
-
-
-def test_requests_survive_the_way_to_the_worker(tmp_path: Path) -> None:
-    from img2mesh.batch.work import decode, encode
-    from img2mesh.delivery import Wanted
-    from img2mesh.job import Request
-
-    request = Request({"views": {"seed": 3}}, "draft", "cpu", True, "asset", cache_dir=tmp_path)
-    wanted = Wanted(("glb", "obj"), True)
-    assert decode(encode(request, wanted)) == (request, wanted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from img2mesh.batch import machine
-from img2mesh.batch.cluster import room_for
+from img2mesh.batch.cluster import capacity_of
 from img2mesh.errors import InputError
 
 GB = 1_000_000_000
@@ -35,16 +35,16 @@ def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_workers_as_cores_and_memory_allow(
     wish: int | None, threads: int, each: int, gpus: int, jobs: int
 ) -> None:
-    shape = machine.choose_jobs(wish=wish, threads=threads, worker_bytes=each, gpus=gpus)
+    shape = machine.choose_jobs(requested=wish, threads=threads, worker_bytes=each, gpus=gpus)
     assert shape.jobs == jobs
 
 
 @pytest.mark.usefixtures("eight_cores")
 def test_fewer_workers_than_wished_for_is_said() -> None:
-    shape = machine.choose_jobs(wish=6, threads=1, worker_bytes=4 * GB)
+    shape = machine.choose_jobs(requested=6, threads=1, worker_bytes=4 * GB)
     assert "not 6: 10.0 GB of memory are free" in shape.reason
     assert "4.0 GB; --worker-memory" in shape.reason
-    assert machine.choose_jobs(wish=2, threads=1, worker_bytes=4 * GB).reason == "--jobs"
+    assert machine.choose_jobs(requested=2, threads=1, worker_bytes=4 * GB).reason == "--jobs"
 
 
 def test_a_learned_generator_is_reckoned_at_more() -> None:
@@ -69,7 +69,7 @@ ONE, TWO = {"CPU": 1.0}, {"CPU": 2.0, "GPU": 1.0}
 def test_workers_that_fit_a_cluster(
     nodes: list[dict[str, float]], threads: int, gpus: float, room: int
 ) -> None:
-    assert room_for(nodes, threads=threads, gpus=gpus) == room
+    assert capacity_of(nodes, threads=threads, gpus=gpus) == room
 
 
 @pytest.mark.parametrize(
@@ -85,4 +85,4 @@ def test_a_worker_that_would_wait_for_ever_is_an_error(
     nodes: list[dict[str, float]], threads: int, gpus: float, sentence: str
 ) -> None:
     with pytest.raises(InputError, match=sentence):
-        room_for(nodes, threads=threads, gpus=gpus)
+        capacity_of(nodes, threads=threads, gpus=gpus)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from img2mesh.batch.door import Voice
+from img2mesh.batch.run import Output
 from img2mesh.batch.scheduler import Policy
 from img2mesh.errors import Img2MeshError, InputError
 from tests.batch.fakes import ROOT, attempts, batch, journal
@@ -21,7 +21,7 @@ from tests.batch.fakes import ROOT, attempts, batch, journal
 
 def test_good_bad_and_failing_items(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     verbs = {"a": "ok", "b": "bad", "c": "fail 9", "d": "ok", "e": "exit 1"}
-    code = batch(tmp_path, verbs, voice=Voice(as_json=True, quiet=True))
+    code = batch(tmp_path, verbs, output=Output(as_json=True, quiet=True))
     assert code == 3
     lines = {line["item"]: line for line in journal(tmp_path)}
     status = {name: line["status"] for name, line in lines.items()}
@@ -79,9 +79,9 @@ def test_back_off_doubles_and_has_an_end() -> None:
 
 def test_retries_wait_for_the_back_off(tmp_path: Path) -> None:
     events = tmp_path / "events.jsonl"
-    voice = Voice(quiet=True, events=str(events))
+    output = Output(quiet=True, events=str(events))
     policy = Policy(retries=2, backoff=0.2)
-    assert batch(tmp_path, {"a": "fail 2", "b": "ok"}, policy=policy, voice=voice) == 0
+    assert batch(tmp_path, {"a": "fail 2", "b": "ok"}, policy=policy, output=output) == 0
     told = [json.loads(line) for line in events.read_text().splitlines()]
     times = [e["time"] for e in told if e["event"] == "began" and e["name"] == "a"]
     assert times[1] - times[0] >= 0.2 and times[2] - times[1] >= 0.4

@@ -140,3 +140,11 @@ def _one_way(a: Mesh, b: Mesh, count: int) -> float:
     points = (some * weight[..., None]).sum(1)
     nearest, _ = Scene(b.vertices, b.faces).closest(points)
     return float(np.linalg.norm(points - nearest, axis=1).mean())
+
+
+def shifted(views: ViewSet, pixels: int) -> ViewSet:
+    """Every other view moved up, the others moved down."""
+    moves = [pixels if k % 2 else -pixels for k in range(len(views.cameras))]
+    rgb = np.stack([np.roll(p, m, axis=0) for p, m in zip(views.rgb, moves, strict=True)])
+    alpha = np.stack([np.roll(p, m, axis=0) for p, m in zip(views.alpha, moves, strict=True)])
+    return replace(views, rgb=rgb, alpha=alpha)

@@ -1,31 +1,23 @@
-"""The fit as a whole: it comes closer to the truth than the hull, and always to the same bytes."""
+"""The fit as a whole: it comes closer to the truth than the hull, and does as it is told."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from img2mesh.artifacts import Mesh, Provenance, RadianceField, View, ViewSet
+from img2mesh.artifacts import Mesh, Provenance, View, ViewSet
 from img2mesh.core.cameras import Camera
 from img2mesh.errors import InputError
-from img2mesh.field import fit
+from img2mesh.field.optimize import Fit
 from img2mesh.field.pictures import match_footprint
+from img2mesh.geometry.misplacement import LIMIT_PX, misalignment
 from img2mesh.geometry.raycast import Scene
+from img2mesh.geometry.silhouettes import make_silhouettes
 from tests.field import scenes
-
-ROOT = Path(__file__).parents[2]
-
-
-def small_fit(views: ViewSet, **settings: Any) -> RadianceField:
-    return fit(views, grid=40, **settings)
+from tests.field.fits import brief_fit, fit
 
 
 def mask_overlap(mesh: Mesh, view: View) -> float:
@@ -36,14 +28,14 @@ def mask_overlap(mesh: Mesh, view: View) -> float:
 
 @pytest.fixture(scope="module")
 def turned_box() -> ViewSet:
-    return scenes.views_of(scenes.box())
+    return scenes.views_of(scenes.box(), size=80)
 
 
 def test_textured_box_comes_much_closer_than_its_hull(turned_box: ViewSet) -> None:
     truth = scenes.box()
     hull = scenes.surface_of(scenes.hull_of(turned_box.views, grid=96))
-    # The smallest grid that looks at every pixel: outlines of 96 pixels need them.
-    fitted = scenes.surface_of(fit(turned_box, grid=96))
+    # The smallest grid that looks at every pixel.
+    fitted = scenes.surface_of(fit(turned_box, grid=96, density_steps=50))
     assert scenes.chamfer(fitted, truth) < 0.25 * scenes.chamfer(hull, truth)
     assert scenes.chamfer(fitted, truth) < 0.01
     assert min(mask_overlap(fitted, v) for v in turned_box.views) > 0.96
@@ -51,7 +43,7 @@ def test_textured_box_comes_much_closer_than_its_hull(turned_box: ViewSet) -> No
 
 def test_torus_keeps_its_hole_and_its_masks() -> None:
     views = scenes.views_of(scenes.torus(), rig="zero123plus-v1.1")
-    field = small_fit(views)
+    field = fit(views, grid=40)
     fitted = scenes.surface_of(field)
     assert scenes.chamfer(fitted, scenes.torus()) < 0.012
     assert min(mask_overlap(fitted, v) for v in views.views) > 0.93
@@ -117,103 +109,66 @@ def test_photo_is_brought_down_to_the_views_pixel_size() -> None:
     assert match_footprint(small, views.cameras) is small
 
 
-class Interrupted(Exception):
-    pass
-
-
-def brief_fit(views: ViewSet, **settings: Any) -> RadianceField:
-    """Every stage, matching and leap, but few steps: enough to compare bytes."""
-    from img2mesh.field.loop import fit_field
-    from img2mesh.field.losses import Weights
-    from img2mesh.field.pictures import gather
-    from img2mesh.field.schedule import stages
-    from img2mesh.geometry.silhouettes import make_silhouettes, relaxed
-
-    plan = stages("exact", grid=24, fine_grid=0, photometric_weight=50.0, known_depth=False)
-    given: dict[str, Any] = {
-        "plan": [replace(s, iterations=8, refresh=3, rematch=6, rays=1500) for s in plan],
-        "weights": Weights(50.0, 0.1, 20.0, 1.0, 100.0),
-        "fog_steps": 20,
-        "use_photo": True,
-        "relax_px": 0.0,
-        "seed": 42,
-        "device": torch.device("cpu"),
-    }
-    given |= settings
-    pictures = gather(views, use_photo=given["use_photo"])
-    outlines = relaxed(make_silhouettes([p.view for p in pictures]), given["relax_px"])
-    return fit_field(views, pictures=pictures, outlines=outlines, **given)
-
-
-@pytest.mark.parametrize("moment", [0.05, 0.3, 0.55, 0.95])
-def test_killed_fit_resumes_to_the_same_bytes(
-    turned_box: ViewSet, tmp_path: Path, moment: float
-) -> None:
-    whole = brief_fit(turned_box)
-    later: list[float] = []
-
-    def interrupt(done: float) -> None:
-        if done > moment:
-            raise Interrupted
-
-    with pytest.raises(Interrupted):
-        brief_fit(turned_box, scratch=tmp_path, progress=interrupt)
-    resumed = brief_fit(turned_box, scratch=tmp_path, progress=later.append)
-    assert later[0] > moment - 0.2  # it did not start again
-    assert resumed.sdf.tobytes() == whole.sdf.tobytes()
-    assert resumed.voxel == whole.voxel and np.array_equal(resumed.origin, whole.origin)
-
-
-def test_another_fits_or_damaged_checkpoint_is_ignored(turned_box: ViewSet, tmp_path: Path) -> None:
-    whole = brief_fit(turned_box)
-    brief_fit(turned_box, seed=1, scratch=tmp_path)
-    assert brief_fit(turned_box, scratch=tmp_path).sdf.tobytes() == whole.sdf.tobytes()
-    (tmp_path / "fit.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0not a checkpoint")
-    assert brief_fit(turned_box, scratch=tmp_path).sdf.tobytes() == whole.sdf.tobytes()
-
-
-def test_bytes_do_not_depend_on_the_number_of_threads() -> None:
-    script = (
-        "import hashlib\n"
-        "from tests.field import scenes\n"
-        "from tests.field.test_fit import brief_fit\n"
-        "sdf = brief_fit(scenes.views_of(scenes.box(), size=64)).sdf\n"
-        "print(hashlib.sha256(sdf.tobytes()).hexdigest())\n"
-    )
-    answers = set()
-    for threads in ("1", "2"):
-        environment = {**os.environ, "OMP_NUM_THREADS": threads, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(
-            [sys.executable, "-c", script],
-            capture_output=True,
-            text=True,
-            check=True,
-            cwd=ROOT,
-            env=environment,
-        )
-        answers.add(done.stdout.strip())
-    assert len(answers) == 1
-
-
-def test_torch_is_left_as_it_was(turned_box: ViewSet) -> None:
-    before = torch.get_num_threads()
-    brief_fit(turned_box)
-    assert torch.get_num_threads() == before
+class Chosen(Exception):
+    """Stops a fit once it has chosen its schedule."""
 
 
 def test_provenance_chooses_the_smoothness(turned_box: ViewSet, monkeypatch: Any) -> None:
     chosen = []
 
-    def note(smoothness: str, **_: object) -> None:
-        chosen.append(smoothness)
-        raise Interrupted
+    def note(*, exact: bool, **_: object) -> None:
+        chosen.append(exact)
+        raise Chosen
 
-    monkeypatch.setattr("img2mesh.field.schedule.stages", note)
+    monkeypatch.setattr("img2mesh.field.schedule.make_schedule", note)
     guessed = replace(turned_box, provenance=Provenance(generator="x", exact=False))
     for views, wish in ((turned_box, "auto"), (guessed, "auto"), (guessed, "exact")):
-        with pytest.raises(Interrupted):
+        with pytest.raises(Chosen):
             fit(views, smoothness=wish)
-    assert chosen == ["exact", "generated", "exact"]
+    assert chosen == [True, False, True]
+
+
+@pytest.fixture
+def choices(monkeypatch: Any) -> list[tuple[float, float]]:
+    """Of every fit that starts: the curvature's weight, and what the outlines are widened by."""
+    notes: list[tuple[float, float]] = []
+
+    def note(chosen: Fit) -> None:
+        plain = make_silhouettes([o.view for o in chosen.observations])[0].distance
+        widened = float((plain - chosen.silhouettes[0].distance).mean())
+        notes.append((chosen.schedule[-1].curvature, round(widened, 5)))
+        raise Chosen
+
+    monkeypatch.setattr("img2mesh.field.optimize.optimize", note)
+    return notes
+
+
+def test_given_views_that_disagree_are_smoothed_and_get_room(
+    turned_box: ViewSet, choices: list[tuple[float, float]]
+) -> None:
+    for views, wish in (
+        (turned_box, None),
+        (scenes.shifted(turned_box, 2), None),
+        (turned_box, 0.5),
+    ):
+        with pytest.raises(Chosen):
+            fit(views, relax_px=wish)
+    (plain, no_room), (strong, room), (_, asked) = choices
+    assert no_room == 0 and asked == 0.5
+    assert 0.6 < room < 2
+    assert strong > plain
+
+
+def test_a_photo_with_an_inexact_camera_does_not_make_the_views_doubtful(
+    turned_box: ViewSet, choices: list[tuple[float, float]]
+) -> None:
+    photo = replace(scenes.shifted(turned_box, 4).views[0], camera=turned_box.cameras[0])
+    seven = replace(turned_box, photo=photo)
+    assert misalignment(make_silhouettes(seven.posed)) > LIMIT_PX
+    for views in (turned_box, seven):
+        with pytest.raises(Chosen):
+            fit(views)
+    assert choices[0] == choices[1]
 
 
 def test_senseless_input_gets_one_sentence(turned_box: ViewSet) -> None:
@@ -223,3 +178,7 @@ def test_senseless_input_gets_one_sentence(turned_box: ViewSet) -> None:
         fit(turned_box, smoothness="soft")
     with pytest.raises(InputError, match="shows no object"):
         fit(replace(turned_box, alpha=np.zeros_like(turned_box.alpha)))
+    with pytest.raises(InputError, match="relax_px -1"):
+        fit(turned_box, relax_px=-1.0)
+    with pytest.raises(InputError, match="density_steps -1 must be 0"):
+        fit(turned_box, grid=24, density_steps=-1)

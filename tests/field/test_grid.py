@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from img2mesh.field.grid import blur, locate, look_up, look_up_with_gradient, resample
+from img2mesh.field.grid import Sdf, blur, locate, look_up, look_up_with_gradient, resample
 from img2mesh.geometry.grid import Grid
 
 BOX = Grid(np.array([-1.0, 0.5, 2.0]), 0.25, (7, 6, 5))
@@ -98,6 +98,6 @@ def test_resampling_a_linear_field_is_exact() -> None:
         p = torch.as_tensor(box.slab(0, box.shape[0]), dtype=torch.float32)
         return 2 * p[..., 0] - p[..., 1] + 0.5 * p[..., 2]
 
-    got, wanted = resample(linear(coarse), coarse, fine), linear(fine)
+    got, wanted = resample(Sdf(linear(coarse), coarse), fine), linear(fine)
     inner = (slice(1, -1),) * 3  # the finer box may reach a little beyond the coarser one
     assert torch.allclose(got[inner], wanted[inner], atol=0.02)

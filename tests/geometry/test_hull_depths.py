@@ -17,7 +17,7 @@ def test_hull_depths_cover_the_masks_and_lie_just_in_front_of_the_truth() -> Non
     truth = views.depth
     assert truth is not None
     coarse = depths(replace(views, depth=None), resolution=96)
-    assert coarse.cameras == views.cameras
+    assert coarse.cameras == views.cameras  # the very same
     both = np.isfinite(coarse.depth) & np.isfinite(truth)
     covered = np.isfinite(coarse.depth) == (views.alpha > 0.5)
     assert covered.mean() > 0.98

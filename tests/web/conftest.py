@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import uvicorn
 
-from img2mesh import job
-from img2mesh.web import door, guard
+from img2mesh.jobs.request import Request
+from img2mesh.web import guard
+from img2mesh.web import server as serving
 from tests.web.fakes import ENVIRONMENT, FUNCTION
 
 LIMIT = 4096
@@ -99,19 +100,19 @@ class Server:
 def server(tmp_path: Path) -> Iterator[Server]:
     root = tmp_path / "outputs"
     root.mkdir()
-    request = job.Request(cache_dir=tmp_path / "cache")
-    line = door.line_of(
+    request = Request(cache_dir=tmp_path / "cache")
+    queue = serving.queue_of(
         request, root, log=tmp_path / "log", function=FUNCTION, environment=ENVIRONMENT
     )
     names = guard.names_of("127.0.0.1", "machine")
-    app = door.app_of(line, request, root, names=names, limit=LIMIT)
-    ear = door.listening("127.0.0.1", 0)
+    app = serving.app_of(queue, request, root, names=names, limit=LIMIT)
+    listener = serving.listen("127.0.0.1", 0)
     served = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", ws="none"))
-    thread = threading.Thread(target=served.run, kwargs={"sockets": [ear]})
+    thread = threading.Thread(target=served.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        yield Server(ear.getsockname()[1], root)
+        yield Server(listener.getsockname()[1], root)
     finally:
         served.should_exit = True
         thread.join()
-        line.close()
+        queue.close()

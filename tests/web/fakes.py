@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from img2mesh.errors import InputError
+from img2mesh.worker.protocol import ReportProgress
 
 ROOT = Path(__file__).parent.parent.parent
 FUNCTION = "tests.web.fakes:act"
 ENVIRONMENT = {"PYTHONPATH": str(ROOT)}
 
 
-def act(payload: Mapping[str, Any], tell: Callable[[str, float], None]) -> dict[str, Any]:
+def act(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[str, Any]:
     """``wait``: until a file ``go`` lies in the output folder; ``bad``: no picture; ``crash``."""
     source = Path(payload["source"])
     verb = source.read_bytes()
     root = Path(payload["output_dir"])
     with (root / "order").open("a") as order:
         order.write(f"{source.name}\n")
-    tell("cutout", 0.5)
+    report_progress("cutout", 0.5)
     if verb == b"wait":
-        tell("radiance", 0.25)
+        report_progress("radiance", 0.25)
         while not (root / "go").exists():
             time.sleep(0.01)
     if verb == b"bad":
@@ -38,6 +39,8 @@ def act(payload: Mapping[str, Any], tell: Callable[[str, float], None]) -> dict[
     return {
         "folder": str(folder),
         "files": {"mesh.glb": 8 + len(verb), "report.html": 11},
-        "report": {"generator": "geometric", "learned_weights": False, "seconds_this_run": 0.1},
+        "quality": {"generator": "geometric", "learned_weights": False},
+        "seconds": 0.1,
+        "cached": {},
         "warnings": ["it is flat"],
     }

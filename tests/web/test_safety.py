@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from img2mesh.errors import InputError
-from img2mesh.web import door, guard
+from img2mesh.web import guard
+from img2mesh.web import server as serving
 from img2mesh.web.uploads import safe_name
 from tests.web.conftest import Server
 
@@ -120,17 +121,17 @@ def test_open_to_all_a_server_answers_to_addresses_but_not_to_any_name() -> None
 
 
 def test_a_port_is_taken_from_the_moment_it_is_listened_on() -> None:
-    with door.listening("127.0.0.1", 0) as ear:
+    with serving.listen("127.0.0.1", 0) as listener:
         with pytest.raises(InputError, match=r"in use.*choose another --port"):
-            door.listening("127.0.0.1", ear.getsockname()[1])
-        assert door.is_loopback(ear)
-    with door.listening("0.0.0.0", 0) as ear:
-        assert not door.is_loopback(ear)
-        assert door.address_of(ear).startswith("http://localhost:")
-        with socket.create_connection(ear.getsockname()):
+            serving.listen("127.0.0.1", listener.getsockname()[1])
+        assert serving.is_loopback(listener)
+    with serving.listen("0.0.0.0", 0) as listener:
+        assert not serving.is_loopback(listener)
+        assert serving.address_of(listener).startswith("http://localhost:")
+        with socket.create_connection(listener.getsockname()):
             pass
 
 
 def test_a_host_of_another_machine_is_one_sentence() -> None:
     with pytest.raises(InputError, match=r"cannot listen on 192\.0\.2\.1"):
-        door.listening("192.0.2.1", 0)
+        serving.listen("192.0.2.1", 0)

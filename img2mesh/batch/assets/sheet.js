@@ -2,13 +2,13 @@
 const items = new Map();  // an item's last card counts
 for (const card of JSON.parse(document.getElementById("cards").textContent)) items.set(card.name, card);
 const cards = [...items.values()];
-// What is said of most items says nothing about one: it is told once, above.
+// A warning of most items says nothing about one: it is shown once, above.
 const kind = (text) => text.replace(/\(.*?\)/g, "").replace(/[\d.]+/g, "#");
 const made = cards.filter((card) => card.status === "done");
-const said = new Map();
+const counts = new Map();
 for (const card of made)
-  for (const sentence of new Set(card.warnings.map(kind))) said.set(sentence, (said.get(sentence) || 0) + 1);
-const common = new Set([...said].filter(([, n]) => made.length >= 5 && n > 0.6 * made.length).map(([text]) => text));
+  for (const sentence of new Set(card.warnings.map(kind))) counts.set(sentence, (counts.get(sentence) || 0) + 1);
+const common = new Set([...counts].filter(([, n]) => made.length >= 5 && n > 0.6 * made.length).map(([text]) => text));
 const examples = new Map();
 for (const card of cards) {
   for (const warning of card.warnings) if (common.has(kind(warning))) examples.set(kind(warning), warning);
@@ -65,7 +65,7 @@ if (examples.size) {
   const notes = document.getElementById("notes");
   notes.append(element("summary", "", `${examples.size} notes that hold for most items`));
   for (const [text, example] of examples)
-    notes.append(element("p", "note", `${example} (${said.get(text)} of ${made.length})`));
+    notes.append(element("p", "note", `${example} (${counts.get(text)} of ${made.length})`));
   notes.hidden = false;
 }
 

@@ -27,9 +27,9 @@ function note(text) {
 // What went wrong with a request, in the server's own sentence.
 async function answer(request) {
   const response = await request;
-  const said = await response.json();
-  if (!response.ok) throw new Error(said.error);
-  return said;
+  const body = await response.json();
+  if (!response.ok) throw new Error(body.error);
+  return body;
 }
 
 function waiting(job, root) {
@@ -159,9 +159,9 @@ let looking = 0;
 async function look() {
   clearTimeout(looking);
   try {
-    const said = await answer(fetch("jobs"));
-    if (!server) { server = said.server; introduce(); }
-    for (const job of said.jobs) show(job);
+    const found = await answer(fetch("jobs"));
+    if (!server) { server = found.server; introduce(); }
+    for (const job of found.jobs) show(job);
     byId("gone").hidden = true;
   } catch {
     byId("gone").hidden = false;

@@ -1,0 +1,143 @@
+"""``img2mesh run`` and ``img2mesh reconstruct``: jobs one after the other, each told as it goes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from img2mesh.cli.flags import Command, call, pipeline_options, settings_of
+from img2mesh.cli.output import print_json
+
+if TYPE_CHECKING:
+    from img2mesh.jobs.delivery import Delivered
+    from img2mesh.jobs.job import Job
+    from img2mesh.jobs.request import Request
+
+#: When the command began; wall times count from here, libraries' loading included.
+STARTED = time.perf_counter()
+
+
+@pipeline_options
+@click.command(cls=Command)
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+def run(inputs: tuple[str, ...], mask: Path | None, **flags: Any) -> None:
+    """Photo(s) to mesh: each INPUT (a file, a folder or a glob) gets a folder.
+
+    In it are mesh.glb, preview.png and report.html.
+    """
+    run_jobs(photo_jobs(inputs, mask), flags, settings_of(flags))
+
+
+@pipeline_options
+@click.command(cls=Command)
+@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+def reconstruct(source: Path, **flags: Any) -> None:
+    """Posed views to mesh: enter the pipeline after view generation.
+
+    INPUT is a 3x2 sheet, or a folder with transforms.json or cameras.json.
+    """
+    from img2mesh.jobs.job import views_job
+
+    # Nothing generates the views that are given: the seed is the fit's alone.
+    asked = settings_of(flags).items()
+    settings = {k: v for k, v in asked if not k.startswith(("views.", "refined."))}
+    run_jobs([call(views_job, flags, source)], flags, settings)
+
+
+def photo_jobs(inputs: Sequence[str], mask: Path | None) -> list[Job]:
+    """One job a picture.
+
+    Raises:
+        InputError: nothing to do, or one mask for several pictures.
+    """
+    from img2mesh.errors import InputError
+    from img2mesh.io.photos import list_photos
+    from img2mesh.jobs.job import photo_job
+
+    paths = list_photos(inputs)
+    if mask is not None and len(paths) > 1:
+        raise InputError(f"--mask fits one picture, but {len(paths)} were given")
+    return [photo_job(path, mask=mask) for path in paths]
+
+
+def request_of(flags: Mapping[str, Any], settings: Mapping[str, Any]) -> Request:
+    """What the flags ask for.
+
+    Raises:
+        InputError: anything the pipeline does not know.
+    """
+    from img2mesh.jobs.request import request_from
+
+    return call(request_from, flags, overrides=settings)
+
+
+def run_jobs(jobs: Sequence[Job], flags: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Run each job, write its folder, say where; a failed one does not stop the others.
+
+    Raises:
+        Img2MeshError: the only job failed.
+        SystemExit: some of several failed; the code of the worst.
+    """
+    from rich.console import Console
+
+    from img2mesh.cli.progress import StageProgress
+    from img2mesh.errors import Img2MeshError
+    from img2mesh.jobs.delivery import output_folder
+    from img2mesh.jobs.execute import execute
+    from img2mesh.jobs.request import output_options
+
+    request, options = request_of(flags, settings), call(output_options, flags)
+    reports: list[dict[str, Any]] = []
+    worst, began = 0, STARTED  # the first job's time holds what was loaded for it
+    for job in jobs:
+        try:
+            folder, renamed = output_folder(flags["output_dir"], job)
+            with StageProgress(Console(stderr=True), quiet=flags["quiet"]) as progress:
+                progress.begin(job.source, renamed)
+                done = execute(job, request, options, folder, progress, began=began)
+                progress.conclude(done.report)
+        except Img2MeshError as error:
+            if len(jobs) == 1:
+                raise
+            worst = max(worst, error.exit_code)
+            reports.append({"input": str(job.source), "error": str(error)})
+            sys.stderr.write(f"img2mesh: {job.source}: {error}\n")
+            if flags["verbose"]:
+                import traceback
+
+                traceback.print_exc()
+        except KeyboardInterrupt:
+            sys.stderr.write(
+                "img2mesh: interrupted; nothing is lost, the same command goes on from here\n"
+            )
+            sys.exit(130)
+        else:
+            files = {name: str(path) for name, path in done.files.items()}
+            reports.append(done.report | {"files": files})
+            if not flags["as_json"]:
+                _tell(done)
+        began = time.perf_counter()
+    if flags["as_json"]:
+        print_json(reports[0] if len(jobs) == 1 else {"results": reports})
+    if worst:
+        sys.exit(worst)
+
+
+def _tell(done: Delivered) -> None:
+    """The result on stdout: paths a script can read, most wanted first."""
+    names = {
+        "mesh": "mesh", **{f"mesh_lod{k}": f"lod {k}" for k in range(1, 9)},
+        "obj": "obj", "ply": "ply", "stl": "stl", "usdz": "usdz",
+        "mesh_collision": "collision", "mesh_meshopt": "meshopt", "archive": "zip",
+        "preview": "preview", "parts": "parts", "turntable": "turntable", "page": "report",
+    }  # fmt: skip
+    shown = [name for name in names if name in done.files] or ["report"]
+    for name in shown:
+        sys.stdout.write(f"{names.get(name, name):<10}{done.files[name]}\n")
+    sys.stdout.write(f"{'wall time':<10}{done.report['seconds_this_run']:.1f} s\n")
+    sys.stdout.flush()

@@ -1,0 +1,251 @@
+"""What a finished job leaves in its output folder: a plan of files, then one loop to place them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from img2mesh import report
+from img2mesh.artifacts import TexturedMesh, ViewSet
+from img2mesh.artifacts.codecs import write_rgba
+from img2mesh.artifacts.game import GameParts
+from img2mesh.errors import Img2MeshError
+from img2mesh.graph import Outcome, Runner
+from img2mesh.imaging.sheet import tile
+from img2mesh.io.files import write_json
+from img2mesh.io.gltf import glb_bytes
+from img2mesh.jobs import records
+from img2mesh.jobs.job import Job
+from img2mesh.jobs.mesh_files import mesh_files, write_archive
+from img2mesh.jobs.request import OutputOptions, Request
+
+#: Files that not every run leaves, by the stage they come from: those of an earlier run go.
+_OPTIONAL = {
+    "refined": ("refined.png",),
+    "asset": (
+        "mesh_lod*.glb", "mesh_collision.glb", "mesh*_meshopt.glb", "engine.png", "asset.zip",
+    ),
+}  # fmt: skip
+#: What asset.zip leaves out, by purpose.
+_NOT_PACKED = {"cutout", "views", "refined", "depths"}
+#: Pictures that report.html holds, by purpose.
+_SHOWN = ("preview", "parts", "cutout", "views", "depths", "refined")
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A written output folder.
+
+    Attributes:
+        folder: where everything lies.
+        files: what was written, by purpose (``mesh``, ``preview``, ...).
+        report: the content of report.json.
+        outcomes: what every stage made; loads from the cache as long as that is there.
+    """
+
+    folder: Path
+    files: dict[str, Path]
+    report: dict[str, Any]
+    outcomes: Mapping[str, Outcome]
+
+
+@dataclass(frozen=True)
+class Deliverable:
+    """One file of the output folder; ``make`` writes it, and beside it what it refers to."""
+
+    name: str
+    purpose: str
+    make: Callable[[Path], object]
+
+
+def finished_asset(outcomes: Mapping[str, Outcome], name: str) -> TexturedMesh:
+    """The deliverable under a name, with the maps that were made for it."""
+    asset: TexturedMesh = replace(outcomes["asset"].load(), name=name)
+    return outcomes["engine"].load().with_maps(asset) if "engine" in outcomes else asset
+
+
+def output_folder(root: Path, job: Job) -> tuple[Path, str | None]:
+    """``root/<stem>``, or ``root/<stem>-<hash>`` where another input already lives there.
+
+    Returns the folder and a sentence if the name had to change.
+    """
+    folder = root / job.stem
+    try:
+        record = (folder / "run.json").read_text(encoding="utf-8")
+        owner = json.loads(record)["input"]["digest"]
+    except (ValueError, KeyError, TypeError, OSError):
+        owner = None
+    if owner not in (None, job.digest):
+        other = root / f"{job.stem}-{job.digest[:8]}"
+        return other, f"{folder} belongs to another input of that name; writing to {other}"
+    return folder, None
+
+
+def deliver(
+    runner: Runner,
+    job: Job,
+    request: Request,
+    options: OutputOptions,
+    folder: Path,
+    *,
+    seconds: float,
+) -> Delivered:
+    """Write the output folder from the runner's outcomes; ``seconds`` is what the run took.
+
+    Raises:
+        Img2MeshError: a file could not be written; names it and the cause.
+    """
+    try:
+        plan = _Plan(runner, job, request, options, seconds)
+        folder.mkdir(parents=True, exist_ok=True)
+        for one in plan.deliverables():
+            plan.placed[one.purpose] = place(folder, one)
+        kept = {path for paths in plan.placed.values() for path in paths}
+        patterns = [p for stage in runner.outcomes for p in _OPTIONAL.get(stage, ())]
+        for stale in {path for p in patterns for path in folder.glob(p)} - kept:
+            stale.unlink()
+    except OSError as error:
+        raise Img2MeshError(
+            f"cannot write the results to {folder}: {error.strerror or error}; what was "
+            "computed is kept in the cache, so the next run only writes"
+        ) from error
+    files = {purpose: paths[0] for purpose, paths in plan.placed.items()}
+    return Delivered(folder, files, plan.report, runner.outcomes)
+
+
+def place(folder: Path, one: Deliverable) -> list[Path]:
+    """Make a deliverable aside and rename what came of it into the folder, its own file last.
+
+    Returns:
+        Where everything lies, its own file first.
+    """
+    with tempfile.TemporaryDirectory(prefix=".img2mesh-", dir=folder) as staging:
+        one.make(Path(staging) / one.name)
+        beside = sorted({path.name for path in Path(staging).iterdir()} - {one.name})
+        for name in [*beside, one.name]:
+            (Path(staging) / name).replace(folder / name)
+    return [folder / name for name in [one.name, *beside]]
+
+
+class _Plan:
+    """What there is to place, in order; some files are made of those that are placed already.
+
+    Attributes:
+        placed: where each deliverable lies, by purpose: its own file, then those beside it.
+        report: the content of report.json.
+    """
+
+    def __init__(
+        self, runner: Runner, job: Job, request: Request, options: OutputOptions, seconds: float
+    ) -> None:
+        self._job, self._options, self._outcomes = job, options, runner.outcomes
+        self._parts: GameParts = self._load("engine") or GameParts()
+        self._record = records.run_record(runner, job, request, options)
+        self.placed: dict[str, list[Path]] = {}
+        self.report = records.report_of(runner.outcomes, job, seconds)
+
+    def deliverables(self) -> Iterator[Deliverable]:
+        """Every file; run.json comes last: its presence says that the others are in place."""
+        made = "asset" in self._outcomes
+        yield from self._meshes() if made else ()
+        yield from self._pictures()
+        yield from self._extras() if made else ()
+        yield Deliverable("report.json", "report", partial(write_json, value=self.report))
+        if made:
+            yield Deliverable("report.html", "page", self._write_page)
+        yield Deliverable("run.json", "run", partial(write_json, value=self._record))
+
+    def _meshes(self) -> Iterator[Deliverable]:
+        asset, stored = self._outcomes["asset"], None
+        if asset.folder is not None:
+            stored = (asset.folder / "asset.glb").read_bytes()
+        encoded = mesh_files(stored, asset.load, self._parts, self._job.stem, self._options)
+        for name, data in encoded.items():
+            yield Deliverable(name, Path(name).stem, partial(Path.write_bytes, data=data))
+        for suffix in self._options.mesh_formats:
+            if suffix != "glb":
+                yield Deliverable(f"mesh.{suffix}", suffix, lambda path: self._asset().save(path))
+
+    def _pictures(self) -> Iterator[Deliverable]:
+        for stage, purpose in (("cutout", "cutout"), ("quality", "preview")):
+            if stored := self._stored(stage):
+                copy = partial(shutil.copyfile, stored / f"{purpose}.png")
+                yield Deliverable(f"{purpose}.png", purpose, copy)
+        views, refined = self._load("views"), self._load("refined")
+        if views is not None:
+            yield Deliverable("views.png", "views", partial(_write_sheet, views))
+            if "refined" in self._outcomes and _differ(views, refined):
+                yield Deliverable("refined.png", "refined", partial(_write_sheet, refined))
+        if stored := self._stored("depths"):
+            yield Deliverable("depths.png", "depths", partial(_write_depths, stored))
+
+    def _extras(self) -> Iterator[Deliverable]:
+        if self._parts:
+            yield Deliverable("engine.png", "parts", self._draw_parts)
+        if self._options.turntable:
+            turn = partial(report.save_turntable, self._asset())
+            yield Deliverable("turntable.webp", "turntable", turn)
+        if self._options.archive:
+            yield Deliverable("asset.zip", "archive", self._pack)
+
+    def _load(self, name: str) -> Any:
+        """What a stage made, or what was given in its place, or None; read once."""
+        source = self._outcomes.get(name) or self._job.given.get(name)
+        return source.load() if source else None
+
+    def _stored(self, stage: str) -> Path | None:
+        return self._outcomes[stage].folder if stage in self._outcomes else None
+
+    def _asset(self) -> TexturedMesh:
+        return finished_asset(self._outcomes, self._job.stem)
+
+    def _draw_parts(self, path: Path) -> None:
+        from PIL import Image
+
+        picture = report.draw_parts(self._load("asset"), self._parts)
+        Image.fromarray(picture).save(path, compress_level=6)
+
+    def _pack(self, path: Path) -> None:
+        packed = [
+            file
+            for purpose, files in self.placed.items()
+            if purpose not in _NOT_PACKED
+            for file in files
+        ]
+        write_archive(path, packed, self._job.stem)
+
+    def _write_page(self, path: Path) -> None:
+        shown = {name: self.placed[name][0] for name in _SHOWN if name in self.placed}
+        # The page has no decoder for KTX 2.
+        decoded = self._options.texture_format != "ktx2"
+        report.write_html(
+            path,
+            glb=self.placed["mesh"][0].read_bytes() if decoded else glb_bytes(self._asset()),
+            report=self.report,
+            title=self._job.stem,
+            pictures={name: file.read_bytes() for name, file in shown.items()},
+        )
+
+
+def _differ(views: ViewSet, refined: ViewSet) -> bool:
+    return refined.rgb.shape != views.rgb.shape or bool((refined.rgb != views.rgb).any())
+
+
+def _write_sheet(views: ViewSet, path: Path) -> None:
+    write_rgba(path, tile(views.rgb), tile(views.alpha[..., None])[..., 0])
+
+
+def _write_depths(entry: Path, path: Path) -> None:
+    """The stored depth pictures as one sheet, near bright, in the order of the views."""
+    import numpy as np
+    from PIL import Image
+
+    pictures = sorted(entry.glob("depth_*.png"), key=lambda p: int(p.stem.split("_")[1]))
+    stack = np.stack([np.asarray(Image.open(p)) >> 8 for p in pictures]).astype(np.uint8)
+    Image.fromarray(tile(stack[..., None])[..., 0]).save(path)

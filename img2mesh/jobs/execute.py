@@ -1,0 +1,74 @@
+"""``execute``: the one way a job runs, for the commands, batches, the web app and Python alike."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from img2mesh.artifacts.codecs import CODECS
+from img2mesh.graph import Event, Runner, Store
+from img2mesh.jobs.delivery import Delivered, deliver
+from img2mesh.jobs.job import Job
+from img2mesh.jobs.records import versions
+from img2mesh.jobs.request import OutputOptions, Request
+from img2mesh.pipeline import PIPELINE
+
+
+def execute(
+    job: Job,
+    request: Request,
+    options: OutputOptions,
+    folder: Path,
+    on_event: Callable[[Event], None] | None = None,
+    *,
+    began: float | None = None,
+) -> Delivered:
+    """Run a job up to the stage that was asked for, and write its folder.
+
+    Args:
+        job: the input.
+        request: settings, cache, device, last stage.
+        options: which files to leave.
+        folder: where they go; see :func:`img2mesh.jobs.delivery.output_folder`.
+        on_event: called with everything that the engine does.
+        began: when the work on the job began, by ``time.perf_counter``; now if not given.
+
+    Raises:
+        InputError: the input cannot be used.
+        Img2MeshError: a stage failed, or a file could not be written.
+    """
+    began = time.perf_counter() if began is None else began
+    with ExitStack() as stack:
+        if request.cache_dir is None:
+            # Without a cache the stages still hand files to each other, in a folder that goes.
+            folder_of_stages = tempfile.TemporaryDirectory(prefix="img2mesh-")
+            request = replace(request, cache_dir=Path(stack.enter_context(folder_of_stages)))
+        # Why a result is not in the cache is asked by nobody here, and the answer costs a look at
+        # every entry: seconds an item once there are ten thousand.
+        runner = runner_for(request, on_event, explain=False)
+        runner.run(request.until, job.given)
+        seconds = time.perf_counter() - began
+        return deliver(runner, job, request, options, folder, seconds=seconds)
+
+
+def runner_for(
+    request: Request, on_event: Callable[[Event], None] | None = None, *, explain: bool = True
+) -> Runner:
+    """The engine, set up for a request; without ``explain`` it does not search for reasons."""
+    store = None if request.cache_dir is None else Store(request.cache_dir)
+    return Runner(
+        PIPELINE,
+        store,
+        CODECS,
+        request.settings,
+        device=request.device,
+        low_memory=request.low_memory,
+        versions=versions(),
+        on_event=on_event,
+        force=request.force,
+        explain=explain,
+    )

@@ -1,0 +1,171 @@
+"""What a user asks for, apart from the input: settings, where to compute, which files to leave."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from img2mesh import multiview, settings
+from img2mesh.errors import InputError
+from img2mesh.pipeline import PIPELINE
+
+#: The stage whose artifact completes a job.
+LAST_STAGE = "quality"
+#: Deliverables that are written from the asset when asked for; mesh.glb always is.
+MESH_FORMATS = ("glb", "obj", "ply", "stl", "usdz")
+#: What ``--compress`` takes.
+COMPRESSIONS = ("meshopt",)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, apart from the inputs themselves.
+
+    Attributes:
+        settings: every resolved setting that differs from the signatures, by stage.
+        preset: the preset's name, for the record.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:0``, ``mps``: where, never what.
+        low_memory: trade speed for memory where a stage can.
+        until: last stage to run.
+        force: stages to run again although they are cached.
+        cache_dir: the stage cache; None runs without one.
+
+    Raises:
+        InputError: no such device or stage.
+    """
+
+    settings: settings.Settings = field(default_factory=dict)
+    preset: str = "default"
+    device: str = "auto"
+    low_memory: bool = False
+    until: str = LAST_STAGE
+    force: frozenset[str] = frozenset()
+    cache_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.device.split(":")[0] not in ("auto", "cpu", "cuda", "mps"):
+            raise InputError(f"unknown device {self.device!r}; use auto, cpu, cuda, cuda:N or mps")
+        settings.known_stage(PIPELINE, self.until)
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Which files the user wants, and in what form.
+
+    Attributes:
+        mesh_formats: of ``MESH_FORMATS``.
+        turntable: also turntable.webp.
+        texture_format: of the pictures inside GLB files, one of ``glb.TEXTURE_FORMATS``.
+        compress: ``meshopt`` for small GLB files beside the plain ones.
+        archive: also asset.zip.
+
+    Raises:
+        InputError: a format or compression there is not, or one whose program is missing.
+    """
+
+    mesh_formats: tuple[str, ...] = ("glb",)
+    turntable: bool = False
+    texture_format: str = "png"
+    compress: str | None = None
+    archive: bool = False
+
+    def __post_init__(self) -> None:
+        from img2mesh.io.gltf import TEXTURE_FORMATS
+        from img2mesh.io.ktx2 import require_ktx2
+
+        _require("mesh format", self.mesh_formats, MESH_FORMATS)
+        _require("texture format", [self.texture_format], TEXTURE_FORMATS)
+        _require("compression", [self.compress] if self.compress else [], COMPRESSIONS)
+        if self.texture_format == "ktx2":
+            require_ktx2()  # before an hour's work, not after it
+
+
+def _require(what: str, given: Iterable[str], known: tuple[str, ...]) -> None:
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise InputError(f"unknown {what} {unknown[0]!r}; known are {', '.join(known)}")
+
+
+def request_from(
+    *,
+    preset: str = "default",
+    config: Path | None = None,
+    assignments: Sequence[str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    low_vram: bool = False,
+    offline: bool = False,
+    commercial_only: bool = False,
+    until: str = LAST_STAGE,
+    first: str | None = None,
+    force: str | None = None,
+    cache_dir: Path | None = None,
+    no_cache: bool = False,
+) -> Request:
+    """Flags to a request; ``overrides`` maps ``stage.setting`` to a value or None (not given).
+
+    Raises:
+        InputError: anything the pipeline does not know.
+    """
+    flags: settings.Settings = {}
+    for target, value in (overrides or {}).items():
+        if value is not None:
+            stage, _, name = target.partition(".")
+            flags.setdefault(stage, {})[name] = value
+    layers = [settings.load_preset(preset)]
+    if config is not None:
+        layers.append(settings.load_config(config))
+    forced: list[str] = []
+    if force is not None:
+        forced += PIPELINE.order if force == "all" else [settings.known_stage(PIPELINE, force)]
+    if first is not None:
+        forced += PIPELINE.order[PIPELINE.order.index(settings.known_stage(PIPELINE, first)) :]
+    resolved = settings.resolve(PIPELINE, *layers, flags, assignments=assignments or ())
+    if commercial_only:
+        multiview.require_commercial(resolved.get("views", {}).get("generator", "geometric"))
+    if offline:
+        stay_offline()
+    return Request(
+        settings=resolved,
+        preset=preset,
+        device=device,
+        low_memory=low_vram,
+        until=until,
+        force=frozenset(forced),
+        cache_dir=None if no_cache else (cache_dir or default_cache_dir()),
+    )
+
+
+def stay_offline() -> None:
+    """Hold third-party libraries to what a run does anyway: it downloads nothing."""
+    os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
+
+
+def output_options(
+    formats: str,
+    turntable: bool,
+    texture_format: str = "png",
+    compress: str | None = None,
+    archive: bool = False,
+) -> OutputOptions:
+    """The flags that choose files; ``formats`` is a list such as ``glb,obj``.
+
+    Raises:
+        InputError: a mesh format, texture format or compression there is not.
+    """
+    names = [name.strip().lower().lstrip(".") for name in formats.split(",") if name.strip()]
+    texture = texture_format.lower().replace("jpg", "jpeg")
+    return OutputOptions(
+        tuple(dict.fromkeys(["glb", *names])), turntable, texture, compress, archive
+    )
+
+
+def default_cache_dir() -> Path:
+    """``$IMG2MESH_CACHE`` or the system's place for caches."""
+    from platformdirs import user_cache_path
+
+    chosen = os.environ.get("IMG2MESH_CACHE")
+    return Path(chosen) if chosen else user_cache_path("img2mesh")

@@ -1,0 +1,139 @@
+"""What a worker does with a task: run one photo's job, write its folder, return what is kept."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from img2mesh.graph import Event, Finished, Progressed, Reused, Started, Waiting
+from img2mesh.jobs.delivery import output_folder
+from img2mesh.jobs.execute import execute
+from img2mesh.jobs.job import photo_job
+from img2mesh.jobs.request import OutputOptions, Request, stay_offline
+from img2mesh.worker.protocol import ReportProgress
+
+#: This module's function, as a worker takes it.
+FUNCTION = "img2mesh.worker.task:run"
+
+#: Numbers of report.json that a journal, a contact sheet or a page shows.
+_QUALITY = (
+    "generator", "learned_weights", "licences", "faces", "vertices", "watertight", "manifold",
+    "components", "uv_overlap", "texture_resolution", "seen_surface_fraction", "silhouette_iou",
+    "psnr_views", "peak_memory_mb",
+)  # fmt: skip
+_THUMBNAIL = (440, 200)  # pixels at most; some 5 kB as WebP
+
+
+def encode(request: Request, options: OutputOptions) -> dict[str, Any]:
+    """A request and the files to leave as JSON."""
+    parts = {"request": asdict(request), "options": asdict(options)}
+    plain: dict[str, Any] = json.loads(json.dumps(parts, default=_plain))
+    return plain
+
+
+def _plain(value: object) -> object:
+    return sorted(value) if isinstance(value, frozenset) else str(value)
+
+
+def decode(payload: Mapping[str, Any]) -> tuple[Request, OutputOptions]:
+    """The inverse of :func:`encode`."""
+    request = dict(payload["request"])
+    request["force"] = frozenset(request["force"])
+    if request["cache_dir"] is not None:
+        request["cache_dir"] = Path(request["cache_dir"])
+    options: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in payload["options"].items()
+    }
+    return Request(**request), OutputOptions(**options)
+
+
+def run(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[str, Any]:
+    """Do one photo.
+
+    Args:
+        payload: :func:`encode`'s parts; ``source``, and ``mask`` or None; either ``output_dir``, in
+            which the folder is called after the photo, or, for an item of a batch, ``folder``,
+            ``name`` and ``batch``; ``offline``.
+        report_progress: called with a stage and the fraction of it that is done.
+
+    Returns:
+        ``digest`` of the input, ``folder``, ``files`` (their names in it, by size), ``quality``,
+        ``warnings``, ``seconds`` it took, ``stage_seconds``, ``cached`` (by stage), ``thumbnail``.
+
+    Raises:
+        InputError: the picture cannot be used.
+        Img2MeshError: a stage failed or a file could not be written.
+    """
+    began = time.perf_counter()
+    if "batch" in payload:
+        _require_shared(Path(payload["folder"]).parent, payload["batch"])
+    if payload.get("offline"):
+        stay_offline()
+    request, options = decode(payload)
+    mask = payload.get("mask")
+    job = photo_job(Path(payload["source"]), mask=Path(mask) if mask else None)
+    renamed = None
+    if "folder" in payload:
+        job, folder = replace(job, stem=payload["name"]), Path(payload["folder"])
+    else:
+        folder, renamed = output_folder(Path(payload["output_dir"]), job)
+
+    def on_event(event: Event) -> None:
+        match event:
+            case Waiting() | Started():
+                report_progress(event.stage, 0.0)
+            case Progressed():
+                report_progress(event.stage, event.fraction)
+            case Reused() | Finished():
+                report_progress(event.stage, 1.0)
+                if event.stage == request.until:
+                    report_progress("files", 0.0)
+
+    done = execute(job, request, options, folder, on_event, began=began)
+    report = done.report
+    return {
+        "digest": job.digest,
+        "folder": str(folder),
+        "files": {path.name: path.stat().st_size for path in done.files.values()},
+        "quality": {name: report[name] for name in _QUALITY if name in report},
+        "warnings": [*([renamed] if renamed else []), *report["warnings"]],
+        "seconds": report["seconds_this_run"],
+        "stage_seconds": report["seconds"],
+        "cached": report["cached"],
+        "thumbnail": _thumbnail(done.files),
+    }
+
+
+def _require_shared(root: Path, batch: str) -> None:
+    """A worker elsewhere must see the batch's own folder, not one of the same name."""
+    try:
+        record = json.loads((root / "batch.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        record = {}
+    if record.get("id") != batch:
+        raise RuntimeError(
+            f"{socket.gethostname()} does not see the batch's folder {root}: workers on other "
+            "machines need inputs, outputs and cache on shared storage under the same path"
+        )
+
+
+def _thumbnail(files: Mapping[str, Path]) -> str | None:
+    """A small picture of the result as a data URL."""
+    from PIL import Image
+
+    source = files.get("preview") or files.get("cutout")
+    if source is None:
+        return None
+    with Image.open(source) as picture:
+        small = picture.convert("RGBA" if "A" in picture.getbands() else "RGB")
+        small.thumbnail(_THUMBNAIL, Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "WEBP", quality=70)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

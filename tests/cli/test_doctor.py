@@ -1,0 +1,38 @@
+"""``img2mesh doctor`` and ``img2mesh models`` on this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Command
+
+
+def test_it_finds_the_needed_libraries(command: Command) -> None:
+    findings = json.loads(command("doctor", "--json").stdout)
+    states = {finding["name"]: finding["state"] for finding in findings}
+    assert states["torch"] == states["open3d"] == states["device"] == "ok"
+    assert all(f["advice"] for f in findings if f["state"] == "broken")
+
+
+def test_what_is_broken_ends_with_1(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("img2mesh.cli.doctor._NEEDED", ("no_such_library",))
+    done = command("doctor")
+    assert done.returncode == 1 and "no_such_library" in done.stdout
+    assert "pip install img2mesh" in done.stdout
+
+
+def test_models_are_listed_and_nothing_is_there_to_verify(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMG2MESH_MODELS", str(tmp_path / "models"))
+    rows = {row["name"]: row for row in json.loads(command("models", "list", "--json").stdout)}
+    assert rows["zero123plus-v1.1"]["state"] == "absent"
+    assert rows["zero123plus-v1.1"]["licence"] in command("models", "list").stdout
+    done = command("models", "verify")
+    assert done.returncode == 0 and "no checkpoint is here" in done.stdout
+    assert json.loads(command("models", "verify", "--json").stdout) == []
+    done = command("models", "fetch", "zero123plus-v1.1", "--offline")
+    assert done.returncode == 2 and "offline" in done.stderr
