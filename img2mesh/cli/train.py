@@ -28,14 +28,15 @@ def train() -> None:
     Option("--seed", int, "Decides every chance.", default=0),
     Option("--name", str, "What reports call the network.", default="shape"),
     Option("--initial", Path, "Weights to begin with."),
-    Option("--prepare-only", bool, "Only draw the views."),
-    Option("--train-only", bool, "Only train, on the views that are there."),
+    Option("--resume", bool, "Go on with the run that is there.", default=False),
+    Option("--prepare-only", bool, "Only draw the views.", default=False),
+    Option("--train-only", bool, "Only train, on the views that are there.", default=False),
 )
 @train.command(cls=Command)
 def shape(**flags: Any) -> None:
     """Picture -> shape: draws views of the meshes, trains, and writes weights with a model card.
 
-    Stop it whenever you like; the same command goes on. The weights' path is a --generator.
+    Stop it whenever you like; --resume goes on. The weights' path is a --generator.
     """
     from img2mesh.training.commands import train_shape
 

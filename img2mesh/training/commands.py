@@ -27,14 +27,15 @@ def train_shape(
     seed: int = 0,
     name: str = "shape",
     initial: Path | None = None,
+    resume: bool = False,
     prepare_only: bool = False,
     train_only: bool = False,
     note: Callable[[str], None] = print,
 ) -> Path:
-    """Prepare items, train and write weights with their card; a second call goes on.
+    """Prepare items, train and write weights with their card.
 
-    Stop it whenever you like: prepared items stay, and the run goes on from its last checkpoint as
-    if nothing had happened. More ``steps`` than before make a finished run longer. With
+    Stop it whenever you like: prepared items stay, and with ``resume`` the run goes on from its
+    last checkpoint as if nothing had happened. More ``steps`` than before make a finished run longer. With
     ``torchrun`` every process takes its own batch; prepare the items first then.
 
     Args:
@@ -49,6 +50,7 @@ def train_shape(
         seed: decides every chance.
         name: of the network, as reports will show it.
         initial: weights to begin with, of the same widths.
+        resume: go on with the run in ``out``; without it one that is there is an error.
         prepare_only, train_only: half of the work.
         note: told about the progress in lines.
 
@@ -56,8 +58,11 @@ def train_shape(
         The weights file; give its path as ``--generator`` to use it.
 
     Raises:
-        InputError: no meshes, nothing prepared, or a needed package is missing; says which.
+        InputError: no meshes, nothing prepared, a run is there already, or a needed package is
+            missing; says which.
     """
+    if (out / RUN / "checkpoint.pt").exists() and not (resume or prepare_only):
+        raise InputError(f"{out} holds a run already: --resume goes on with it")
     entries = read_catalog(meshes)
     training = tuple(e for e in entries if e.split == "train")
     held_out = tuple(e for e in entries if e.split == "val")

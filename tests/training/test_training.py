@@ -15,6 +15,7 @@ import torch
 pytest.importorskip("kornia")
 pytest.importorskip("accelerate")
 
+from img2mesh.errors import InputError
 from img2mesh.multiview.learned.frustum import FRONT, slice_depths
 from img2mesh.training.augment import make_batch
 from img2mesh.training.catalog import read_catalog
@@ -118,6 +119,8 @@ def test_the_whole_command_and_its_weights(tmp_path):
         meshes, tmp_path / "out", steps=1, batch=2, views=1, passes=1, processes=1, name="mine",
         note=lambda line: None,
     )  # fmt: skip
+    with pytest.raises(InputError, match="--resume"):
+        train_shape(meshes, tmp_path / "out", steps=2)
     card = (tmp_path / "out" / "card.md").read_text()
     assert "# mine" in card and "| CC0-1.0 | somebody | 3 |" in card
     y, x = np.mgrid[:96, :96]
