@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -124,6 +125,8 @@ def train_shape(
         initial=begin,
         note=note,
     )
+    if int(os.environ.get("RANK", "0")):  # of several processes the first one writes
+        return weights
     facts = export(out / RUN / "checkpoint.pt", weights, training, name=name, widths={})
     write_card(out, facts, training, parameters=sum(p.numel() for p in finished.parameters()))
     note(json.dumps(facts))
