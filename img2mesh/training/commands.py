@@ -36,8 +36,8 @@ def train_shape(
     """Prepare items, train and write weights with their card.
 
     Stop it whenever you like: prepared items stay, and with ``resume`` the run goes on from its
-    last checkpoint as if nothing had happened. More ``steps`` than before make a finished run longer. With
-    ``torchrun`` every process takes its own batch; prepare the items first then.
+    last checkpoint as if nothing had happened. More ``steps`` than before make a finished run
+    longer. With ``torchrun`` every process takes its own batch; prepare the items first then.
 
     Args:
         meshes: folder, see :func:`img2mesh.training.catalog.read_catalog`; light probes (Radiance
