@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", default=MADE, choices=MADE)
     parser.add_argument("--size", type=int, default=96, help="side of the six views in pixels")
     parser.add_argument("--sheets", type=int, default=40, help="objects on the contact sheets")
+    parser.add_argument("--part", default="0/1", help="K/N: only every N-th object from the K-th")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     val = [e for e in read_catalog(options.meshes) if e.split == "val"]
@@ -74,6 +75,8 @@ def main() -> None:
             ("objects", Entry(f, f"{f.parent.name}/mesh.glb", kind=f.parent.name))
             for f in sorted(options.objects.glob("*/mesh.glb"))
         ]
+    part, parts = map(int, options.part.split("/"))
+    tasks = tasks[part::parts]
     kept = options.out / "rows.jsonl"
     lines = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
     done = {(row["set"], row["path"], row["method"]): row for row in lines}

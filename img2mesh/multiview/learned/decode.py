@@ -20,11 +20,11 @@ _SURE = 6.0
 _UNIT = 0.015
 #: Slices at least this likely (a logit) are inside: below a half, because the mean of several
 #: possible bodies is thinner than each; the best volume IoU on held-out views.
-LEVEL = -0.5
+LEVEL = -0.4
 #: Every column of the object holds something: its best slice gets at least this logit.
-_AT_LEAST = 0.7
+_AT_LEAST = 0.45
 #: Smoothing in cells of the refined columns (depth, rows, columns).
-_BLUR = (1.0, 0.9, 0.9)
+_BLUR = (0.7, 0.6, 0.6)
 #: Elevations a photograph is believed to have.
 LOWEST_DEG, HIGHEST_DEG = -10.0, 45.0
 
