@@ -34,11 +34,12 @@ $(VENV)/.ready: pyproject.toml constraints.txt scripts/setup.sh
 demo: setup
 	@$(BIN)/img2mesh run "$(PHOTO)" --output-dir outputs
 
+# Lint and types run beside the tests; whichever fails, fails the whole, and says so last.
 test: setup
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+	@$(MAKE) --no-print-directory lint & lint=$$!; \
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal; tests=$$?; \
+	wait $$lint || { echo "make lint failed: see above" >&2; exit 1; }; \
+	exit $$tests
 
 setup-clients: $(CLIENTS)/.ready
 

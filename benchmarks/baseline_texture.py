@@ -12,11 +12,13 @@ from scipy.spatial import cKDTree
 
 from img2mesh.artifacts import Mesh, TexturedMesh, ViewSet
 from img2mesh.core.arrays import SEEN_IN_VIEWS, UNSEEN
+from img2mesh.geometry.mesh import vertex_normals
 from img2mesh.geometry.raycast import Scene
-from img2mesh.texture.atlas import unwrap, vertex_normals
+from img2mesh.imaging.lookup import bilinear
+from img2mesh.texture.atlas import unwrap
 from img2mesh.texture.bake import _coverage, _picture
 from img2mesh.texture.raster import rasterise
-from img2mesh.texture.sources import look_up, prepare
+from img2mesh.texture.sources import prepare
 
 
 def plain_mean(mesh: Mesh, views: ViewSet, *, resolution: int) -> TexturedMesh:
@@ -36,8 +38,8 @@ def plain_mean(mesh: Mesh, views: ViewSet, *, resolution: int) -> TexturedMesh:
         near = np.flatnonzero(cosine > 0.15)
         near = near[scene.sees(source.camera, points[near], facing[near], offset=1e-3 * diagonal)]
         uv, _ = source.camera.project(points[near])
-        share = cosine[near] ** 4 * look_up(source.trust, uv)
-        total[near] += share[:, None] * look_up(source.rgb, uv)
+        share = cosine[near] ** 4 * bilinear(source.confidence, uv)
+        total[near] += share[:, None] * bilinear(source.rgb, uv)
         weight[near] += share
     seen = weight > 0
     colour = total / np.maximum(weight, 1e-12)[:, None]

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 STAGES = (
-    "cutout", "views", "depths", "refined", "posed", "radiance", "surface", "asset", "engine",
+    "cutout", "views", "depths", "refined", "registered", "radiance", "surface", "asset", "game",
     "quality",
 )  # fmt: skip
 

@@ -58,7 +58,7 @@ def make(picture: Path, root: Path, options: argparse.Namespace) -> dict[str, An
     report = json.loads(done.stdout)
     folder = root / picture.stem
     row |= {
-        "engine_s": report["seconds"]["engine"],
+        "engine_s": report["seconds"]["game"],
         "mesh": check_mesh(folder / "mesh.glb", options.faces),
         "lods": check_lods(folder, report, options.lods, options.faces),
         "hulls": check_hulls(folder, options.hulls, options.vertices),
@@ -80,17 +80,18 @@ def shading(picture: Path, folder: Path, cache: Path) -> dict[str, Any]:
     """
     from img2mesh.artifacts import TexturedMesh
     from img2mesh.artifacts.asset_files import load_glb
+    from img2mesh.geometry.mesh import vertex_normals
+    from img2mesh.imaging.metrics import psnr
     from img2mesh.jobs.execute import runner_for
     from img2mesh.jobs.job import photo_job
     from img2mesh.jobs.request import Request
     from img2mesh.meshing import extract
-    from img2mesh.report.rendering import CLAY, Stage
-    from img2mesh.texture.atlas import vertex_normals
+    from img2mesh.report.rendering import CLAY, Renderer
 
     chosen = json.loads((folder / "run.json").read_text())["settings"]
     runner = runner_for(Request(settings=chosen, preset="game", cache_dir=cache))
     field = runner.run("radiance", photo_job(picture).given).load()
-    mesh = extract(field, target_faces=10**7)
+    mesh = extract(field, target_faces=10**7, smoothing_steps=2, resolution=0, remesh="none")
     move = np.array(json.loads((folder / "report.json").read_text())["asset_from_world"])
     count = len(mesh.vertices)
     fine = TexturedMesh(
@@ -115,16 +116,16 @@ def shading(picture: Path, folder: Path, cache: Path) -> dict[str, Any]:
         "flipped": replace(mapped, normal_map=low_up),
     }
     cameras = [camera_on(mapped.vertices, *sight) for sight in SIGHTS]
-    truth = [Stage(fine).render(camera, CLAY) for camera in cameras]
+    truth = [Renderer(fine).render(camera, CLAY, supersample=2) for camera in cameras]
     found: dict[str, Any] = {"full_faces": len(mesh.faces)}
     for name, asset in shown.items():
-        stage, square, pixels = Stage(asset), 0.0, 0
+        renderer, ours, theirs = Renderer(asset), [], []
         for camera, (rgb, alpha) in zip(cameras, truth, strict=True):
-            other, covered = stage.render(camera, CLAY)
+            other, covered = renderer.render(camera, CLAY, supersample=2)
             both = (alpha > 0.99) & (covered > 0.99)
-            square += float(((rgb - other)[both].astype(np.float64) ** 2).sum())
-            pixels += 3 * int(both.sum())
-        found[name] = -10 * float(np.log10(square / pixels))
+            ours.append(other[both])
+            theirs.append(rgb[both])
+        found[name] = psnr(np.concatenate(ours), np.concatenate(theirs))
     return found | {"ok": found["mapped"] > max(found["bare"], found["flipped"])}
 
 

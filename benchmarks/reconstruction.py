@@ -38,10 +38,10 @@ from PIL import Image
 from img2mesh import pipeline as p
 from img2mesh.artifacts import Mesh, RadianceField, ViewSet
 from img2mesh.errors import Img2MeshError
-from img2mesh.evaluation.images import over_white
 from img2mesh.evaluation.shape import describe, distances
 from img2mesh.evaluation.views import compare_surface, draw_unlit
 from img2mesh.geometry.raycast import Scene
+from img2mesh.imaging.metrics import over_white
 from img2mesh.io.read_mesh import load_surface
 from img2mesh.settings import load_preset, resolve
 

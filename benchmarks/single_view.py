@@ -34,8 +34,7 @@ from img2mesh.multiview import learned
 from img2mesh.multiview.geometric.body import Body
 from img2mesh.multiview.geometric.choose import make_body
 from img2mesh.multiview.geometric.draw import Canvas
-from img2mesh.multiview.geometric.inflation import look_up
-from img2mesh.multiview.geometric.outline import DISTANCE, frame_camera, trace
+from img2mesh.multiview.geometric.outline import DISTANCE, frame_camera, look_up, trace
 from img2mesh.multiview.geometric.solid import polygonise
 from img2mesh.training.catalog import Entry, read_catalog
 from img2mesh.training.prepare import read_surface
@@ -131,7 +130,7 @@ def judge(photo: Photographed, methods: list[str], size: int) -> list[dict[str, 
     truth = [photograph(photo.subject, pose(a, e, size)) for a, e in POSES]
     makers: dict[str, Callable[[], Body]] = {
         "flat": lambda: card(photo.cutout),
-        "geometric": lambda: make_body(photo.cutout),
+        "geometric": lambda: make_body(photo.cutout, body="auto"),
         "network": lambda: learned.make_body(photo.cutout, body="learned"),
     }
     rows = []
@@ -213,7 +212,7 @@ def card(cutout: Cutout) -> Body:
 
     def slab(points: NDArray[np.floating]) -> NDArray[np.floating]:
         scale = DISTANCE / (DISTANCE - points[..., 2])
-        inside = look_up(outline.distance, points[..., 0] * scale, points[..., 1] * scale)
+        inside = -look_up(outline.distance, points[..., 0] * scale, points[..., 1] * scale)
         return np.minimum(inside, 0.03 - np.abs(points[..., 2]))
 
     def paint(points: NDArray[np.floating], normals: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -35,9 +35,9 @@ from PIL import Image
 
 from img2mesh import pipeline as p
 from img2mesh.artifacts import Mesh, TexturedMesh, ViewSet
-from img2mesh.evaluation.images import over_white
 from img2mesh.evaluation.views import compare_surface, draw_unlit
 from img2mesh.geometry.raycast import Scene
+from img2mesh.imaging.metrics import over_white, psnr
 from img2mesh.io.read_mesh import load_surface
 
 Row = dict[str, Any]
@@ -130,7 +130,7 @@ def against_albedo(glb: Path, albedo: ViewSet) -> float:
     linear, wanted = ours**2.2, true**2.2
     factor = (linear * wanted).sum(axis=0) / np.maximum((linear * linear).sum(axis=0), 1e-9)
     fitted = np.clip(linear * factor, 0, 1) ** (1 / 2.2)
-    return float(-10 * np.log10(((fitted - true) ** 2).mean()))
+    return psnr(fitted, true)
 
 
 def albedo_views(folder: Path, group: str, views: ViewSet) -> ViewSet | None:

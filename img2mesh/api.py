@@ -164,7 +164,7 @@ class Session:
 
     def _asset(self, job: Job) -> TexturedMesh:
         runner = self.runner()
-        runner.run("engine", job.given)
+        runner.run("game", job.given)
         return finished_asset(runner.outcomes, job.stem)
 
     def _request(self) -> Request:

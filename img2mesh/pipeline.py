@@ -1,4 +1,4 @@
-"""The whole story: photo → cutout → views → depths → refined → posed → radiance → surface → asset.
+"""The story: photo → cutout → views → depths → refined → registered → radiance → surface → asset.
 
 A stage is a plain function. Its positional parameters are artifacts and *are* the wiring: a stage
 that takes ``views`` runs after the stage called ``views``. Its keyword-only parameters are settings
@@ -11,12 +11,11 @@ the cache. Bump a stage's ``version`` when its results change.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from img2mesh import field, multiview, segmentation
 from img2mesh.artifacts import (
     Cutout,
     DepthSet,
+    GameParts,
     Mesh,
     Photo,
     Quality,
@@ -24,15 +23,16 @@ from img2mesh.artifacts import (
     TexturedMesh,
     ViewSet,
 )
-from img2mesh.artifacts.game import GameParts
+from img2mesh.export.frame import Frame, Pivot
 from img2mesh.graph import Graph, Run, stage
+from img2mesh.meshing import Remesh
 
 
 @stage(version=1, identity=segmentation.identity)
 def cutout(
     photo: Photo,
     *,
-    segmenter: Literal["border", "sam", "onnx"] = "border",
+    segmenter: segmentation.Segmenter = "border",
     model: str | None = None,
     remove_background: bool = True,
     foreground_ratio: float = 0.85,
@@ -68,7 +68,7 @@ def views(
     cutout: Cutout,
     *,
     generator: str = "geometric",
-    body: Literal["auto", "lathe", "box", "inflation", "learned"] = "auto",
+    body: multiview.BodyKind = "auto",
     tile: int = 320,
     steps: int = 28,
     guidance_scale: float = 4.0,
@@ -166,7 +166,7 @@ def refined(
 
 
 @stage(version=1)
-def posed(refined: ViewSet, *, confidence: float = 0.5, run: Run | None = None) -> ViewSet:
+def registered(refined: ViewSet, *, confidence: float = 0.5, run: Run | None = None) -> ViewSet:
     """The views with the photo's camera, estimated where the generator does not know it.
 
     Args:
@@ -183,7 +183,7 @@ def posed(refined: ViewSet, *, confidence: float = 0.5, run: Run | None = None) 
 
 @stage(version=9)
 def radiance(
-    posed: ViewSet,
+    registered: ViewSet,
     *,
     grid: int = 128,
     fine_grid: int = 0,
@@ -199,7 +199,7 @@ def radiance(
     """A signed-distance radiance field fitted to the views by volume rendering.
 
     Args:
-        posed: posed views, with depth and normals where the generator knows them.
+        registered: posed views, with depth and normals where the generator knows them.
         grid: grid points along the longest side of the object.
         fine_grid: grid of a third, finer pass; 0 leaves it out.
         density_steps: steps of the coarse density that finds what is empty; only without depth.
@@ -215,7 +215,7 @@ def radiance(
     """
     run = run or Run()
     return field.fit(
-        posed,
+        registered,
         grid=grid,
         fine_grid=fine_grid,
         density_steps=density_steps,
@@ -238,7 +238,7 @@ def surface(
     target_faces: int = 20_000,
     resolution: int = 0,
     smoothing_steps: int = 2,
-    remesh: Literal["none", "triangle", "quad"] = "none",
+    remesh: Remesh = "none",
     run: Run | None = None,
 ) -> Mesh:
     """One clean watertight mesh.
@@ -268,12 +268,12 @@ def surface(
 @stage(version=7)
 def asset(
     surface: Mesh,
-    posed: ViewSet,
+    registered: ViewSet,
     *,
     texture_resolution: int = 1024,
     delight: bool = False,
-    frame: Literal["asset", "world"] = "asset",
-    pivot: Literal["base", "centre"] = "base",
+    frame: Frame = "asset",
+    pivot: Pivot = "base",
     scale: float = 1.0,
     run: Run | None = None,
 ) -> TexturedMesh:
@@ -281,7 +281,7 @@ def asset(
 
     Args:
         surface: the mesh.
-        posed: the views that give it colour.
+        registered: the views that give it colour.
         texture_resolution: side of the texture in pixels.
         delight: take the smooth light of the views out of the colours.
         frame: ``asset`` (+y up, front +z, sized and placed) or ``world`` (the cameras' own).
@@ -289,13 +289,13 @@ def asset(
         scale: largest extent in metres.
         run: where and how.
     """
-    from img2mesh.export import to_asset_frame
+    from img2mesh.export.frame import to_asset_frame
     from img2mesh.texture import texture_mesh
 
     run = run or Run()
     textured = texture_mesh(
         surface,
-        posed,
+        registered,
         resolution=texture_resolution,
         delight=delight,
         progress=run.progress,
@@ -304,7 +304,7 @@ def asset(
 
 
 @stage(version=5)
-def engine(
+def game(
     asset: TexturedMesh,
     radiance: RadianceField,
     *,
@@ -331,46 +331,50 @@ def engine(
         collision_vertices: vertices of a hull at most.
         run: where and how.
     """
-    from img2mesh import texture
-    from img2mesh.export import collision as bodies
-    from img2mesh.export import lods as levels
+    from img2mesh.export.game import game_parts
+    from img2mesh.texture import bake_maps
 
     run = run or Run()
-    maps = texture.bake_maps(
-        asset, radiance, normal_map=normal_map, orm_map=orm_map, progress=run.progress
+    return game_parts(
+        asset,
+        bake_maps(asset, radiance, normal_map=normal_map, orm_map=orm_map, progress=run.progress),
+        lods=lods,
+        lod_ratio=lod_ratio,
+        collision=collision,
+        collision_hulls=collision_hulls,
+        collision_vertices=collision_vertices,
     )
-    chain, notes = levels.levels_of_detail(asset, count=lods, ratio=lod_ratio)
-    hulls, enclosed = (
-        bodies.collision_hulls(asset, hulls=collision_hulls, vertices=collision_vertices)
-        if collision
-        else ((), None)
-    )
-    if enclosed is not None and enclosed < 0.99:
-        notes += (
-            f"the collision hulls hold {enclosed:.1%} of the surface: allow more of them "
-            "(--collision-hulls) or more vertices (--collision-vertices)",
-        )
-    return GameParts(*maps, chain, hulls, enclosed, notes)
 
 
-@stage(version=1)
+@stage(version=2)
 def quality(
-    asset: TexturedMesh, engine: GameParts, posed: ViewSet, *, run: Run | None = None
+    asset: TexturedMesh, game: GameParts, registered: ViewSet, *, run: Run | None = None
 ) -> Quality:
     """What the finished asset measures against its own input, and the preview picture.
 
     Args:
         asset: the deliverable.
-        engine: the maps that it wears.
-        posed: the views it was made from.
+        game: the maps that it wears.
+        registered: the views it was made from.
         run: where and how.
     """
     from img2mesh.report import measure
 
-    return measure(engine.with_maps(asset), posed)
+    return measure(game.with_maps(asset), registered)
 
 
 PIPELINE = Graph(
     source={"photo": Photo},
-    stages=[cutout, views, depths, refined, posed, radiance, surface, asset, engine, quality],
+    stages=[
+        cutout,
+        views,
+        depths,
+        refined,
+        registered,
+        radiance,
+        surface,
+        asset,
+        game,
+        quality,
+    ],
 )

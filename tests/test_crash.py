@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import random
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from img2mesh.graph import Store
-from tests.conftest import ROOT, Command, tiny_flags
-
-KILLS = 30
+from tests.conftest import ROOT, Command, FinishedRun, tiny_flags
 
 
 def command(toy: Path, cache: Path, out: Path) -> list[str]:
@@ -31,43 +29,63 @@ def finished(arguments: list[str]) -> dict[str, dict[str, bool]]:
     return report
 
 
-def test_killed_at_random_points_it_goes_on_where_it_was(toy: Path, tmp_path: Path) -> None:
-    """kill -9 thirty times, from a cold cache to the written folder and again from the start."""
-    rng = random.Random(5)
-    whole = command(toy, tmp_path / "whole", tmp_path / "whole_out")
-    started = time.monotonic()
-    finished(whole)
-    length = time.monotonic() - started
-    expected = (tmp_path / "whole_out" / "toy" / "mesh.glb").read_bytes()
+def is_stored(stage: str) -> Callable[[Path, Path], bool]:
+    """The stage's entry has just appeared: the next stage begins."""
+    return lambda cache, out: any(cache.glob(f"v1/{stage}/??/*"))
 
-    kills, round_ = 0, 0
-    while kills < KILLS:
-        cache, out = tmp_path / f"cache{round_}", tmp_path / f"out{round_}"
-        work, before = command(toy, cache, out), 0
-        while kills < KILLS:
-            process = subprocess.Popen(
-                work, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
-            # Short lives, so that one cold run is cut many times before it is through.
-            time.sleep(rng.uniform(0.15, 0.6) * length)
-            if process.poll() is not None:
-                assert process.returncode == 0
-                break
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            kills += 1
-            store = Store(cache)
-            assert store.verify() == []
-            now = len(store.entries())
-            assert now >= before, "a kill lost a finished stage"
-            before = now
-            if (glb := out / "toy" / "mesh.glb").exists():
-                assert glb.read_bytes() == expected
-        report = finished(work)
-        # What was finished before the last kill is reused; only the rest is computed.
-        assert sum(report["cached"].values()) >= before
-        assert (out / "toy" / "mesh.glb").read_bytes() == expected
-        round_ += 1
+
+def is_written(file: str) -> Callable[[Path, Path], bool]:
+    """A stage's result is being written: its commit is under way."""
+    return lambda cache, out: any(cache.glob(f"v1/tmp/*/**/{file}"))
+
+
+def is_delivered(file: str) -> Callable[[Path, Path], bool]:
+    """The output folder is being filled."""
+    return lambda cache, out: (out / "toy" / file).exists()
+
+
+#: When the command is killed, in the order a run gets there.
+MOMENTS = {
+    "cutout stored": is_stored("cutout"),
+    "views written": is_written("view_0.png"),
+    "views stored": is_stored("views"),
+    "radiance stored": is_stored("radiance"),
+    "surface stored": is_stored("surface"),
+    "asset stored": is_stored("asset"),
+    "first file delivered": is_delivered("cutout.png"),
+}
+
+
+def test_killed_again_and_again_it_goes_on_where_it_was(
+    toy: Path, tmp_path: Path, finished_run: FinishedRun
+) -> None:
+    """kill -9 at each of the moments, from a cold cache to the written folder.
+
+    Kills at random lines, at random times and at every step of a commit are the engine's:
+    ``tests/graph/test_engine_crash.py``.
+    """
+    cache, out = tmp_path / "cache", tmp_path / "out"
+    work, before = command(toy, cache, out), 0
+    store = Store(cache)
+    for name, has_come in MOMENTS.items():
+        process = subprocess.Popen(
+            work, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while not has_come(cache, out):
+            assert process.poll() is None, f"it ended before: {name}"
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, name
+        assert store.verify() == []
+        now = len(store.entries())
+        assert now >= before, "a kill lost a finished stage"
+        before = now
+        if (glb := out / "toy" / "mesh.glb").exists():
+            assert glb.read_bytes() == finished_run.glb
+    report = finished(work)
+    # What was finished before the last kill is reused; only the rest is computed.
+    assert sum(report["cached"].values()) >= before
+    assert (out / "toy" / "mesh.glb").read_bytes() == finished_run.glb
 
 
 def test_two_processes_on_one_photo_do_the_work_once(toy: Path, tmp_path: Path) -> None:
@@ -91,12 +109,16 @@ def test_two_processes_on_one_photo_do_the_work_once(toy: Path, tmp_path: Path) 
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_a_flipped_byte_in_any_file_is_found_and_made_again(toy: Path, tmp_path: Path) -> None:
-    """Every file of the cheap stages, one file each of the dear ones."""
-    cache, out = tmp_path / "cache", tmp_path / "out"
-    work = [*command(toy, cache, out), "--until", "depths"]
-    finished(work)
-    files = sorted(p for p in cache.glob("v1/*/*/*/*") if p.is_file() and p.name != "used")
+def test_a_flipped_byte_in_any_file_is_found_and_made_again(
+    finished_run: FinishedRun, tmp_path: Path, in_process: Command
+) -> None:
+    """Every file of the cheap stages."""
+    run = finished_run.copy(tmp_path)
+    files = [
+        path
+        for stage in ("cutout", "views", "depths")
+        for path in sorted(run.cache.glob(f"v1/{stage}/*/*/*"))
+    ]
     assert len(files) > 10
     for file in files:
         content = bytearray(file.read_bytes())
@@ -104,15 +126,16 @@ def test_a_flipped_byte_in_any_file_is_found_and_made_again(toy: Path, tmp_path:
             continue
         content[len(content) // 3] ^= 4
         file.write_bytes(content)
-        stage = file.relative_to(cache / "v1").parts[0]
-        report = finished(work)
-        assert not report["cached"][stage], f"{file.name} was believed"
-        assert len(list((cache / "v1" / "quarantine").iterdir())) >= 1
-    assert Store(cache).verify() == []
+        stage = file.relative_to(run.cache / "v1").parts[0]
+        again = in_process("run", str(run.photo), *run.flags, "--until", "depths", "--json")
+        assert again.returncode == 0, again.stderr
+        assert not json.loads(again.stdout)["cached"][stage], f"{file.name} was believed"
+        assert len(list((run.cache / "v1" / "quarantine").iterdir())) >= 1
+    assert Store(run.cache).verify() == []
 
 
 def test_a_full_disk_is_a_sentence_and_keeps_what_there_was(
-    toy: Path, tmp_path: Path, img2mesh: Command
+    toy: Path, tmp_path: Path, in_process: Command
 ) -> None:
     """A tmpfs of a few hundred kB for the cache; skipped where mounting is not permitted."""
     cache = tmp_path / "small"
@@ -126,11 +149,11 @@ def test_a_full_disk_is_a_sentence_and_keeps_what_there_was(
         pytest.skip("mounting a tmpfs is not permitted here")
     try:
         flags = tiny_flags(cache=cache, out=tmp_path / "out")
-        assert img2mesh("run", str(toy), *flags, "--until", "cutout").returncode == 0
-        full = img2mesh("run", str(toy), *flags)
+        assert in_process("run", str(toy), *flags, "--until", "cutout").returncode == 0
+        full = in_process("run", str(toy), *flags)
         assert full.returncode == 1, full.stderr
         assert "Traceback" not in full.stderr and "No space left" in full.stderr
-        again = img2mesh("run", str(toy), *flags, "--until", "cutout", "--json")
+        again = in_process("run", str(toy), *flags, "--until", "cutout", "--json")
         assert json.loads(again.stdout)["cached"]["cutout"] is True
         assert Store(cache).verify() == []
     finally:

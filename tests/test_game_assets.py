@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.conftest import ROOT, Command, tiny_flags
+from tests.conftest import ROOT, Command, FinishedRun
 from tests.khronos import node_modules
 
 if importlib.util.find_spec("coacd") is None or importlib.util.find_spec("meshoptimizer") is None:
@@ -31,14 +31,19 @@ def checks() -> ModuleType:
 
 
 def test_the_game_preset_keeps_its_promises(
-    toy: Path, tmp_path: Path, img2mesh: Command, checks: ModuleType
+    finished_run: FinishedRun,
+    tmp_path: Path,
+    in_process: Command,
+    img2mesh: Command,
+    checks: ModuleType,
 ) -> None:
     """Budgets, atlas, maps, levels, hulls, clean files; the same again; gone when not wanted."""
-    flags = ["--preset", "game", *tiny_flags(cache=tmp_path / "cache", out=tmp_path / "out")]
+    start = finished_run.copy(tmp_path)
+    flags = [str(start.photo), "--preset", "game", *start.flags]
     flags += ["--lods", "2", "--collision-hulls", "6", "--collision-vertices", "16", "--json"]
-    done = img2mesh("run", str(toy), *flags, "--zip", "--compress", "meshopt", "--scale", "2.5")
+    done = in_process("run", *flags, "--zip", "--compress", "meshopt", "--scale", "2.5")
     assert done.returncode == 0, done.stderr
-    report, folder = json.loads(done.stdout), tmp_path / "out" / "toy"
+    report, folder = json.loads(done.stdout), start.out / "toy"
 
     mesh = checks.check_mesh(folder / "mesh.glb", FACES)
     assert mesh["ok"] and mesh["name"] == "toy", mesh
@@ -58,13 +63,13 @@ def test_the_game_preset_keeps_its_promises(
     assert len(made) == 7 and made <= inside
 
     first = {path.name: path.read_bytes() for path in folder.glob("*.glb")}
-    again = img2mesh("run", str(toy), *flags, "--scale", "2.5", "--compress", "meshopt", "--force",
-                     "engine")  # fmt: skip
-    assert not json.loads(again.stdout)["cached"]["engine"]
+    again = img2mesh("run", *flags, "--scale", "2.5", "--compress", "meshopt", "--force",
+                     "game")  # fmt: skip
+    assert not json.loads(again.stdout)["cached"]["game"]
     assert {path.name: path.read_bytes() for path in folder.glob("*.glb")} == first
     assert not (folder / "asset.zip").exists(), "an archive nobody asked for is of an earlier run"
 
-    bare = img2mesh("run", str(toy), *flags, "--scale", "2.5", "--lods", "0", "--no-collision",
+    bare = in_process("run", *flags, "--scale", "2.5", "--lods", "0", "--no-collision",
                     "--no-normal-map", "--no-orm-map")  # fmt: skip
     assert bare.returncode == 0, bare.stderr
     assert {path.name for path in folder.glob("*.glb")} == {"mesh.glb"}

@@ -29,11 +29,11 @@ STAGES = [
     "views",
     "depths",
     "refined",
-    "posed",
+    "registered",
     "radiance",
     "surface",
     "asset",
-    "engine",
+    "game",
     "quality",
 ]
 #: Views that the user gives enter below the stages; a number in their digest is their version.

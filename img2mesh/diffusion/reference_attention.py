@@ -30,16 +30,16 @@ class ReferenceBank:
 
     Attributes:
         mode: ``off`` (plain attention), ``write`` or ``read``.
-        keep_projected: store keys and values rather than tokens. The write pass computes them
-            anyway, so the read pass saves two projections of the reference tokens a layer; exact
+        plain: store tokens rather than keys and values. The write pass computes these anyway, so
+            keeping them saves the read pass two projections of the reference tokens a layer; exact
             up to the rounding of a differently blocked matrix product.
         stop_after: raise :class:`WriteComplete` when this layer has stored; None runs to the end.
         on_store: called with (layer, tokens) as they are stored; for tests and tracing.
     """
 
-    def __init__(self, *, keep_projected: bool = True) -> None:
+    def __init__(self, *, plain: bool = False) -> None:
         self.mode: Mode = "off"
-        self.keep_projected = keep_projected
+        self.plain = plain
         self.stop_after: str | None = None
         self.on_store: Tokens | None = None
         self.stored: dict[str, tuple[torch.Tensor, ...]] = {}
@@ -64,10 +64,9 @@ class ReferenceBank:
 class ReferenceAttention:
     """Attention processor of one self-attention layer."""
 
-    def __init__(self, name: str, bank: ReferenceBank, *, fused_kernel: bool = True) -> None:
+    def __init__(self, name: str, bank: ReferenceBank) -> None:
         self.name = name
         self.bank = bank
-        self.fused_kernel = fused_kernel
 
     def __call__(
         self,
@@ -82,43 +81,27 @@ class ReferenceAttention:
         # Only U-Nets with cross-attention in its place give this layer a context of its own.
         tokens = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         context = tokens
-        if bank.mode == "read" and not bank.keep_projected:
+        if bank.mode == "read" and bank.plain:
             context = torch.cat([tokens, bank.stored[self.name][0]], dim=1)
         key, value = attn.to_k(context), attn.to_v(context)
         if bank.mode == "write":
             if bank.on_store is not None:
                 bank.on_store(self.name, tokens)
-            bank.stored[self.name] = (key, value) if bank.keep_projected else (tokens,)
+            bank.stored[self.name] = (tokens,) if bank.plain else (key, value)
             if bank.stop_after == self.name:
                 raise WriteComplete
-        elif bank.mode == "read" and bank.keep_projected:
+        elif bank.mode == "read" and not bank.plain:
             stored_key, stored_value = bank.stored[self.name]
             key = torch.cat([key, stored_key], dim=1)
             value = torch.cat([value, stored_value], dim=1)
-        query = attn.to_q(hidden_states)
-        attended = attend(query, key, value, attn.heads, fused_kernel=self.fused_kernel)
+        attended = attend(attn.to_q(hidden_states), key, value, attn.heads)
         return attn.to_out[1](attn.to_out[0](attended))
 
 
-def attend(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    heads: int,
-    *,
-    fused_kernel: bool = True,
-) -> torch.Tensor:
-    """Plain scaled dot-product attention with ``heads`` heads; (b, l, c) from (b, l | m, c).
-
-    ``fused_kernel`` picks torch's memory-efficient kernel; without it the (l, m) matrix is formed.
-    """
+def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int) -> torch.Tensor:
+    """Plain scaled dot-product attention with ``heads`` heads; (b, l, c) from (b, l | m, c)."""
     query, key, value = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (query, key, value))
-    if fused_kernel:
-        out = F.scaled_dot_product_attention(query, key, value)
-    else:
-        scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
-        out = scores.softmax(dim=-1) @ value
-    return out.transpose(1, 2).flatten(2)
+    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
 
 
 class CrossAttention:
@@ -132,9 +115,8 @@ class CrossAttention:
     #: where the guidance branches run one after the other.
     _KEPT = 4
 
-    def __init__(self, *, keep_projected: bool = True, fused_kernel: bool = True) -> None:
-        self.keep_projected = keep_projected
-        self.fused_kernel = fused_kernel
+    def __init__(self, *, keep_context: bool) -> None:
+        self.keep_context = keep_context
         self._kept: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
 
     def clear(self) -> None:
@@ -150,14 +132,12 @@ class CrossAttention:
         temb: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Attend from tokens (b, l, c) to the context (b, m, d); returns (b, l, c)."""
-        if encoder_hidden_states is None or not self.keep_projected:
+        if encoder_hidden_states is None or not self.keep_context:
             context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
             key, value = attn.to_k(context), attn.to_v(context)
         else:
             key, value = self._projected(attn, encoder_hidden_states)
-        attended = attend(
-            attn.to_q(hidden_states), key, value, attn.heads, fused_kernel=self.fused_kernel
-        )
+        attended = attend(attn.to_q(hidden_states), key, value, attn.heads)
         return attn.to_out[1](attn.to_out[0](attended))
 
     def _projected(self, attn: Any, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -169,32 +149,26 @@ class CrossAttention:
         return key, value
 
 
-def install(
-    unet: Any,
-    *,
-    keep_projected: bool = True,
-    keep_context: bool = True,
-    fused_kernel: bool = True,
-) -> ReferenceBank:
+def install(unet: Any, *, keep_context: bool = True, plain: bool = False) -> ReferenceBank:
     """Give every self-attention of a diffusers U-Net a reference processor.
 
     Args:
         unet: a ``UNet2DConditionModel``; changed in place, its state dict is not.
-        keep_projected, keep_context, fused_kernel: see the processors.
+        keep_context, plain: see the processors and the bank.
 
     Returns:
         The bank its layers share.
     """
-    bank = ReferenceBank(keep_projected=keep_projected)
-    install_plain(unet, keep_context=keep_context, fused_kernel=fused_kernel)
+    bank = ReferenceBank(plain=plain)
+    install_plain(unet, keep_context=keep_context)
     processors = dict(unet.attn_processors)
     for name in layers(unet):
-        processors[name] = ReferenceAttention(name, bank, fused_kernel=fused_kernel)
+        processors[name] = ReferenceAttention(name, bank)
     unet.set_attn_processor(processors)
     return bank
 
 
-def install_plain(net: Any, *, keep_context: bool = True, fused_kernel: bool = True) -> None:
+def install_plain(net: Any, *, keep_context: bool = True) -> None:
     """Give every transformer layer of a network attention that may keep its context's projections.
 
     Attention outside transformer blocks, of another form, keeps its own processor.
@@ -202,9 +176,7 @@ def install_plain(net: Any, *, keep_context: bool = True, fused_kernel: bool = T
     processors = dict(net.attn_processors)
     for name in processors:
         if name.endswith(("attn1.processor", "attn2.processor")):
-            processors[name] = CrossAttention(
-                keep_projected=keep_context, fused_kernel=fused_kernel
-            )
+            processors[name] = CrossAttention(keep_context=keep_context)
     net.set_attn_processor(processors)
 
 

@@ -29,7 +29,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2mesh.core.arrays import F64, I32
+from img2mesh.geometry.mesh import (
+    areas,
+    bounds,
+    face_normals,
+    same_position,
+    sample_surface,
+    volume,
+)
 from img2mesh.geometry.raycast import Scene
+from img2mesh.geometry.topology import pieces, topology
 from img2mesh.io.read_mesh import Surface, load_surface
 
 THRESHOLDS_PCT = (1, 2, 5)
@@ -39,7 +48,7 @@ _DIRECTIONS = 48
 _LIFT_NORMAL, _LIFT_RAY = 2e-4, 1e-4
 
 
-def compare(pred: Path, reference: Path, *, samples: int = 60_000, seed: int = 0) -> dict[str, Any]:
+def compare(pred: Path, reference: Path, *, samples: int, seed: int) -> dict[str, Any]:
     """All shape metrics of a mesh file against a reference file, as JSON values.
 
     Args:
@@ -59,9 +68,7 @@ def compare(pred: Path, reference: Path, *, samples: int = 60_000, seed: int = 0
     }
 
 
-def distances(
-    pred: Surface, reference: Surface, *, samples: int = 60_000, seed: int = 0
-) -> dict[str, Any]:
+def distances(pred: Surface, reference: Surface, *, samples: int, seed: int) -> dict[str, Any]:
     """The metrics of the module's docstring: ``surface``, ``visible`` and the visible shares."""
     rng = np.random.default_rng(seed)
     diagonal = reference.diagonal
@@ -112,47 +119,35 @@ def describe(surface: Surface) -> dict[str, Any]:
     ``watertight``: every edge has exactly two faces. ``components``: pieces connected by edges.
     ``euler_number``: V - E + F, 2 for one sphere-like body, 0 for a mug.
     """
-    import trimesh
-
-    mesh = trimesh.Trimesh(surface.vertices, surface.faces, process=False)
-    mesh.merge_vertices(merge_tex=True, merge_norm=True)
-    mesh.update_faces(mesh.nondegenerate_faces())
-    mesh.remove_unreferenced_vertices()
-    label = trimesh.graph.connected_component_labels(
-        mesh.face_adjacency, node_count=len(mesh.faces)
-    )
-    area = np.bincount(label, weights=mesh.area_faces)
-    closed = bool(mesh.is_watertight)
+    sewn = same_position(surface.vertices.astype(np.float32))[surface.faces]
+    whole = (sewn != np.roll(sewn, 1, axis=1)).all(axis=1)
+    area = areas(surface.vertices, surface.faces)
+    found, part = topology(sewn[whole]), np.bincount(pieces(sewn[whole]), area[whole])
+    low, high = bounds(surface.vertices, surface.faces)
     return {
         "faces": len(surface.faces),
         "vertices": len(surface.vertices),
-        "watertight": closed,
-        "winding_consistent": bool(mesh.is_winding_consistent),
-        "components": len(area),
-        "largest_component_share": float(area.max() / max(area.sum(), 1e-20)),
-        "euler_number": int(mesh.euler_number),
-        "area": float(mesh.area),
-        "volume": float(mesh.volume) if closed else None,
-        "extents": [float(x) for x in np.ptp(surface.vertices[np.unique(surface.faces)], axis=0)],
+        "watertight": found.watertight,
+        "winding_consistent": found.winding_consistent,
+        "components": found.components,
+        "largest_component_share": float(part.max() / max(part.sum(), 1e-20)),
+        "euler_number": found.euler_number,
+        "area": float(area.sum()),
+        "volume": volume(surface.vertices, surface.faces) if found.watertight else None,
+        "extents": [float(x) for x in high - low],
         "textured": any(p.texture is not None for p in surface.paints),
     }
 
 
 class _Sampled:
-    """A surface with evenly spread random samples on it."""
+    """A surface with samples spread evenly over it."""
 
     def __init__(self, surface: Surface, count: int, rng: np.random.Generator) -> None:
         # float32 first: the ray caster works on these corners, and so must the samples.
-        corners = surface.vertices.astype(np.float32)[surface.faces].astype(np.float64)
-        cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        doubled = np.linalg.norm(cross, axis=1)
-        self.face_normals = cross / np.maximum(doubled[:, None], 1e-20)
-        self.scene = Scene(surface.vertices, surface.faces)
-        face = rng.choice(len(doubled), count, p=doubled / doubled.sum())
-        # Even within a triangle: square root of the first variate (Turk 1990).
-        root, second = np.sqrt(rng.random((count, 1))), rng.random((count, 1))
-        a, b, c = corners[face].transpose(1, 0, 2)
-        self.points: F64 = (1 - root) * a + root * (1 - second) * b + root * second * c
+        vertices = surface.vertices.astype(np.float32)
+        self.face_normals = face_normals(vertices, surface.faces)
+        self.scene = Scene(vertices, surface.faces)
+        self.points, face = sample_surface(vertices, surface.faces, count, rng)
         self.normals: F64 = self.face_normals[face]
 
     def against(self, other: _Sampled) -> tuple[F64, F64]:

@@ -5,7 +5,7 @@ samples a pixel. That is fair where the texture holds the light of the pictures 
 Both sides are put on white; per picture, then averaged:
 
 ``psnr``, ``ssim``
-    Over the whole picture, see :mod:`img2mesh.evaluation.images`.
+    Over the whole picture, see :mod:`img2mesh.imaging.metrics`.
 ``psnr_object``
     PSNR over pixels that either side covers by more than half: no free marks for background.
 ``mask_iou``
@@ -24,9 +24,9 @@ from img2mesh.core.arrays import F32
 from img2mesh.core.cameras import Camera
 from img2mesh.core.rigs import RIGS
 from img2mesh.errors import InputError
-from img2mesh.evaluation.images import mask_iou, over_white, psnr, ssim
 from img2mesh.geometry.raycast import Scene
 from img2mesh.imaging.colour import linear_to_srgb
+from img2mesh.imaging.metrics import iou, over_white, psnr, ssim
 from img2mesh.io.read_mesh import SUFFIXES, Surface, load_surface
 
 _HELD_OUT = "novel"
@@ -109,7 +109,7 @@ def _measure(pred: View, reference: View) -> dict[str, float]:
         "psnr": psnr(a, b),
         "psnr_object": psnr(a, b, ours | theirs),
         "ssim": ssim(a, b),
-        "mask_iou": mask_iou(ours, theirs),
+        "mask_iou": iou(ours, theirs),
     }
 
 

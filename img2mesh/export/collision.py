@@ -7,16 +7,15 @@ brought down to the vertex limit from inside and grown until the set holds the s
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from img2mesh.artifacts import Mesh, TexturedMesh
 from img2mesh.core.arrays import F64
 from img2mesh.errors import Img2MeshError, InputError, missing_extra
-from img2mesh.export.lods import spread
+from img2mesh.geometry.mesh import area_vectors, compact, sample_surface, volume
 from img2mesh.geometry.raycast import Scene
+from img2mesh.geometry.topology import topology
 from img2mesh.io.glb_container import Block, clean_name, pack, version
 
 #: Faces of the body that is cut at most: more cost time and change nothing at this concavity.
@@ -53,14 +52,14 @@ def collision_hulls(
     if not 4 <= vertices <= 256:
         raise InputError(f"a collision hull takes 4 to 256 vertices, got {vertices}")
     parts = [reduced(part, vertices) for part in decompose(asset, hulls)]
-    points = spread(asset.vertices, asset.faces, _SAMPLES)
+    points, _ = sample_surface(asset.vertices, asset.faces, _SAMPLES, np.random.default_rng(0))
     slack = TOLERANCE * float(np.linalg.norm(np.ptp(points, axis=0)))
     for growth in _GROWTH:
         bodies = [_hull(_grown(part, growth)) for part in parts]
         share = enclosed(bodies, points, slack)
         if share >= _ENCLOSED:
             break
-    bodies.sort(key=_volume, reverse=True)
+    bodies.sort(key=lambda body: volume(body.vertices, body.faces), reverse=True)
     return tuple(bodies), round(share, 5)
 
 
@@ -87,7 +86,8 @@ def decompose(asset: TexturedMesh, hulls: int) -> list[F64]:
         fewer, triangles = fast_simplification.simplify(
             body.copy(), faces.copy(), target_count=_FACES
         )
-        if _closed(triangles):  # else CoACD would spend its time on remeshing
+        kept = topology(triangles)
+        if kept.watertight and kept.winding_consistent:  # else CoACD would remesh, slowly
             body, faces = fewer, triangles
     # CoACD measures concavity in its own units: the body is handed over at unit size.
     low, size = body.min(axis=0).astype(np.float64), float(np.ptp(body, axis=0).max())
@@ -181,21 +181,14 @@ def _hull(points: F64) -> Mesh:
     rounded = np.unique(points.astype(np.float32), axis=0)
     hull = ConvexHull(rounded.astype(np.float64))
     corners, faces = rounded.astype(np.float64), hull.simplices.copy()
-    a, b, c = (corners[faces[:, k]] for k in range(3))
-    inward = (np.cross(b - a, c - a) * hull.equations[:, :3]).sum(axis=1) < 0
+    inward = (area_vectors(corners, faces) * hull.equations[:, :3]).sum(axis=1) < 0
     faces[inward] = faces[inward][:, ::-1]
-    used, index = np.unique(faces, return_inverse=True)
-    return Mesh(rounded[used], index.reshape(-1, 3).astype(np.int32))
+    return Mesh(*compact(rounded, faces))
 
 
 def _grown(points: F64, factor: float) -> F64:
     middle = points.mean(axis=0)
     return middle + factor * (points - middle)
-
-
-def _volume(hull: Mesh) -> float:
-    a, b, c = (hull.vertices[hull.faces[:, k]].astype(np.float64) for k in range(3))
-    return float((a * np.cross(b, c)).sum() / 6)
 
 
 def _solid(points: F64) -> bool:
@@ -204,15 +197,6 @@ def _solid(points: F64) -> bool:
         return False
     spread_along = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
     return bool(spread_along[2] > 1e-6 * max(spread_along[0], 1e-30))
-
-
-def _closed(faces: NDArray[np.integer[Any]]) -> bool:
-    """Whether every edge of a face is run along once in each direction."""
-    start = faces.reshape(-1).astype(np.int64)
-    end = np.roll(faces, -1, axis=1).reshape(-1).astype(np.int64)
-    span = int(faces.max()) + 1
-    there, back = np.unique(start * span + end), np.unique(end * span + start)
-    return len(there) == len(start) and np.array_equal(there, back)
 
 
 def _first_four(corners: F64) -> list[int]:

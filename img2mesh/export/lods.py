@@ -1,9 +1,8 @@
 """Levels of detail that keep the texture: fewer faces over the same vertices and the same uv.
 
 meshoptimizer's edge collapse joins vertices that exist, on both sides of a chart border at once:
-every level is closed where the mesh is, and its uv and textures are the mesh's own. Measured on
-eight assets against the textured quadric collapse of MeshLab, colours along chart borders err a
-third to a tenth as much (`benchmarks/game_assets.py`).
+every level is closed where the mesh is, and its uv and textures are the mesh's own.
+``docs/game-assets.md`` compares it with MeshLab's textured collapse.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from img2mesh.artifacts import TexturedMesh
 from img2mesh.artifacts.game import Lod
 from img2mesh.core.arrays import I32
 from img2mesh.errors import InputError, missing_extra
+from img2mesh.geometry.mesh import diagonal, sample_surface
 from img2mesh.geometry.raycast import Scene
 
 #: The fewest faces a level may ask for: a tetrahedron.
 _FEWEST = 4
 
 #: What a shift in the texture counts against one in space, either of size one. Without it, charts
-#: of coarse levels fold over each other (0.43 % of the atlas at worst, of eight assets); with it a
-#: tenth of that, and colours err less, at the same error in space.
+#: of coarse levels fold over each other (measured in ``docs/game-assets.md``).
 _UV_WEIGHT = 60.0
 
 #: Points on each surface that its distance from the other is measured at: with so many, the
@@ -51,7 +50,7 @@ def levels_of_detail(
         raise InputError(f"the number of levels of detail must be 0 to 8, got {count}")
     if not 0.05 <= ratio <= 0.95:
         raise InputError(f"the ratio between levels of detail must be 0.05 to 0.95, got {ratio:g}")
-    diagonal = float(np.linalg.norm(np.ptp(asset.vertices[np.unique(asset.faces)], axis=0)))
+    size = diagonal(asset.vertices, asset.faces)
     levels: list[Lod] = []
     notes: list[str] = []
     mean = largest = 0.0
@@ -67,8 +66,8 @@ def levels_of_detail(
                 "fewer would tear the texture apart"
             )
         distances = apart(asset, faces)
-        mean = max(mean, 100 * float(distances.mean()) / diagonal)
-        largest = max(largest, 100 * float(distances.max()) / diagonal)
+        mean = max(mean, 100 * float(distances.mean()) / size)
+        largest = max(largest, 100 * float(distances.max()) / size)
         levels.append(Lod(faces, target, round(mean, 5), round(largest, 5)))
     return tuple(levels), tuple(notes)
 
@@ -113,8 +112,7 @@ def _without_twins(asset: TexturedMesh, faces: I32) -> I32:
     """
     key = np.sort(asset.source_vertex[faces], axis=1)
     _, group, count = np.unique(key, axis=0, return_inverse=True, return_counts=True)
-    kept: I32 = faces[count[group.reshape(-1)] != 2]
-    return kept
+    return faces[count[group.reshape(-1)] != 2]
 
 
 def apart(asset: TexturedMesh, faces: I32) -> NDArray[np.float64]:
@@ -126,27 +124,9 @@ def apart(asset: TexturedMesh, faces: I32) -> NDArray[np.float64]:
     scenes = [Scene(asset.vertices, each) for each in both]
     found = []
     for own, other in ((0, 1), (1, 0)):
-        points = spread(asset.vertices, both[own], _SAMPLES)
+        points, _ = sample_surface(asset.vertices, both[own], _SAMPLES, np.random.default_rng(0))
         if own == 0:
             points = np.concatenate([points, asset.vertices[np.unique(asset.faces)]])
         nearest, _ = scenes[other].closest(points)
         found.append(np.linalg.norm(nearest - points, axis=1))
     return np.concatenate(found)
-
-
-def spread(vertices: NDArray[np.floating], faces: I32, count: int) -> NDArray[np.float64]:
-    """(count, 3) points spread over a surface by area, the same ones every time."""
-    corners = vertices[faces].astype(np.float64)
-    area = np.linalg.norm(
-        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
-    )
-    rng = np.random.default_rng(0)
-    total = np.cumsum(area)
-    # Stratified along the faces, so that no patch is left out.
-    place = (np.arange(count) + rng.random(count)) / count * total[-1]
-    face = np.minimum(np.searchsorted(total, place), len(faces) - 1)
-    u, v = rng.random((2, count))
-    over = u + v > 1
-    u, v = np.where(over, 1 - u, u), np.where(over, 1 - v, v)
-    a, b, c = (corners[face, k] for k in range(3))
-    return a + u[:, None] * (b - a) + v[:, None] * (c - a)

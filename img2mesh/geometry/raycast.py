@@ -5,6 +5,7 @@ Over open3d's RaycastingScene (Embree), which needs no GPU and no display.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 
 from img2mesh.core.arrays import F32, F64, I32
 from img2mesh.core.cameras import Camera
+from img2mesh.geometry.mesh import frames
+
+_CHUNK = 1 << 20  # rays cast at once: bounds memory to about 100 MB
 
 
 @dataclass(frozen=True)
@@ -104,8 +108,7 @@ class Scene:
         answer = self._scene.test_occlusions(
             self._rays(start, camera.origin - start), tnear=0.0, tfar=1.0
         )
-        seen: NDArray[np.bool_] = ~answer.numpy()
-        return seen
+        return ~answer.numpy()
 
     def closest(self, points: NDArray[Any]) -> tuple[F64, I32]:
         """Nearest surface points (n, 3) float64 and their faces (n,) of query points (n, 3)."""
@@ -119,5 +122,47 @@ class Scene:
     def inside(self, points: NDArray[Any]) -> NDArray[np.bool_]:
         """Which points (..., 3) lie inside the (closed) mesh."""
         query = self._tensor(np.ascontiguousarray(points, np.float32))
-        result: NDArray[np.bool_] = self._scene.compute_occupancy(query, nsamples=3).numpy() > 0.5
-        return result
+        return self._scene.compute_occupancy(query, nsamples=3).numpy() > 0.5
+
+
+def ambient_occlusion(
+    scene: Scene,
+    points: F64,
+    normals: F64,
+    *,
+    flat: F64,
+    rays: int,
+    reach: float,
+    offset: float,
+    progress: Callable[[float], None] | None = None,
+) -> F32:
+    """(k,) cosine-weighted share of the sky that surface points see; occluders fade with distance.
+
+    Args:
+        scene: the mesh.
+        points: (k, 3) on its faces.
+        normals: (k, 3) unit smooth normals there, around which rays are spread.
+        flat: (k, 3) unit normals of the faces; no ray goes below them.
+        rays: for each point, on a Fibonacci spiral.
+        reach: distance from which an occluder counts as sky, world units.
+        offset: how far rays start off the surface along ``flat``, world units.
+        progress: told the fraction done.
+    """
+    i = np.arange(rays)
+    radius, angle = np.sqrt((i + 0.5) / rays), i * np.pi * (3 - np.sqrt(5))
+    local = np.stack([radius * np.cos(angle), radius * np.sin(angle), np.sqrt(1 - radius**2)], 1)
+    out = np.empty(len(points), np.float32)
+    step = max(_CHUNK // rays, 1)
+    for begin in range(0, len(points), step):
+        part = slice(begin, begin + step)
+        directions = np.einsum("rk,nkc->nrc", local, frames(normals[part]))
+        # A smooth normal leans over the flat face it belongs to: rays into the face would show
+        # the triangles as shadows, so that they are mirrored out of it.
+        below = np.einsum("nrc,nc->nr", directions, flat[part])
+        directions -= 2 * np.minimum(below, 0)[..., None] * flat[part, None]
+        start = points[part] + offset * flat[part]
+        distance, _ = scene.cast(start[:, None], directions)
+        out[part] = np.minimum(distance / reach, 1).mean(axis=1)
+        if progress:
+            progress(min(begin + step, len(points)) / len(points))
+    return out

@@ -20,6 +20,7 @@ from img2mesh.geometry.grid import Grid
 from img2mesh.geometry.isosurface import march
 from img2mesh.geometry.raycast import Scene
 from img2mesh.geometry.silhouettes import Posed, Silhouette, make_silhouettes, relaxed
+from img2mesh.imaging.lookup import bilinear
 
 #: Grid samples per side of the first look around, which only finds the bounding box.
 _SCOUT = 72
@@ -92,13 +93,11 @@ def cone_distance(outline: Silhouette, points: NDArray[np.floating]) -> F64:
     Beyond the picture's border the distance continues from the nearest border pixel: an object
     cut off by the border is taken to go on, background stays background.
     """
-    from scipy.ndimage import map_coordinates
-
     camera = outline.camera
     uv, depth = camera.project(points)
     inside_u = np.clip(uv[..., 0], 0.5, camera.width - 0.5)
     inside_v = np.clip(uv[..., 1], 0.5, camera.height - 0.5)
-    pixels = map_coordinates(outline.distance, [inside_v - 0.5, inside_u - 0.5], order=1)
+    pixels = bilinear(outline.distance, np.stack([inside_u, inside_v], axis=-1))
     beyond = np.hypot(uv[..., 0] - inside_u, uv[..., 1] - inside_v)
     pixels = np.where(pixels > 0, pixels + beyond, pixels)
     world = pixels * depth / np.sqrt(camera.fx * camera.fy)

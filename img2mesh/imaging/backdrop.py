@@ -15,6 +15,7 @@ import numpy as np
 
 from img2mesh.core.arrays import F64, Mask
 from img2mesh.errors import InputError
+from img2mesh.imaging.masks import keep_pieces, ring, touching_border
 
 Kind = Literal["exact", "ringing", "grainy"]
 
@@ -23,6 +24,7 @@ _EXACT_TOLERANCE = 0.5  # a rendered backdrop is one single value
 _RINGING_TOLERANCE = (6.0, 20.0)  # bounds on 4 + 4 sigma
 _SMOOTHING = 1.0  # pixels: averages a backdrop's grain away, or tolerance would eat the object
 _BORDER_SHARE = 0.6  # of the border pixels must show the backdrop; the object may touch the rest
+_LOOSE = 1e-3  # of the largest piece: smaller ones are noise of the backdrop
 _CLIPPED_HOLE = 0.003  # of the picture: holes below this on white may as well be highlights
 
 #: Grainy backdrops, in [0, 1].
@@ -121,7 +123,7 @@ def steady_body(backdrop: Backdrop) -> Mask:
     and pupils are just as flat, only large holes count.
     """
     exact, clipped, distance = backdrop.exact, backdrop.clipped, backdrop.distance
-    outside = _reached_from_border(distance <= backdrop.tolerance)
+    outside = touching_border(distance <= backdrop.tolerance)
     outside |= _flat_holes(
         backdrop,
         ~outside,
@@ -130,25 +132,14 @@ def steady_body(backdrop: Backdrop) -> Mask:
         reach=1 if exact else 5,
         edge=4.0 if exact else 30.0 if clipped else 1.5 * backdrop.tolerance,
     )
-    if not exact:
-        outside |= _specks(~outside)
-    return ~outside
+    if exact:
+        return ~outside
+    return keep_pieces(~outside, diagonal=True, pixels=3, share=_LOOSE)[0]
 
 
 def _border(values: F64) -> F64:
     """The picture's outermost pixels, (n, c)."""
     return np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
-
-
-def _reached_from_border(like: Mask) -> Mask:
-    from scipy import ndimage
-
-    labels, count = ndimage.label(like)
-    reached = np.zeros(count + 1, bool)
-    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
-        reached[edge] = True
-    reached[0] = False
-    return reached[labels]
 
 
 def _flat_holes(
@@ -179,24 +170,9 @@ def _flat_holes(
     return np.concatenate([[False], hole])[labels]
 
 
-def _specks(body: Mask) -> Mask:
-    """Connected pieces of the body below 0.1 % of the largest: noise of the backdrop."""
-    from scipy import ndimage
-
-    labels, count = ndimage.label(body, structure=np.ones((3, 3)))
-    if count < 2:
-        return np.zeros(body.shape, bool)
-    area = np.bincount(labels.ravel())
-    small = area < max(3.0, 1e-3 * area[1:].max())
-    small[0] = False
-    return small[labels]
-
-
-def ring(h: int, w: int) -> Mask:
-    width = max(1, round(_RING * min(h, w)))
-    ring = np.ones((h, w), bool)
-    ring[width:-width, width:-width] = False
-    return ring
+def along_border(h: int, w: int) -> Mask:
+    """(h, w): the pixels that a grainy backdrop is measured on."""
+    return ring((h, w), max(1, round(_RING * min(h, w))))
 
 
 def fit_plane(tile: F64, nominal: float | F64) -> tuple[F64, float]:
@@ -210,7 +186,7 @@ def fit_plane(tile: F64, nominal: float | F64) -> tuple[F64, float]:
         nominal: the colour it was meant to have: a grey, or (3,).
     """
     h, w = tile.shape[:2]
-    v, u = np.nonzero(ring(h, w))
+    v, u = np.nonzero(along_border(h, w))
     values = tile[v, u]
     near = np.abs(values - nominal).max(axis=-1) < _FAR
     if near.sum() < 0.1 * len(values):
@@ -257,13 +233,8 @@ def grainy_body(tile: F64, nominal: float | F64) -> Mask:
         iterations=_CALM_SIDE // 2 + 2,
         mask=flat,
     )
-    body = ~outside
-    labels, count = ndimage.label(body)
-    if count:
-        areas = np.bincount(labels.ravel())
-        areas[0] = 0
-        body = (areas >= max(_SPECK * areas.max(), _LEAST * body.size))[labels]
-    return body
+    least = _LEAST * outside.size
+    return keep_pieces(~outside, diagonal=False, pixels=least, share=_SPECK)[0]
 
 
 def _local_deviation(values: F64) -> F64:

@@ -14,7 +14,14 @@ import numpy as np
 
 from img2mesh.core.arrays import F32, F64, Mask
 from img2mesh.errors import InputError
-from img2mesh.imaging.backdrop import Backdrop, fit_plane, grainy_body, measure, ring, steady_body
+from img2mesh.imaging.backdrop import (
+    Backdrop,
+    along_border,
+    fit_plane,
+    grainy_body,
+    measure,
+    steady_body,
+)
 from img2mesh.imaging.fill import from_nearest
 
 #: The colours generators are trained to put behind the object, sRGB.
@@ -114,17 +121,9 @@ def cut_out(tiles: F32, foreground: Mask, sure_background: Mask, *, background: 
     return Cut(np.stack(rgbs).astype(np.float32), np.stack(alphas).astype(np.float32))
 
 
-def spread_colour(rgb: F32, alpha: F32) -> F32:
-    """Continue the object's colour outwards, so that blurs and look-ups never mix the backdrop in.
-
-    Every pixel with alpha 0 takes the colour of the nearest pixel with alpha; (h, w, 3) float32.
-    """
-    return from_nearest(rgb, alpha > 0)
-
-
 def _guess(tiles: F32) -> float:
     h, w = tiles.shape[1:3]
-    median = float(np.median(tiles[:, ring(h, w)]))
+    median = float(np.median(tiles[:, along_border(h, w)]))
     return min(NOMINAL.values(), key=lambda v: abs(v - median))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from img2mesh.core.arrays import F32
@@ -29,18 +31,33 @@ def shrink_rgba(rgb: F32, alpha: F32, *, width: int, height: int) -> tuple[F32, 
 
 def shrink(bands: F32, *, width: int, height: int) -> F32:
     """Every band of (h, w, c) float32 averaged over areas to (height, width, c)."""
+    return resample(bands, width=width, height=height, how="area")
+
+
+def resample(
+    bands: F32,
+    *,
+    width: int,
+    height: int,
+    how: Literal["area", "bicubic"],
+    box: tuple[float, float, float, float] | None = None,
+) -> F32:
+    """Every band of (h, w, c) float32 at another size, (height, width, c).
+
+    Args:
+        bands: the picture.
+        width, height: of the result, in pixels.
+        how: the filter.
+        box: left, top, right, bottom of the part to show, in pixels; all of it by default.
+    """
     from PIL import Image
 
+    filters = {"area": Image.Resampling.BOX, "bicubic": Image.Resampling.BICUBIC}
+    planes = [
+        Image.fromarray(np.ascontiguousarray(b, np.float32)) for b in np.moveaxis(bands, 2, 0)
+    ]
     return np.stack(
-        [
-            np.asarray(
-                Image.fromarray(np.ascontiguousarray(bands[..., c], np.float32)).resize(
-                    (width, height), Image.Resampling.BOX
-                )
-            )
-            for c in range(bands.shape[2])
-        ],
-        axis=2,
+        [np.asarray(p.resize((width, height), filters[how], box=box)) for p in planes], axis=2
     )
 
 

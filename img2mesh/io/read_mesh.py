@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from img2mesh.core.arrays import F32, F64, I32
 from img2mesh.errors import InputError
 from img2mesh.imaging.colour import srgb_to_linear
+from img2mesh.imaging.lookup import texels_at
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
 
@@ -33,19 +34,8 @@ class Paint:
         if self.texture is None:
             return np.broadcast_to(self.factor, (len(uv), 3)).astype(np.float32)
         height, width = self.texture.shape[:2]
-        x = uv[:, 0].astype(np.float64) * width - 0.5
-        y = (1.0 - uv[:, 1].astype(np.float64)) * height - 0.5
-        left, top = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
-        fx, fy = (x - left)[:, None], (y - top)[:, None]
-        columns = left % width, (left + 1) % width
-        rows = top % height, (top + 1) % height
-        above = (
-            self.texture[rows[0], columns[0]] * (1 - fx) + self.texture[rows[0], columns[1]] * fx
-        )
-        below = (
-            self.texture[rows[1], columns[0]] * (1 - fx) + self.texture[rows[1], columns[1]] * fx
-        )
-        return ((above * (1 - fy) + below * fy) * self.factor).astype(np.float32)
+        pixel = (uv.astype(np.float64) * [1, -1] + [0, 1]) * [width, height]
+        return (texels_at(self.texture, pixel, repeat=True) * self.factor).astype(np.float32)
 
 
 @dataclass(frozen=True)

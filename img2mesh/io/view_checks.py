@@ -13,7 +13,7 @@ from img2mesh.core.arrays import F32, F64
 from img2mesh.core.cameras import Camera
 from img2mesh.core.rigs import RIGS, Rig
 from img2mesh.errors import InputError
-from img2mesh.geometry.consistency import agreement, best_order
+from img2mesh.geometry.consistency import MOST_ORDERED, agreement, aim_errors, best_order
 
 #: Share of every outline that the common volume fills when nothing is wrong; exact views fill all,
 #: 1.5 px of warp in 320 costs nothing at this coarseness.
@@ -35,42 +35,20 @@ _LAYOUTS: dict[tuple[int, ...], str] = {
 def check_aim(alpha: F32, cameras: tuple[Camera, ...], names: list[str]) -> None:
     """Do the cameras look at one common object where the masks show it?
 
-    The point nearest to all rays through the masks' centres must lie in front of every camera and
-    project near its mask: within the mask's bounding box grown by its own size on each side.
-
     Raises:
         InputError: names the view that disagrees most.
     """
-    origins, rays, boxes = [], [], []
-    for mask, camera in zip(alpha > 0.5, cameras, strict=True):
-        rows, columns = np.nonzero(mask)
-        u, v = columns.mean() + 0.5, rows.mean() + 0.5
-        local = np.array([(u - camera.cx) / camera.fx, (camera.cy - v) / camera.fy, -1.0])
-        ray = camera.world_from_camera[:3, :3] @ local
-        origins.append(camera.origin)
-        rays.append(ray / np.linalg.norm(ray))
-        low = np.array([columns.min(), rows.min()], float)
-        high = np.array([columns.max() + 1, rows.max() + 1], float)
-        boxes.append((low - (high - low), high + (high - low)))
-    # Least squares for the point x: sum of (I - r r^T) (x - origin) = 0.
-    across = np.eye(3) - np.einsum("vi,vj->vij", rays, rays)
-    system = across.sum(axis=0)
-    if np.linalg.eigvalsh(system)[0] < 1e-3 * len(cameras):
+    errors = aim_errors(alpha, cameras)
+    if errors is None:
         raise InputError(
             "all cameras look in the same direction, which shows one side only: "
             "views from around the object are needed"
         )
-    centre = np.linalg.solve(system, np.einsum("vij,vj->i", across, origins))
-    worst, worst_by = "", 0.0
-    for name, camera, (low, high) in zip(names, cameras, boxes, strict=True):
-        pixel, depth = camera.project(centre)
-        off = 1e6 if depth <= 0 else float(np.maximum(low - pixel, pixel - high).max())
-        if off > worst_by:
-            worst, worst_by = name, off
-    if worst:
+    if errors.max() > 0:
         raise InputError(
-            f"the cameras and pictures do not fit together: {worst} does not show the object where "
-            "the other views see it; matrices must be OpenGL camera-to-world (looking along -z)"
+            f"the cameras and pictures do not fit together: {names[int(errors.argmax())]} does not "
+            "show the object where the other views see it; matrices must be OpenGL "
+            "camera-to-world (looking along -z)"
         )
 
 
@@ -107,7 +85,7 @@ def check_outlines(
     shares = agreement(alpha, cameras)
     if shares.min() >= (0.995 if sheet_rig else _FINE):
         return ()
-    if len(alpha) > 6:
+    if len(alpha) > MOST_ORDERED:
         return _doubt(shares, names)
     order, rig, best = _better(alpha, cameras, sheet_rig)
     clear = best.min() >= _CLEAR and 1 - best.min() <= _REST * (1 - shares.min())

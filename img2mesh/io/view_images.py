@@ -10,7 +10,8 @@ import numpy as np
 from img2mesh.core.arrays import F32
 from img2mesh.core.cameras import Camera
 from img2mesh.errors import InputError
-from img2mesh.imaging.matting import matte, spread_colour
+from img2mesh.imaging.fill import continue_colours
+from img2mesh.imaging.matting import matte
 from img2mesh.io import photos
 
 
@@ -44,7 +45,7 @@ def separate(picture: Picture, name: str) -> tuple[F32, F32]:
             f"{name} shows no object (its mask is empty): every view must show it, on transparency "
             "or on one plain colour"
         )
-    return spread_colour(rgb, alpha), alpha
+    return continue_colours(rgb, alpha, above=0), alpha
 
 
 def read_depth(path: Path, scale: float, camera: Camera) -> F32:

@@ -29,7 +29,7 @@ from img2mesh.jobs.request import OutputOptions, Request
 _OPTIONAL = {
     "refined": ("refined.png",),
     "asset": (
-        "mesh_lod*.glb", "mesh_collision.glb", "mesh*_meshopt.glb", "engine.png", "asset.zip",
+        "mesh_lod*.glb", "mesh_collision.glb", "mesh*_meshopt.glb", "game.png", "asset.zip",
     ),
 }  # fmt: skip
 #: What asset.zip leaves out, by purpose.
@@ -67,7 +67,7 @@ class Deliverable:
 def finished_asset(outcomes: Mapping[str, Outcome], name: str) -> TexturedMesh:
     """The deliverable under a name, with the maps that were made for it."""
     asset: TexturedMesh = replace(outcomes["asset"].load(), name=name)
-    return outcomes["engine"].load().with_maps(asset) if "engine" in outcomes else asset
+    return outcomes["game"].load().with_maps(asset) if "game" in outcomes else asset
 
 
 def output_folder(root: Path, job: Job) -> tuple[Path, str | None]:
@@ -145,7 +145,7 @@ class _Plan:
         self, runner: Runner, job: Job, request: Request, options: OutputOptions, seconds: float
     ) -> None:
         self._job, self._options, self._outcomes = job, options, runner.outcomes
-        self._parts: GameParts = self._load("engine") or GameParts()
+        self._parts: GameParts = self._load("game") or GameParts()
         self._record = records.run_record(runner, job, request, options)
         self.placed: dict[str, list[Path]] = {}
         self.report = records.report_of(runner.outcomes, job, seconds)
@@ -187,7 +187,7 @@ class _Plan:
 
     def _extras(self) -> Iterator[Deliverable]:
         if self._parts:
-            yield Deliverable("engine.png", "parts", self._draw_parts)
+            yield Deliverable("game.png", "parts", self._draw_parts)
         if self._options.turntable:
             turn = partial(report.save_turntable, self._asset())
             yield Deliverable("turntable.webp", "turntable", turn)

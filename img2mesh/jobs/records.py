@@ -57,7 +57,7 @@ def report_of(outcomes: Mapping[str, Outcome], job: Job, seconds: float) -> dict
         if name in outcomes and not measures:
             notes += outcomes[name].load().notes
     notes += report.get("warnings", [])
-    if "asset" in outcomes and "engine" in outcomes and (parts := outcomes["engine"].load()):
+    if "asset" in outcomes and "game" in outcomes and (parts := outcomes["game"].load()):
         report |= parts_report(parts, outcomes["asset"].load())
         notes += parts.notes
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -17,20 +17,24 @@ from img2mesh.errors import Img2MeshError, InputError
 if TYPE_CHECKING:
     from img2mesh.artifacts import RadianceField
 
-__all__ = ["extract"]
+__all__ = ["Remesh", "extract"]
+
+Remesh = Literal["none", "triangle", "quad"]
 
 #: Sides of the resampled grid that make sense: below, nothing survives; above, gigabytes.
 RESOLUTIONS = (16, 768)
+
+#: Parts below this share of the largest part's volume are dropped as noise.
+_LEAST_PART = 0.02
 
 
 def extract(
     field: RadianceField,
     *,
-    target_faces: int = 30_000,
-    smoothing_steps: int = 2,
-    min_component: float = 0.02,
-    resolution: int = 0,
-    remesh: Literal["none", "triangle", "quad"] = "none",
+    target_faces: int,
+    smoothing_steps: int,
+    resolution: int,
+    remesh: Remesh,
     progress: Callable[[float], None] | None = None,
 ) -> Mesh:
     """Extract the zero level of a field as a clean mesh.
@@ -39,7 +43,6 @@ def extract(
         field: signed distance grid, negative inside.
         target_faces: face budget; met (within one per cent at worst), or ``notes`` says why not.
         smoothing_steps: Taubin steps (each one shrinking and one growing half step); 0 for none.
-        min_component: parts below this share of the largest part's volume are dropped as noise.
         resolution: samples along the longest side to resample the grid to first; 0 keeps it.
         remesh: ``none`` decimates; ``triangle`` and ``quad`` cover the surface evenly instead.
         progress: told the fraction done.
@@ -52,11 +55,12 @@ def extract(
         InputError: settings out of range.
         Img2MeshError: the field holds no surface, or none that can be made manifold.
     """
+    from img2mesh.geometry.topology import defects
     from img2mesh.meshing.decimation import decimate
     from img2mesh.meshing.isosurface import close, resample
     from img2mesh.meshing.parts import single_surface
+    from img2mesh.meshing.repair import repair
     from img2mesh.meshing.smoothing import taubin
-    from img2mesh.meshing.topology import defects, repair
 
     if target_faces < 4:
         raise InputError(f"target_faces is {target_faces}; a closed mesh needs at least 4 faces")
@@ -71,7 +75,7 @@ def extract(
         sdf, voxel = resample(sdf, voxel, resolution)
     sdf, origin = close(sdf, origin, voxel)
     report(0.2)
-    vertices, faces, notes = single_surface(sdf, min_component=min_component)
+    vertices, faces, notes = single_surface(sdf, min_component=_LEAST_PART)
     vertices, faces = repair(vertices, faces)
     if found := defects(faces):
         raise Img2MeshError(

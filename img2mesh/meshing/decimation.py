@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from img2mesh.core.arrays import F32, I32
+from img2mesh.geometry.mesh import bounds, volume
 from img2mesh.geometry.raycast import Scene
-from img2mesh.meshing.topology import defects, repair, volume
+from img2mesh.geometry.topology import defects
+from img2mesh.meshing.repair import repair
 
 #: fast-simplification's aggressiveness: how fast its error threshold grows. Its default is 7;
 #: lower keeps closer to the true quadric order and breaks fewer edges, but may stop early.
@@ -40,9 +42,7 @@ def decimate(vertices: F32, faces: I32, target: int) -> tuple[F32, I32, tuple[st
     is not a manifold of about the same volume, coarser runs and then larger budgets are tried,
     and in the end the surface is handed back as it came.
 
-    Against others at 20 000 of 60 000 to 300 000 faces (mean distance to the original in % of the
-    diagonal; seconds): fast-simplification 0.006 in 0.5 s, open3d 0.006 in 2 s, pymeshlab 0.006 in
-    5 s, with planar quadrics and quality weights the same, meshoptimizer 0.012 in 0.2 s.
+    Other libraries, measured: ``docs/reconstruction.md``.
 
     Returns:
         vertices, faces, and notes for the user where the budget could not be met.
@@ -53,7 +53,7 @@ def decimate(vertices: F32, faces: I32, target: int) -> tuple[F32, I32, tuple[st
     if best is None:
         return vertices, faces, _off_budget(len(faces), target, _WOULD_BREAK)
     notes = _off_budget(len(best[1]), target, _WOULD_BREAK)
-    size, left = _extent(vertices, faces), _extent(*best)
+    size, left = (high - low for low, high in (bounds(vertices, faces), bounds(*best)))
     if np.abs(size - left).max() > _LOST * float(np.linalg.norm(size)):
         notes += (f"a thin part was lost on the way to {target} faces: allow more of them",)
     return (*best, notes)
@@ -129,12 +129,6 @@ def _sound(vertices: F32, faces: I32, before: float) -> bool:
 
 _TOO_COARSE = "the field's grid holds no more; --mc-resolution makes it finer"
 _WOULD_BREAK = "nearer to it the surface would have broken"
-
-
-def _extent(vertices: F32, faces: I32) -> F32:
-    """(3,) sides of the box around a mesh."""
-    extent: F32 = np.ptp(vertices[np.unique(faces)], axis=0)
-    return extent
 
 
 def _off_budget(count: int, target: int, reason: str) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ import numpy as np
 
 from img2mesh.core.arrays import F32, I32
 from img2mesh.errors import Img2MeshError
+from img2mesh.geometry.mesh import compact, components, signed_volumes
 from img2mesh.meshing.isosurface import marching_cubes
-from img2mesh.meshing.topology import compact, components
 
 #: A part this near (share of the diagonal of all parts) to the body is taken for a piece of it that
 #: lost its thin connection, and joined by a rod; farther away it is dropped.
@@ -43,7 +43,7 @@ def single_surface(sdf: F32, *, min_component: float) -> tuple[F32, I32, tuple[s
         vertices, faces = marching_cubes(sdf)
         number = components(faces)
         reach = _NEAR * float(np.linalg.norm(np.ptp(vertices, axis=0)))
-        volumes = _volumes(vertices, faces, number)
+        volumes = np.bincount(number, weights=signed_volumes(vertices, faces))  # < 0: a cavity
         body = int(np.argmax(volumes))
         if volumes[body] <= 0:
             raise Img2MeshError("the radiance field holds no closed surface: it is inside out")
@@ -74,12 +74,6 @@ def single_surface(sdf: F32, *, min_component: float) -> tuple[F32, I32, tuple[s
     return vertices, faces, tuple(notes)
 
 
-def _volumes(vertices: F32, faces: I32, number: np.ndarray) -> np.ndarray:
-    """Signed volume of every component; a cavity's is negative."""
-    a, b, c = (vertices[faces[:, k]].astype(np.float64) for k in range(3))
-    return np.bincount(number, weights=np.einsum("ij,ij->i", a, np.cross(b, c)) / 6)
-
-
 def _lengths(vertices: F32, faces: I32, number: np.ndarray) -> np.ndarray:
     """Diagonal of every component's bounding box."""
     count = int(number.max()) + 1
@@ -87,8 +81,7 @@ def _lengths(vertices: F32, faces: I32, number: np.ndarray) -> np.ndarray:
     for k in range(3):
         np.minimum.at(low, number, vertices[faces[:, k]])
         np.maximum.at(high, number, vertices[faces[:, k]])
-    diagonals: np.ndarray = np.linalg.norm(high - low, axis=1)
-    return diagonals
+    return np.linalg.norm(high - low, axis=1)
 
 
 def _rod_to_nearest(

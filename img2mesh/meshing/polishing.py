@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2mesh.core.arrays import F32, I32
+from img2mesh.geometry.mesh import Ints, area_vectors, compact, half_edges, sum_at_vertices, unit
 from img2mesh.geometry.raycast import Scene
-from img2mesh.meshing.topology import compact
 
-Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _ROUNDS = 3
@@ -74,14 +73,11 @@ def _smallest(a: Floats, b: Floats, c: Floats) -> Floats:
     twice_area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
     sides.sort(axis=1)
     cosine_part = (sides[:, 1] ** 2 + sides[:, 2] ** 2 - sides[:, 0] ** 2) / 2
-    angle: Floats = np.arctan2(twice_area, cosine_part)
-    return angle
+    return np.arctan2(twice_area, cosine_part)
 
 
 def _normals(a: Floats, b: Floats, c: Floats) -> Floats:
-    normal = np.cross(b - a, c - a)
-    unit: Floats = normal / np.maximum(np.linalg.norm(normal, axis=1), 1e-30)[:, None]
-    return unit
+    return unit(np.cross(b - a, c - a))
 
 
 def _flip_all(points: Floats, faces: I32) -> I32:
@@ -95,7 +91,7 @@ def _flip_all(points: Floats, faces: I32) -> I32:
 def _flip(points: Floats, faces: I32) -> tuple[I32, int]:
     """One round of flips, the most useful first; returns the faces and how many were flipped."""
     count = len(points)
-    start, end = faces.astype(np.int64).ravel(), faces[:, [1, 2, 0]].astype(np.int64).ravel()
+    start, end = half_edges(faces)
     key, back = start * count + end, end * count + start
     order = np.argsort(key, kind="stable")
     half = np.flatnonzero(start < end)
@@ -112,8 +108,7 @@ def _flip(points: Floats, faces: I32) -> tuple[I32, int]:
     good &= key[order][place] != low * count + high
     old, other = _normals(pa, pb, pc), _normals(pb, pa, pd)
     new, next_ = _normals(pc, pd, pb), _normals(pd, pc, pa)
-    mean = old + other
-    mean /= np.maximum(np.linalg.norm(mean, axis=1), 1e-30)[:, None]
+    mean = unit(old + other)
     good &= (mean * new).sum(axis=1) > _COPLANAR
     good &= (mean * next_).sum(axis=1) > _COPLANAR
     # How far the two diagonals pass each other: what the surface moves by.
@@ -209,16 +204,16 @@ def _third(half: Ints) -> Ints:
 def _slide(points: Floats, faces: I32, surface: Scene) -> Floats:
     """Vertices in flat places moved towards their neighbours' middle, where no angle suffers."""
     corners = [points[faces[:, k]] for k in range(3)]
-    normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
+    normal = area_vectors(points, faces)
     count = len(points)
-    mean = _sum_over(faces, normal, count)
-    mean /= np.maximum(np.linalg.norm(mean, axis=1), 1e-30)[:, None]
-    unit = normal / np.maximum(np.linalg.norm(normal, axis=1), 1e-30)[:, None]
+    mean = unit(sum_at_vertices(faces, normal, count))
+    normal = unit(normal)
     least = np.full(count, 1.0)
     for k in range(3):
-        np.minimum.at(least, faces[:, k], (unit * mean[faces[:, k]]).sum(axis=1))
+        np.minimum.at(least, faces[:, k], (normal * mean[faces[:, k]]).sum(axis=1))
     degree = np.maximum(np.bincount(faces.ravel(), minlength=count), 1)[:, None]
-    middle = (_sum_over(faces, sum(corners), count) - degree * points) / (2 * degree)  # type: ignore[arg-type]
+    around = sum_at_vertices(faces, corners[0] + corners[1] + corners[2], count)
+    middle = (around - degree * points) / (2 * degree)
     move = middle - points
     move -= (move * mean).sum(axis=1, keepdims=True) * mean
     before = _smallest(*corners)
@@ -234,17 +229,10 @@ def _slide(points: Floats, faces: I32, surface: Scene) -> Floats:
     for _ in range(6):
         moved = [target[faces[:, k]] for k in range(3)]
         angle = _smallest(*moved)
-        turned = (_normals(moved[0], moved[1], moved[2]) * unit).sum(axis=1) < _COPLANAR
+        turned = (_normals(*moved) * normal).sum(axis=1) < _COPLANAR
         worse = turned & (before > 1e-3) | (angle < np.minimum(before, 0.5) - 1e-6)
         if not worse.any():
             return target
         guilty = np.unique(faces[worse])
         target[guilty] = points[guilty]
     return points
-
-
-def _sum_over(faces: I32, values: Floats, count: int) -> Floats:
-    """(count, 3) sum over the faces around every vertex."""
-    return np.stack(
-        [np.bincount(faces.ravel(), np.repeat(values[:, k], 3), count) for k in range(3)], axis=1
-    )

@@ -18,9 +18,11 @@ import numpy as np
 
 from img2mesh.core.arrays import F32, I32
 from img2mesh.errors import Img2MeshError, missing_extra
+from img2mesh.geometry.mesh import areas, compact
 from img2mesh.geometry.raycast import Scene
+from img2mesh.geometry.topology import defects
 from img2mesh.meshing.decimation import TOLERANCE, decimate
-from img2mesh.meshing.topology import defects, repair
+from img2mesh.meshing.repair import repair
 
 Kind = Literal["triangle", "quad"]
 
@@ -89,12 +91,8 @@ def _triangles(vertices: F32, faces: I32, wish: float, target: int) -> tuple[F32
             "apt-get install libopengl0"
         )
     meshes.add_mesh(pymeshlab.Mesh(vertices.astype(np.float64), faces))
-    corners = vertices[faces].astype(np.float64)
-    area = np.linalg.norm(
-        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
-    ).sum()
-    # An equilateral triangle of side s has the area sqrt(3) / 4 s²; area here is twice the area.
-    side = float(np.sqrt(2 * area / (np.sqrt(3) * _SPARE * wish)))
+    # An equilateral triangle of side s has the area sqrt(3) / 4 s².
+    side = float(np.sqrt(4 * areas(vertices, faces).sum() / (np.sqrt(3) * _SPARE * wish)))
     meshes.meshing_isotropic_explicit_remeshing(
         iterations=6, targetlen=pymeshlab.PureValue(side), adaptive=False
     )
@@ -135,8 +133,7 @@ def _quads(vertices: F32, faces: I32, wish: float, target: int) -> tuple[F32, I3
     triangles = np.stack([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]], axis=1).reshape(-1, 3)
     if defects(triangles):
         return points, triangles
-    used, renumbered = np.unique(triangles, return_inverse=True)
-    return points[used], renumbered.reshape(-1, 3).astype(np.int32)
+    return compact(points, triangles)
 
 
 @contextmanager

@@ -12,11 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from img2mesh.artifacts import Cutout, DepthSet, ViewSet
-from img2mesh.multiview import zero123plus
-from img2mesh.multiview.sampling import USUAL, Progress, Sampling
+from img2mesh.multiview.geometric.body import BodyKind
+from img2mesh.multiview.sampling import Progress, Sampling
+from img2mesh.multiview.zero123plus import choices
 
 __all__ = [
-    "EMBEDDED",
+    "BodyKind",
     "Sampling",
     "embedded",
     "generate",
@@ -26,13 +27,13 @@ __all__ = [
     "require_commercial",
 ]
 
-#: Generators that come with the package.
-EMBEDDED = ("geometric", "learned")
+#: Licences of meshes that allow any use, the later ones with attribution.
+_OPEN = ("CC0", "CC-BY-3", "CC-BY-4")
 
 
 def embedded(generator: str) -> bool:
     """Whether a generator needs nothing fetched and draws exact views of one body."""
-    return generator in EMBEDDED or _own(generator) is not None
+    return generator in ("geometric", "learned") or _own(generator) is not None
 
 
 def licences(generator: str) -> tuple[str, ...]:
@@ -66,10 +67,6 @@ def require_commercial(generator: str) -> None:
         )
 
 
-#: Licences of meshes that allow any use, the second with attribution.
-_OPEN = ("CC0", "CC-BY-3", "CC-BY-4")
-
-
 def _own(generator: str) -> Path | None:
     return Path(generator) if generator.endswith(".safetensors") else None
 
@@ -77,11 +74,11 @@ def _own(generator: str) -> Path | None:
 def generate(
     cutout: Cutout,
     *,
-    generator: str = "geometric",
-    body: str = "auto",
-    tile: int = 320,
-    normals: bool = False,
-    sampling: Sampling = USUAL,
+    generator: str,
+    body: str,
+    tile: int,
+    normals: bool,
+    sampling: Sampling,
     progress: Progress | None = None,
     note: Callable[[str], None] = lambda sentence: None,
 ) -> ViewSet:
@@ -91,7 +88,7 @@ def generate(
         cutout: the object alone.
         generator: ``geometric``, ``learned``, a weights file of ``train shape``, a checkpoint's
             name or its folder.
-        body: of the embedded generators: ``auto``, ``lathe``, ``box`` or ``inflation``; of
+        body: of an embedded generator: ``auto``, ``lathe``, ``box`` or ``inflation``; of
             ``learned`` also ``learned``.
         tile: side of a view in pixels, where the generator leaves it free.
         normals: let a learned generator draw normal maps too, if it can.
@@ -105,15 +102,13 @@ def generate(
     if embedded(generator) and (idle := sampling.idle_wishes()):
         note(
             f"{' and '.join(idle)} had no effect: the generator {generator} denoises "
-            "nothing; choose another with --generator"
+            "nothing; choose a published one with --generator"
         )
     match generator:
         case "geometric":
             from img2mesh.multiview import geometric
 
-            return geometric.generate(
-                cutout, body=body, tile=tile, seed=sampling.seed, progress=progress
-            )
+            return geometric.generate(cutout, body=body, tile=tile, progress=progress)
         case _ if embedded(generator):
             from img2mesh.multiview import learned
 
@@ -121,7 +116,9 @@ def generate(
                 cutout, body=body, tile=tile, weights=_own(generator), progress=progress
             )
         case _:
-            return zero123plus.generate(
+            from img2mesh.multiview.zero123plus import views
+
+            return views.generate(
                 cutout,
                 checkpoint=generator,
                 normals=normals,
@@ -135,10 +132,10 @@ def refine(
     views: ViewSet,
     depths: DepthSet,
     *,
-    generator: str = "geometric",
-    controlnet: str | None = None,
-    strength: float = 0.75,
-    sampling: Sampling = USUAL,
+    generator: str,
+    controlnet: str | None,
+    strength: float,
+    sampling: Sampling,
     progress: Progress | None = None,
 ) -> ViewSet:
     """The depth-controlled second pass, or the views unchanged where the generator has none.
@@ -152,13 +149,13 @@ def refine(
         strength: how much the depth counts; 0 draws the first pass again.
         sampling, progress: as for :func:`generate`.
     """
-    if embedded(generator) or "depth" not in zero123plus.capabilities(
-        checkpoint=generator, controlnet=controlnet
-    ):
+    if embedded(generator) or "depth" not in choices.capabilities(generator, controlnet):
         note = f"{views.provenance.generator} has no depth control: its views are used as drawn"
         notes = (*views.provenance.notes, note)
         return replace(views, provenance=replace(views.provenance, notes=notes))
-    return zero123plus.refine(
+    from img2mesh.multiview.zero123plus.views import refine as draw_again
+
+    return draw_again(
         cutout,
         views,
         depths,
@@ -171,7 +168,7 @@ def refine(
 
 
 def identity(
-    *, generator: str = "geometric", controlnet: str | None = None, **settings: object
+    *, generator: str, controlnet: str | None = None, **settings: object
 ) -> dict[str, str]:
     """What, beside its settings, decides a generator's result: part of the cache key.
 
@@ -184,4 +181,4 @@ def identity(
         from img2mesh.multiview import learned
 
         return learned.identity(_own(generator))
-    return zero123plus.identity(checkpoint=generator, controlnet=controlnet, **settings)
+    return choices.identity(generator, controlnet, **settings)

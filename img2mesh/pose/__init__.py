@@ -10,7 +10,7 @@ from img2mesh.errors import InputError
 
 
 def pose_photo(
-    views: ViewSet, *, least: float = 0.5, note: Callable[[str], None] = lambda sentence: None
+    views: ViewSet, *, least: float, note: Callable[[str], None] = lambda sentence: None
 ) -> ViewSet:
     """Give the photo a camera, estimated from the views' outlines and colours.
 
@@ -27,7 +27,7 @@ def pose_photo(
         InputError: ``least`` is negative, or the outlines are empty or have no common volume.
     """
     if not least >= 0:
-        raise InputError(f"posed.confidence must be 0 or more, got {least}")
+        raise InputError(f"registered.confidence must be 0 or more, got {least}")
     photo = views.photo
     if photo is None or photo.camera is not None or least > 1:
         return views

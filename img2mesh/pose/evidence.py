@@ -25,7 +25,8 @@ from img2mesh.core.cameras import Camera
 from img2mesh.geometry.grid import Grid
 from img2mesh.geometry.silhouettes import contour_distance
 from img2mesh.geometry.visual_hull import hull_sdf
-from img2mesh.imaging.fill import from_nearest
+from img2mesh.imaging.fill import continue_colours
+from img2mesh.imaging.lookup import bilinear
 from img2mesh.imaging.resize import fitted_size, shrink_rgba
 
 #: Grid of the hull, side of the pictures in pixels, rim pixels a picture, samples along a ray.
@@ -106,7 +107,7 @@ def gather(views: ViewSet) -> Evidence:
     pixels = [
         float(np.linalg.norm(v.camera.origin - centre)) / v.camera.fx for v in small if v.camera
     ]
-    colours = tuple((spread_blur(v), v.camera) for v in small if v.camera is not None)
+    colours = tuple((_blurred(v), v.camera) for v in small if v.camera is not None)
     return Evidence(
         hull,
         grid,
@@ -133,16 +134,14 @@ def shrunk_view(view: View, side: int) -> View:
 def subject(photo: View) -> Subject:
     """Prepare the photo, brought to at most SIDE pixels."""
     small = shrunk_view(photo, SIDE)
-    return Subject(
-        contour_distance(small.alpha), rim_of(small.alpha), spread_blur(small), small.alpha
-    )
+    return Subject(contour_distance(small.alpha), rim_of(small.alpha), _blurred(small), small.alpha)
 
 
 def outline_misfit(evidence: Evidence, photo: Subject, camera: Camera) -> float:
     """Root mean square of the pixels that rims miss by, at the views' pixel size; 0 is perfect."""
     uv, depth = camera.project(evidence.edges)
     scale = float(np.linalg.norm(camera.origin - evidence.centre)) / camera.fx / evidence.pixel
-    off = look_up(photo.distance, uv) + outside_by(uv, photo.distance.shape)
+    off = bilinear(photo.distance, uv) + outside_by(uv, photo.distance.shape)
     off = np.where(evidence.valid & (depth > 0), off, np.inf).min(axis=1) * scale
     points = along_rays(camera, photo.rim, evidence.centre, evidence.radius)
     miss = evidence.grid.sample(evidence.hull, points).min(axis=1) / evidence.pixel
@@ -176,8 +175,7 @@ def colour_misfit(evidence: Evidence, photo: Subject, camera: Camera) -> float:
     cost = np.zeros(depth.shape)
     for picture, other in _nearest(evidence, camera):
         uv, _ = other.project(points)
-        seen = np.stack([look_up(picture[..., c], uv) for c in range(3)], axis=-1)
-        cost += np.minimum(np.abs(seen - mine[:, None]).sum(axis=-1), _CUT)
+        cost += np.minimum(np.abs(bilinear(picture, uv) - mine[:, None]).sum(axis=-1), _CUT)
     cost /= _NEAREST * _CUT
     # A surface is smooth: the window's pixels share a depth behind the hull.
     grid = np.zeros((*body.shape, _STEPS))
@@ -206,26 +204,15 @@ def along_rays(camera: Camera, pixels: F64, centre: F64, radius: float) -> F64:
     return points
 
 
-def look_up(picture: F32, uv: F64) -> F32:
-    """Bilinear values (...,) at pixel coordinates (..., 2), clamped at the border."""
-    coordinates = [uv[..., 1] - 0.5, uv[..., 0] - 0.5]
-    out: F32 = ndimage.map_coordinates(picture, coordinates, order=1, mode="nearest")
-    return out
-
-
 def outside_by(uv: F64, shape: tuple[int, ...]) -> F64:
     """Pixels by which coordinates (..., 2) lie outside a picture of the shape."""
     beyond = uv - np.clip(uv, 0, [shape[1], shape[0]])
     return np.hypot(beyond[..., 0], beyond[..., 1])
 
 
-def spread_blur(view: View) -> F32:
-    """Colours continued past the outline and blurred by a pixel, for look-ups."""
-    solid = view.alpha > 0.9
-    if not solid.any():
-        solid = view.alpha >= view.alpha.max()
-    out: F32 = ndimage.gaussian_filter(from_nearest(view.rgb, solid), (1, 1, 0))
-    return out
+def _blurred(view: View) -> F32:
+    """Colours for look-ups, continued past the outline and blurred by a pixel."""
+    return continue_colours(view.rgb, view.alpha, above=0.9, blur_px=1)
 
 
 def _directions(camera: Camera, pixels: F64) -> F64:

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from img2mesh.artifacts import View
 from img2mesh.core.arrays import F32, F64
 from img2mesh.core.cameras import Camera
-from img2mesh.report.rendering import UNLIT, Stage, composite
+from img2mesh.imaging.colour import over
+from img2mesh.imaging.metrics import iou, psnr
+from img2mesh.imaging.resize import fitted_size, shrink_rgba
+from img2mesh.report.rendering import UNLIT, Renderer
 
 _LARGEST = 1024  # pixels: larger pictures are averaged down to this size, for speed
 #: A pixel half covered is object; 8-bit files round a half to 127 or 128.
 _HALF = 126.5 / 255
-_BEST_PSNR = 100.0  # dB; identical pictures would be infinite, which JSON cannot say
 
 
 def in_asset_frame(camera: Camera, asset_from_world: F64) -> Camera:
@@ -24,7 +26,7 @@ def in_asset_frame(camera: Camera, asset_from_world: F64) -> Camera:
     return camera.moved(asset_from_world, scale=scale)
 
 
-def agreement(stage: Stage, view: View, camera: Camera) -> tuple[float, float | None]:
+def agreement(renderer: Renderer, view: View, camera: Camera) -> tuple[float, float | None]:
     """Silhouette IoU and PSNR of the rendered asset against one given picture.
 
     The asset is drawn unlit at the picture's own size (at most 1024 pixels along the longer side,
@@ -38,7 +40,7 @@ def agreement(stage: Stage, view: View, camera: Camera) -> tuple[float, float | 
     the asset misses is compared as white.
 
     Args:
-        stage: the asset.
+        renderer: of the asset.
         view: the given picture.
         camera: its camera in the asset's frame.
 
@@ -47,15 +49,12 @@ def agreement(stage: Stage, view: View, camera: Camera) -> tuple[float, float | 
     """
     rgb, alpha = shrunk(view.rgb, view.alpha, _LARGEST)
     height, width = alpha.shape
-    drawn, cover = stage.render(camera.resized(width, height), UNLIT, supersample=2)
+    drawn, cover = renderer.render(camera.resized(width, height), UNLIT, supersample=2)
     given, found = alpha > _HALF, cover > _HALF
-    either = int((given | found).sum())
-    iou = float((given & found).sum() / either) if either else 1.0
+    agree = iou(given, found)
     if not given.any():
-        return iou, None
-    error = composite(drawn, cover, 1.0)[given] - composite(rgb, alpha, 1.0)[given]
-    mean = float(np.mean(np.square(error, dtype=np.float64)))
-    return iou, float(min(-10 * np.log10(max(mean, 1e-12)), _BEST_PSNR))
+        return agree, None
+    return agree, psnr(over(drawn, cover, 1.0), over(rgb, alpha, 1.0), given)
 
 
 def shrunk(rgb: F32, alpha: F32, largest: int) -> tuple[F32, F32]:
@@ -63,16 +62,8 @@ def shrunk(rgb: F32, alpha: F32, largest: int) -> tuple[F32, F32]:
     height, width = alpha.shape
     if max(height, width) <= largest:
         return rgb, alpha
-    import cv2
-
-    ratio = largest / max(height, width)
-    size = (max(round(width * ratio), 1), max(round(height * ratio), 1))
-    # Averaging straight colours would mix in what lies behind the object: weigh them by alpha.
-    cover: NDArray[Any] = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
-    total: NDArray[Any] = cv2.resize(rgb * alpha[..., None], size, interpolation=cv2.INTER_AREA)
-    plain: NDArray[Any] = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    mixed = np.where(cover[..., None] > 1e-3, total / np.maximum(cover, 1e-3)[..., None], plain)
-    return np.clip(mixed, 0, 1).astype(np.float32), np.clip(cover, 0, 1).astype(np.float32)
+    size = fitted_size(width, height, largest)
+    return shrink_rgba(rgb, alpha, width=size[0], height=size[1])
 
 
 def describe_camera(camera: Camera, target: NDArray[np.float64]) -> dict[str, Any]:

@@ -8,11 +8,11 @@ import numpy as np
 
 from img2mesh.artifacts import Quality, TexturedMesh, ViewSet
 from img2mesh.geometry.mesh import same_position
+from img2mesh.geometry.topology import Topology, topology
 from img2mesh.report.charts import Charts, charts
 from img2mesh.report.fidelity import agreement, describe_camera, in_asset_frame
 from img2mesh.report.preview import draw_preview
-from img2mesh.report.studio import Studio
-from img2mesh.report.topology import Topology, topology
+from img2mesh.report.preview_scene import PreviewScene
 
 
 def measure(asset: TexturedMesh, views: ViewSet) -> Quality:
@@ -26,7 +26,7 @@ def measure(asset: TexturedMesh, views: ViewSet) -> Quality:
     them. ``input_camera`` is the photo's camera in the asset's frame, so that anyone can render
     the file and repeat the measurement. ``photo_elevation_deg`` and ``photo_pose_confidence`` say
     where it stands in the views' world and how sure that is: 1 where the generator knows it, less
-    where it was estimated (it is used only above the setting ``posed.confidence``).
+    where it was estimated (it is used only above the setting ``registered.confidence``).
 
     Args:
         asset: the deliverable.
@@ -35,13 +35,13 @@ def measure(asset: TexturedMesh, views: ViewSet) -> Quality:
     Returns:
         measures (JSON values) and preview.
     """
-    studio = Studio(asset)
-    stage = studio.stage
+    scene = PreviewScene(asset)
+    renderer = scene.renderer
     sewn = same_position(asset.vertices)[asset.faces]
     shape, atlas = topology(sewn), charts(asset)
 
     scores = [
-        agreement(stage, view, in_asset_frame(camera, asset.asset_from_world))
+        agreement(renderer, view, in_asset_frame(camera, asset.asset_from_world))
         for view, camera in zip(views.views, views.cameras, strict=True)
     ]
     photo = views.photo
@@ -50,7 +50,7 @@ def measure(asset: TexturedMesh, views: ViewSet) -> Quality:
     input_camera: dict[str, Any] | None = None
     if photo is not None and photo.camera is not None:
         camera = in_asset_frame(photo.camera, asset.asset_from_world)
-        front = agreement(stage, photo, camera)
+        front = agreement(renderer, photo, camera)
         input_camera = describe_camera(camera, asset.asset_from_world[:3, 3])
 
     pose: tuple[float | None, float | None] = (None, None)
@@ -77,7 +77,7 @@ def measure(asset: TexturedMesh, views: ViewSet) -> Quality:
         },
         "silhouette_iou": {"views": [_round(s[0]) for s in scores], "input": _round(front[0])},
         "psnr_views": {"views": [_round(s[1]) for s in scores], "input": _round(front[1])},
-        "bounds": {"min": stage.low.tolist(), "max": stage.high.tolist()},
+        "bounds": {"min": renderer.low.tolist(), "max": renderer.high.tolist()},
         "input_camera": input_camera,
         "photo_elevation_deg": _round(pose[0]),
         "photo_pose_confidence": _round(pose[1]),
@@ -85,7 +85,7 @@ def measure(asset: TexturedMesh, views: ViewSet) -> Quality:
         "warnings": [*provenance.notes, *asset.notes, *_warnings(shape, atlas)],
     }
     caption = "input" if photo is not None else "first given view"
-    return Quality(measures, draw_preview(studio, given, caption=caption))
+    return Quality(measures, draw_preview(scene, given, caption=caption))
 
 
 def _round(value: float | None) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,14 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from img2mesh.artifacts import TexturedMesh
-from img2mesh.core.arrays import F32, U8
+from img2mesh.core.arrays import F32, F64, U8
 from img2mesh.core.cameras import Camera
-from img2mesh.geometry.raycast import Hits, Scene
+from img2mesh.geometry.mesh import areas, bounds, unit
+from img2mesh.geometry.raycast import Hits, Scene, ambient_occlusion
+from img2mesh.imaging.colour import linear_to_srgb, over, srgb_to_linear
 from img2mesh.imaging.lookup import texture_at
 
 _OCCLUSION_RAYS = 32  # more shows no difference at 384 pixels
 Mip = NDArray[np.float32] | NDArray[np.uint8]
-_CHUNK = 1 << 18  # vertices x rays cast at once
 _CLAY = (0.60, 0.59, 0.575)  # linear reflectance of the untextured look
 
 # Three lights fixed to the camera, so that every side reads alike: direction in camera axes
@@ -29,7 +29,7 @@ _AMBIENT = 0.36
 
 
 @dataclass(frozen=True)
-class Look:
+class Style:
     """How a surface is shown.
 
     Attributes:
@@ -42,11 +42,11 @@ class Look:
 
 
 #: Colours as stored: what measurements compare. The texture already carries the views' shading.
-UNLIT = Look()
+UNLIT = Style()
 #: Colours gently shaded, enough for the shape to read.
-SHADED = Look(light=0.6)
+SHADED = Style(light=0.6)
 #: The shape alone.
-CLAY = Look(textured=False, light=1.0)
+CLAY = Style(textured=False, light=1.0)
 
 
 def render(
@@ -57,7 +57,7 @@ def render(
     lit: bool = False,
     background: ArrayLike | None = None,
 ) -> tuple[F32, F32]:
-    """One picture of the asset; :class:`Stage` is cheaper for several.
+    """One picture of the asset; :class:`Renderer` is cheaper for several.
 
     Args:
         asset: what to draw.
@@ -70,27 +70,20 @@ def render(
         rgb: (h, w, 3) float32 sRGB in [0, 1]; straight alpha, or composited over the background.
         alpha: (h, w) float32 share of each pixel that the asset covers.
     """
-    rgb, alpha = Stage(asset).render(camera, SHADED if lit else UNLIT, supersample=supersample)
+    rgb, alpha = Renderer(asset).render(camera, SHADED if lit else UNLIT, supersample=supersample)
     if background is not None:
-        rgb = composite(rgb, alpha, background)
+        rgb = over(rgb, alpha, background)
     return rgb, alpha
 
 
-def composite(rgb: F32, alpha: F32, background: ArrayLike) -> F32:
-    """Straight-alpha (h, w, 3) over a colour (3,) or picture, blended as encoded."""
-    behind = np.asarray(background, np.float32)
-    result: F32 = behind + alpha[..., None] * (rgb - behind)
-    return result
-
-
-class Stage:
+class Renderer:
     """An asset set up for pictures: acceleration structure, mip levels and occlusion, made once."""
 
     def __init__(self, asset: TexturedMesh) -> None:
         self.asset = asset
         self.scene = Scene(asset.vertices, asset.faces)
-        used = asset.vertices[np.unique(asset.faces)].astype(np.float64)
-        self.low, self.high = used.min(axis=0), used.max(axis=0)
+        low, high = bounds(asset.vertices, asset.faces)
+        self.low, self.high = low.astype(np.float64), high.astype(np.float64)
 
     @property
     def extent(self) -> float:
@@ -109,16 +102,12 @@ class Stage:
     @cached_property
     def _texels_per_unit(self) -> F32:
         """(m,) texels per unit of length on each face: the square root of its area ratio."""
-        corners = self.asset.vertices[self.asset.faces].astype(np.float64)
-        area = np.linalg.norm(
-            np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
-        )
+        area = areas(self.asset.vertices, self.asset.faces)
         height, width = self.asset.texture.shape[:2]
         uv = self.asset.uv[self.asset.faces].astype(np.float64) * (width, height)
         a, b = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
         texels = np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
-        density: F32 = np.sqrt(texels / np.maximum(area, 1e-20)).astype(np.float32)
-        return density
+        return np.sqrt(texels / np.maximum(2 * area, 1e-20)).astype(np.float32)
 
     @cached_property
     def occlusion(self) -> F32:
@@ -127,51 +116,33 @@ class Stage:
         _, first, inverse = np.unique(
             self.asset.source_vertex, return_index=True, return_inverse=True
         )
-        normals = np.zeros((len(first), 3))
-        for axis in range(3):  # one normal for all copies of a vertex: no seam in the shading
-            normals[:, axis] = np.bincount(inverse, weights=self.asset.normals[:, axis])
-        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-        sky = self.sky(points[first], normals, reach=0.5 * self.extent)
-        return sky[inverse]
+        # One normal for all copies of a vertex: no seam in the shading.
+        normals = [np.bincount(inverse, weights=axis) for axis in self.asset.normals.T]
+        mean = unit(np.stack(normals, axis=1))
+        return self.ambient_occlusion(points[first], mean, reach=0.5 * self.extent)[inverse]
 
-    def sky(self, points: NDArray[np.float64], normals: NDArray[np.float64], reach: float) -> F32:
+    def ambient_occlusion(self, points: F64, normals: F64, reach: float) -> F32:
         """Cosine-weighted openness (n,) of points (n, 3); occluders fade out over ``reach``."""
-        i = np.arange(_OCCLUSION_RAYS)
-        radius, angle = np.sqrt((i + 0.5) / _OCCLUSION_RAYS), i * np.pi * (3 - np.sqrt(5))
-        local = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
-        local = np.concatenate([local, np.sqrt(1 - radius**2)[:, None]], axis=1)
-        # A frame around each normal that is continuous but at one pole (Duff et al., "Building an
-        # Orthonormal Basis, Revisited", JCGT 2017).
-        x, y, z = normals.T
-        sign = np.where(z >= 0, 1.0, -1.0)
-        a = -1 / (sign + z)
-        b = x * y * a
-        tangent = np.stack([1 + sign * x * x * a, sign * b, -sign * x], axis=1)
-        bitangent = np.stack([b, sign + y * y * a, -y], axis=1)
-        start = points + 2e-3 * self.extent * normals
-        out = np.empty(len(points), np.float32)
-        step = max(_CHUNK // _OCCLUSION_RAYS, 1)
-        for k in range(0, len(points), step):
-            part = slice(k, k + step)
-            directions = (
-                local[None, :, :1] * tangent[part, None]
-                + local[None, :, 1:2] * bitangent[part, None]
-                + local[None, :, 2:] * normals[part, None]
-            )
-            distance, _ = self.scene.cast(start[part, None], directions)
-            out[part] = np.minimum(distance / reach, 1).mean(axis=1)
-        return out
+        return ambient_occlusion(
+            self.scene,
+            points,
+            normals,
+            flat=normals,
+            rays=_OCCLUSION_RAYS,
+            reach=reach,
+            offset=2e-3 * self.extent,
+        )
 
     def render(
-        self, camera: Camera, look: Look = UNLIT, *, supersample: int = 2
+        self, camera: Camera, style: Style = UNLIT, *, supersample: int = 2
     ) -> tuple[F32, F32]:
         """One picture: straight-alpha rgb (h, w, 3) and coverage (h, w), both float32."""
-        return self.looks(camera, (look,), supersample=supersample)[0]
+        return self.render_styles(camera, (style,), supersample=supersample)[0]
 
-    def looks(
-        self, camera: Camera, looks: tuple[Look, ...], *, supersample: int = 2
+    def render_styles(
+        self, camera: Camera, styles: tuple[Style, ...], *, supersample: int = 2
     ) -> list[tuple[F32, F32]]:
-        """The same sight in several looks, for little more than the price of one."""
+        """The same sight in several styles, for little more than the price of one."""
         fine = camera.resized(camera.width * supersample, camera.height * supersample)
         hits = self.scene.look(fine)
         mask = hits.mask
@@ -179,9 +150,9 @@ class Stage:
         number = _pooled(mask, supersample)
         alpha: F32 = number / np.float32(supersample**2)
         pictures: list[tuple[F32, F32]] = []
-        for look in looks:
+        for style in styles:
             full = np.zeros((*mask.shape, 3), np.float32)
-            full[mask] = hit.colour(look)
+            full[mask] = hit.colour(style)
             mean = _pooled(full, supersample)
             mean /= np.maximum(number, 1)[..., None]
             pictures.append((mean, alpha))
@@ -213,41 +184,40 @@ def _pooled(fine: NDArray[Any], factor: int) -> F32:
 class Surface:
     """The surface points behind the pixels of one picture (k of them, in reading order)."""
 
-    def __init__(self, stage: Stage, camera: Camera, hits: Hits) -> None:
+    def __init__(self, renderer: Renderer, camera: Camera, hits: Hits) -> None:
         mask = hits.mask
-        self._stage, self._camera = stage, camera
+        self._renderer, self._camera = renderer, camera
         self._face = hits.face[mask]
         self._depth = hits.depth[mask]
         self._geometric = hits.normal[mask]
         self._rays = camera.directions()[mask].astype(np.float32)
         b = hits.barycentric[mask]
-        self._corners = stage.asset.faces[self._face]
+        self._corners = renderer.asset.faces[self._face]
         self._weights = (1 - b[:, 0] - b[:, 1], b[:, 0], b[:, 1])
 
     def interpolate(self, values: F32) -> F32:
         """Vertex values (n, c) or (n,) at the surface points."""
         w = [x.reshape(-1, *([1] * (values.ndim - 1))) for x in self._weights]
-        result: F32 = sum(w[i] * values[self._corners[:, i]] for i in range(1, 3)) + (
+        return sum(w[i] * values[self._corners[:, i]] for i in range(1, 3)) + (
             w[0] * values[self._corners[:, 0]]
         )
-        return result
 
     @cached_property
     def texture(self) -> F32:
         """(k, 3) texture colours in [0, 1], trilinear between mip levels."""
-        return self._filtered(self._stage._mips) / np.float32(255)
+        return self._filtered(self._renderer._mips) / np.float32(255)
 
     def _filtered(self, mips: list[Mip]) -> F32:
         """(k, c) values of a picture over the atlas, trilinear between its mip levels."""
-        stage = self._stage
-        uv = self.interpolate(stage.asset.uv)
+        renderer = self._renderer
+        uv = self.interpolate(renderer.asset.uv)
         # The side of a pixel on the surface; foreshortening stretches one axis only, so the
         # geometric mean of both footprints carries its square root.
         unit = self._rays / np.linalg.norm(self._rays, axis=1, keepdims=True)
         facing = np.maximum(np.abs((unit * self._geometric).sum(axis=1)), 0.05)
         side = self._depth / np.float32(self._camera.fy) / np.sqrt(facing)
-        ratio = np.float32(len(mips[0]) / len(stage.asset.texture))
-        texels = np.maximum(side * stage._texels_per_unit[self._face] * ratio, 1)
+        ratio = np.float32(len(mips[0]) / len(renderer.asset.texture))
+        texels = np.maximum(side * renderer._texels_per_unit[self._face] * ratio, 1)
         level = np.minimum(np.log2(texels), np.float32(len(mips) - 1))
         lower = level.astype(np.int32)
         fraction = (level - lower)[:, None]
@@ -266,9 +236,9 @@ class Surface:
     @cached_property
     def normal(self) -> F32:
         """(k, 3) unit normals that the surface is lit with, the normal map's where there is one."""
-        stage = self._stage
-        normal = self.interpolate(stage.asset.normals)
-        mips, tangents = stage._normal_mips, stage.asset.tangents
+        renderer = self._renderer
+        normal = self.interpolate(renderer.asset.normals)
+        mips, tangents = renderer._normal_mips, renderer.asset.tangents
         if mips is not None and tangents is not None:
             # As glTF clients do it: z out of the surface, y up in the picture.
             local = self._filtered(mips) / np.float32(127.5) - 1
@@ -279,62 +249,37 @@ class Surface:
             )
         away = (normal * self._rays).sum(axis=1) > 0  # smooth normals may lean over the horizon
         normal[away] = self._geometric[away]
-        unit: F32 = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
-        return unit
+        return unit(normal)
 
     @cached_property
     def light(self) -> F32:
         """(k,) studio light on a white surface, linear, around 1 where it is brightest."""
-        stage, rotation = self._stage, self._camera.world_from_camera[:3, :3]
+        renderer, rotation = self._renderer, self._camera.world_from_camera[:3, :3]
         normal = self.normal
-        sky = self.interpolate(stage.occlusion)
+        sky = self.interpolate(renderer.occlusion)
         # A sky brighter above than below, darkened in hollows, then wrapped lights.
         total = _AMBIENT * sky * (0.8 + 0.2 * normal[:, 1])
         for direction, strength in _LIGHTS:
             towards = rotation @ (np.array(direction) / np.linalg.norm(direction))
             wrapped = (normal @ towards.astype(np.float32) + 0.25) / 1.25
             total += strength * np.maximum(wrapped, 0) * (0.35 + 0.65 * sky)
-        light: F32 = total.astype(np.float32)
-        return light
+        return total.astype(np.float32)
 
-    def colour(self, look: Look) -> F32:
-        """(k, 3) sRGB colours of the surface points in one look."""
-        if look.textured and not look.light:
+    def colour(self, style: Style) -> F32:
+        """(k, 3) sRGB colours of the surface points in one style."""
+        if style.textured and not style.light:
             return self.texture
-        if look.textured:
-            base = _linear(self.texture)
+        if style.textured:
+            base = srgb_to_linear(self.texture)
         else:
             base = np.broadcast_to(np.array(_CLAY, np.float32), (len(self._face), 3))
-        gain = 1 + look.light * (self.light - 1)
-        if look.textured:
-            gain = gain * (1 + 0.12 * look.light)  # gives back what the shading takes on average
-        return _encoded(_shoulder(base * gain[:, None]))
+        gain = 1 + style.light * (self.light - 1)
+        if style.textured:
+            gain = gain * (1 + 0.12 * style.light)  # gives back what the shading takes on average
+        return linear_to_srgb(_shoulder(base * gain[:, None]))
 
 
 def _shoulder(value: F32) -> F32:
     """Roll highlights off above .8 instead of clipping them; 1 is never passed."""
-    over = np.maximum(value - np.float32(0.8), 0)
-    rolled: F32 = np.minimum(value, np.float32(0.8)) + over / (1 + over / np.float32(0.2))
-    return rolled
-
-
-def _table(function: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> F32:
-    return function(np.linspace(0, 1, 4097)).astype(np.float32)
-
-
-# The sRGB transfer curve (IEC 61966-2-1) as tables: pow on a million values is the slow part.
-_TO_LINEAR = _table(lambda s: np.where(s <= 0.04045, s / 12.92, ((s + 0.055) / 1.055) ** 2.4))
-_TO_ENCODED = _table(
-    lambda q: np.where(q**2 <= 0.0031308, 12.92 * q**2, 1.055 * q ** (2 / 2.4) - 0.055)
-)
-
-
-def _linear(encoded: F32) -> F32:
-    linear: F32 = _TO_LINEAR[np.clip(encoded * 4096 + 0.5, 0, 4096).astype(np.int32)]
-    return linear
-
-
-def _encoded(linear: F32) -> F32:
-    # Looked up by the square root, where the curve is nearly straight also in the dark.
-    encoded: F32 = _TO_ENCODED[np.clip(np.sqrt(linear) * 4096 + 0.5, 0, 4096).astype(np.int32)]
-    return encoded
+    beyond = np.maximum(value - np.float32(0.8), 0)
+    return np.minimum(value, np.float32(0.8)) + beyond / (1 + beyond / np.float32(0.2))

@@ -10,7 +10,7 @@ import numpy as np
 from img2mesh.artifacts import TexturedMesh
 from img2mesh.errors import Img2MeshError, InputError
 from img2mesh.io.files import replacing
-from img2mesh.report.studio import Studio
+from img2mesh.report.preview_scene import PreviewScene
 
 _SECONDS = 4.0  # a full turn
 _QUALITY = 90  # of WebP; at 80 the soft shadow falls into blocks
@@ -41,11 +41,11 @@ def save_turntable(
 
     if frames < 1 or size < 1:
         raise InputError(f"a turntable needs frames and a size, got {frames} and {size}")
-    studio = Studio(asset)
+    scene = PreviewScene(asset)
     azimuths = tuple(360.0 * i / frames for i in range(frames))
     pictures = []
-    for number, camera in enumerate(studio.cameras(azimuths, size), start=1):
-        (picture,) = studio.photograph(camera)
+    for number, camera in enumerate(scene.cameras(azimuths, size), start=1):
+        (picture,) = scene.render_on_ground(camera)
         pictures.append(Image.fromarray(np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)))
         if progress is not None:
             progress(0.9 * number / frames)

@@ -6,20 +6,20 @@ each, imported only when chosen. What makes a segmenter: ``segment(rgb, ...) -> 
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from img2mesh.artifacts import Cutout, Photo
 from img2mesh.core.arrays import F32, U8
 from img2mesh.errors import InputError
+from img2mesh.graph.stage import unknown
 from img2mesh.segmentation.result import Segmentation
 
-SEGMENTERS = ("border", "sam", "onnx")
+Segmenter = Literal["border", "sam", "onnx"]
 
 #: Below the first the object counts as not found, below the second the user is warned. Chosen on
 #: composites of known masks (specification of the offline prior, "Segmentation"); see border.py.
@@ -36,11 +36,11 @@ Progress = Callable[[float], None]
 def cut_out(
     photo: Photo,
     *,
-    segmenter: str = "border",
-    model: str | None = None,
-    remove_background: bool = True,
-    foreground_ratio: float = 0.85,
-    max_size: int = 1024,
+    segmenter: str,
+    model: str | None,
+    remove_background: bool,
+    foreground_ratio: float,
+    max_size: int,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Cutout:
@@ -102,12 +102,8 @@ def _segment(
     report: Progress,
 ) -> tuple[str, Segmentation]:
     """(method, what was found) by the first source of a mask there is."""
-    if segmenter not in SEGMENTERS:
-        close = difflib.get_close_matches(segmenter, SEGMENTERS, n=1, cutoff=0.5)
-        hint = f", did you mean {close[0]!r}?" if close else ""
-        raise InputError(
-            f"unknown segmenter {segmenter!r}: expected one of {', '.join(SEGMENTERS)}{hint}"
-        )
+    if segmenter not in get_args(Segmenter):
+        raise InputError(unknown("segmenter", segmenter, get_args(Segmenter)))
     if photo.mask is not None:
         return "mask", Segmentation(_unit(photo.mask))
     notes: tuple[str, ...] = ()
@@ -166,7 +162,7 @@ def _unit(plane: U8) -> F32:
     return plane.astype(np.float32) / np.float32(255)
 
 
-def identity(*, segmenter: str = "border", model: str | None = None, **_: Any) -> dict[str, str]:
+def identity(*, segmenter: str, model: str | None, **_: Any) -> dict[str, str]:
     """What a cached cutout depends on beside its settings: the content of the model, if any.
 
     Returns:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.core.arrays import F32
-
-Mask = NDArray[np.bool_]
+from img2mesh.core.arrays import F32, Mask
+from img2mesh.imaging.masks import ring
 
 #: Width of the frame that counts as background, as a share of the longest side
 #: (specification of the offline prior, "Segmentation").
@@ -23,12 +22,9 @@ _SECOND_SURFACE = 0.12
 _NEIGHBOURS, _SAMPLES, _PLACE = 5, 1600, 20.0
 
 
-def ring(h: int, w: int, share: float = RING) -> Mask:
+def along_frame(shape: tuple[int, int], share: float = RING) -> Mask:
     """(h, w) bool: the pixels along the frame."""
-    width = max(3, round(share * max(h, w)))
-    mask = np.ones((h, w), bool)
-    mask[width:-width, width:-width] = False
-    return mask
+    return ring(shape, max(3, round(share * max(shape))))
 
 
 def surface_difference(lab: F32, frame: Mask) -> F32:

@@ -22,9 +22,10 @@ import cv2
 import numpy as np
 
 from img2mesh.core.arrays import F32, F64, U8, Mask
+from img2mesh.imaging.masks import fill_pinholes
 from img2mesh.segmentation import background
 from img2mesh.segmentation.colours import ColourPlaces, cut
-from img2mesh.segmentation.matte import fill_pinholes, main_object, refine_edges
+from img2mesh.segmentation.matte import main_object, refine_edges
 from img2mesh.segmentation.result import Segmentation
 from img2mesh.segmentation.saliency import saliency
 
@@ -129,7 +130,7 @@ def _iou(a: Mask, b: Mask) -> float:
 
 def _guesses(lab: F32) -> tuple[list[F64], float]:
     """Probabilities of foreground, (h, w) in [0, 1] each; roughness of the frame in Lab units."""
-    frame = background.ring(lab.shape[0], lab.shape[1])
+    frame = background.along_frame(lab.shape[:2])
     surface = background.surface_difference(lab, frame)
     nearest = background.frame_difference(lab, frame)
     salient = saliency(lab)
@@ -183,7 +184,7 @@ def _refined(lab: F32, places: ColourPlaces, guess: F64, odd: F64) -> tuple[Mask
         mask = cut(ratio, lab, _GAIN)
         if mask.sum() < _SMALLEST or (~mask).sum() < _SMALLEST:
             return np.zeros_like(mask), ratio
-        around = ~fill_pinholes(mask, mask.size)  # without the holes: they may be the object's
+        around = ~fill_pinholes(mask, below=np.inf)  # without the holes: they may be the object's
         hidden = background.behind(lab, around & (odd < 0.5))
         misfit = background.mismatch(smooth, hidden, around) - _USUAL_MISFIT
         mask |= _filled(~mask & ~around, misfit)
@@ -235,7 +236,7 @@ def _softness(places: ColourPlaces, sharp: tuple[F32, F32], mask: Mask) -> F64:
 def _evidence(mask: Mask, ratio: F64, lab: F32) -> float:
     """How much a mask looks like an object in front of a background, in [0, 1]."""
     area = mask.mean()
-    frame = background.ring(mask.shape[0], mask.shape[1], 0.01)
+    frame = background.along_frame(mask.shape, 0.01)
     contact = mask[frame].mean()
     wide = np.ones((5, 5), np.uint8)
     inner = mask & (cv2.erode(mask.astype(np.uint8), wide, borderValue=1) == 0)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 
 from img2mesh.core.arrays import F32, F64, U8
+from img2mesh.imaging.resize import resample
 
 #: Smallest side of a cutout: the geometry mask is cut from it at 128, with room to filter.
 MIN_SIZE = 256
@@ -56,22 +56,13 @@ def _resample(rgb: U8, matte: F32, x: float, y: float, side: float, size: int) -
     x0, y0 = int(np.floor(x)) - margin, int(np.floor(y)) - margin
     x1, y1 = int(np.ceil(x + side)) + margin, int(np.ceil(y + side)) + margin
     sx0, sy0, sx1, sy1 = max(x0, 0), max(y0, 0), min(x1, w), min(y1, h)
-    planes = np.zeros((4, y1 - y0, x1 - x0), np.float32)
+    planes = np.zeros((y1 - y0, x1 - x0, 4), np.float32)
     patch = matte[sy0:sy1, sx0:sx1]
-    window = (slice(sy0 - y0, sy1 - y0), slice(sx0 - x0, sx1 - x0))
-    planes[3][window] = patch
-    for channel in range(3):
-        planes[channel][window] = rgb[sy0:sy1, sx0:sx1, channel] * (patch / np.float32(255))
+    window = planes[sy0 - y0 : sy1 - y0, sx0 - x0 : sx1 - x0]
+    window[..., 3] = patch
+    window[..., :3] = rgb[sy0:sy1, sx0:sx1] * (patch / np.float32(255))[..., None]
     box = (x - x0, y - y0, x - x0 + side, y - y0 + side)
-    out = np.stack(
-        [
-            np.asarray(
-                Image.fromarray(plane).resize((size, size), Image.Resampling.BICUBIC, box=box)
-            )
-            for plane in planes
-        ],
-        axis=-1,
-    )
+    out = resample(planes, width=size, height=size, how="bicubic", box=box)
     return out[..., :3], out[..., 3]
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2mesh.core.arrays import F32, U8
+from img2mesh.imaging.masks import fill_pinholes, keep_pieces
 
 #: A part beside the largest stays when it has this share of it (a lid, a wheel, an earring) ...
 _SIGNIFICANT = 0.03
@@ -32,37 +33,19 @@ def clean(matte: F32) -> tuple[F32, tuple[str, ...]]:
     """
     import cv2
 
-    inside = (matte > 0.5).astype(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)
-    if count <= 1:
+    inside = matte > 0.5
+    keep, areas = keep_pieces(inside, diagonal=True, pixels=8, share=_SIGNIFICANT)
+    if not keep.any():
         return np.zeros_like(matte), ()
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    kept = np.flatnonzero(areas >= max(_SIGNIFICANT * areas.max(), 8)) + 1
-    keep = np.isin(labels, kept)
     # The soft rim of a kept part stays with it; that of a dropped one goes with it.
     reach = cv2.dilate(keep.astype(np.uint8), np.ones((5, 5), np.uint8), iterations=2) > 0
-    dropped = (inside > 0) & ~keep
+    dropped = inside & ~keep
     near_dropped = cv2.dilate(dropped.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     result = np.where(keep | (reach & ~near_dropped), matte, 0).astype(np.float32)
-    holes = fill_pinholes(keep, int(_PINHOLE * areas.max())) & ~keep
+    holes = fill_pinholes(keep, below=int(_PINHOLE * areas.max()) + 1) & ~keep
     result[holes] = 1
-    parts = (f"the object is in {len(kept)} separate parts",) if len(kept) > 1 else ()
-    return result, parts
-
-
-def fill_pinholes(mask: NDArray[np.bool_], largest: int) -> NDArray[np.bool_]:
-    """Close holes of up to ``largest`` pixels that do not touch the frame."""
-    import cv2
-
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
-    h, w = mask.shape
-    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
-    right = left + stats[:, cv2.CC_STAT_WIDTH]
-    bottom = top + stats[:, cv2.CC_STAT_HEIGHT]
-    inner = (left > 0) & (top > 0) & (right < w) & (bottom < h)
-    small = inner & (stats[:, cv2.CC_STAT_AREA] <= largest)
-    small[0] = False  # label 0 is the mask itself
-    return mask | small[labels]
+    notes = (f"the object is in {len(areas)} separate parts",) if len(areas) > 1 else ()
+    return result, notes
 
 
 def _guided_coefficients(guide: F32, plane: F32, radius: int, eps: float) -> tuple[F32, F32]:

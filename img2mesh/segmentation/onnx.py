@@ -1,6 +1,6 @@
 """Salient-object networks as .onnx files through onnxruntime: U2-Net, IS-Net, BiRefNet and kin.
 
-The file is the user's own; nothing is downloaded and no code comes with it.
+The file is the user's own or came by ``models fetch``; nothing is downloaded here.
 """
 
 from __future__ import annotations
@@ -42,12 +42,35 @@ _BY_SIZE = ((512, _BY_NAME["u2net"]), (10**9, _BY_NAME["isnet"]))
 
 
 def segment(rgb: U8, *, model: Path, device: str = "cpu") -> Segmentation:
+    """What the network alone takes for the object.
+
+    Args:
+        rgb: (h, w, 3) uint8.
+        model: see :func:`probability`.
+        device: see :func:`probability`.
+
+    Raises:
+        MissingExtraError, InputError: see :func:`probability`.
+    """
+    mask = probability(rgb, model=model, device=device)
+    matte = np.asarray(
+        Image.fromarray(mask).resize(rgb.shape[1::-1], Image.Resampling.BICUBIC)
+    ).clip(0, 1)
+    kept, notes = main_object(matte > 0.5)
+    matte = np.where(kept | (matte <= 0.5), matte, 0).astype(np.float32)
+    return Segmentation(refine_alpha(matte), _decisiveness(mask), notes)
+
+
+def probability(rgb: U8, *, model: Path, device: str) -> F32:
     """Run the network on the whole photo, stretched to its input size.
 
     Args:
         rgb: (h, w, 3) uint8.
         model: .onnx file with one picture in, (1, 3, s, s), and a mask as first output.
         device: ``cuda`` uses that provider where onnxruntime has it.
+
+    Returns:
+        (s, s) float32 in [0, 1], the probability of object.
 
     Raises:
         MissingExtraError: no onnxruntime.
@@ -70,13 +93,8 @@ def segment(rgb: U8, *, model: Path, device: str = "cpu") -> Segmentation:
         outputs = session.run(None, {entry.name: planes})
     except Exception as error:  # onnxruntime has no public base class for its errors
         raise InputError(f"{model.name} does not run here: {str(error)[:120]}") from error
-    mask = _probability(np.asarray(outputs[-1 if "birefnet" in model.stem.lower() else 0]), model)
-    matte = np.asarray(
-        Image.fromarray(mask).resize(rgb.shape[1::-1], Image.Resampling.BICUBIC)
-    ).clip(0, 1)
-    kept, notes = main_object(matte > 0.5)
-    matte = np.where(kept | (matte <= 0.5), matte, 0).astype(np.float32)
-    return Segmentation(refine_alpha(matte), _decisiveness(mask), notes)
+    last = -1 if "birefnet" in model.stem.lower() else 0
+    return _probability(np.asarray(outputs[last]), model)
 
 
 def _session(model: Path, device: str) -> Any:

@@ -27,9 +27,8 @@ def texture_mesh(
     mesh: Mesh,
     views: ViewSet,
     *,
-    resolution: int = 1024,
-    name: str = "object",
-    delight: bool = False,
+    resolution: int,
+    delight: bool,
     progress: Callable[[float], None] | None = None,
 ) -> TexturedMesh:
     """Unwrap a mesh and paint it from the views (and the photo, where its pose is known).
@@ -38,7 +37,6 @@ def texture_mesh(
         mesh: closed surface in the views' world.
         views: at least one posed view.
         resolution: side of the square atlas in texels.
-        name: what the object is called in the files.
         delight: take the views' smooth light out of the colours.
         progress: told the fraction done.
 
@@ -66,7 +64,6 @@ def texture_mesh(
         atlas,
         views,
         resolution=resolution,
-        name=name,
         delight=delight,
         progress=lambda fraction: report(0.3 + 0.7 * fraction),
     )

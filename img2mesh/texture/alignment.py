@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2mesh.core.arrays import F32
-from img2mesh.texture.sources import Source, blurred, look_up
+from img2mesh.imaging.lookup import texels_at
+from img2mesh.texture.sources import Source, blurred
 
 Floats = NDArray[np.float64]
 
@@ -26,8 +27,7 @@ _CONTROLS = 17
 _BLURS = (4.0, 4.0, 3.0, 3.0, 2.0, 2.0, 1.5, 1.5, 1.0, 1.0)
 _REFERENCE_SIZE = 320
 
-#: Expected spread between views once they agree, of colours and of coverage (held-out PSNR of
-#: disturbed views with 0.05, 0.1, 0.2 and 0.4 for coverage: 36.5, 36.4, 36.1 and 35.6 dB).
+#: Expected spread between views once they agree, of colours and of coverage (``docs/texture.md``).
 _COLOUR, _OUTLINE = 0.05, 0.1
 
 #: Expected size of warps, and of their change between neighbouring control points; in pixels of a
@@ -39,7 +39,7 @@ _LEAST_WEIGHT = 0.01
 
 
 @dataclass(frozen=True)
-class Look:
+class Visibility:
     """What a source sees of the surface: points (s,), where (s, 2) in pixels, how well (s,)."""
 
     seen: NDArray[np.int64]
@@ -72,52 +72,51 @@ class Warp:
         """Moved pixel coordinates."""
         index, share = _corners(uv, self.shift.shape[:2], self.cell)
         moves = (self.shift.reshape(-1, 2)[index] * share[..., None]).sum(axis=1)
-        out: Floats = uv + moves
-        return out
+        return uv + moves
 
 
-def align(sources: list[Source], looks: list[Look], gains: Floats, count: int) -> list[Warp]:
+def align(
+    sources: list[Source], visible: list[Visibility], gains: Floats, count: int
+) -> list[Warp]:
     """Find a warp for every source; the photo keeps still.
 
     Args:
         sources: pictures.
-        looks: what each sees of the points.
+        visible: what each sees of the points.
         gains: (s, 3) factors that bring the sources to one exposure.
         count: of points.
     """
     warps = [_still(source) for source in sources]
     for blur in _BLURS:
         low = [blurred(s.rgb, blur * _scale(s)) for s in sources]
-        says = [look_up(low[k], warps[k](looks[k].uv)) * gains[k] for k in range(len(sources))]
+        shown = [texels_at(low[k], warps[k](visible[k].uv)) * gains[k] for k in range(len(sources))]
         total, weight = np.zeros((count, 3)), np.zeros(count)
-        for look, colour in zip(looks, says, strict=True):
-            total[look.seen] += look.weight[:, None] * colour
-            weight[look.seen] += look.weight
-        for k, (source, look) in enumerate(zip(sources, looks, strict=True)):
-            others = weight[look.seen] - look.weight
+        for view, colour in zip(visible, shown, strict=True):
+            total[view.seen] += view.weight[:, None] * colour
+            weight[view.seen] += view.weight
+        for k, (source, view) in enumerate(zip(sources, visible, strict=True)):
+            others = weight[view.seen] - view.weight
             shared = others > _LEAST_WEIGHT
             if source.is_photo or not shared.any():
                 continue
-            rest = total[look.seen] - look.weight[:, None] * says[k]
+            rest = total[view.seen] - view.weight[:, None] * shown[k]
             wanted = rest[shared] / others[shared, None]
-            belief = np.minimum(look.weight, others)[shared]
+            both = np.minimum(view.weight, others)[shared]
             terms = [
-                _Term(
-                    look.uv[shared], low[k] * gains[k], wanted - says[k][shared], belief, _COLOUR
-                ),
+                _Term(view.uv[shared], low[k] * gains[k], wanted - shown[k][shared], both, _COLOUR),
                 _outline(source, warps[k], blur * _scale(source)),
             ]
             warps[k] = _step(warps[k], terms, _scale(source))
     return warps
 
 
-def moved(warps: list[Warp], sources: list[Source], looks: list[Look]) -> float:
+def moved(warps: list[Warp], sources: list[Source], visible: list[Visibility]) -> float:
     """Root mean square of the warps over what is seen, in pixels of a picture of 320."""
     squares = [
         float(((((w(k.uv) - k.uv) / _scale(s)) ** 2).sum(axis=1) * k.weight).sum())
-        for w, s, k in zip(warps, sources, looks, strict=True)
+        for w, s, k in zip(warps, sources, visible, strict=True)
     ]
-    weight = sum(float(look.weight.sum()) for look in looks)
+    weight = sum(float(view.weight.sum()) for view in visible)
     return float(np.sqrt(sum(squares) / max(weight, 1e-12)))
 
 
@@ -139,15 +138,15 @@ def _step(warp: Warp, terms: list[_Term], scale: float) -> Warp:
         rows = np.repeat(np.arange(len(index)), 4)
         basis = csr_matrix((share.ravel(), (rows, index.ravel())), (len(index), count))
         at = warp(term.uv)
-        slopes = [look_up(g, at).reshape(len(at), -1) for g in _gradients(term.picture)]
+        slopes = [texels_at(g, at).reshape(len(at), -1) for g in _gradients(term.picture)]
         # Cauchy: what only one side shows (occlusion, highlights) is not to be matched.
         doubt = 1 + (term.rest**2).mean(axis=1) / (2 * term.spread) ** 2
-        trust = term.weight / doubt / term.spread**2
+        weight = term.weight / doubt / term.spread**2
         for i in range(2):
-            right[i] += basis.T @ (trust * (slopes[i] * term.rest).sum(axis=1))
+            right[i] += basis.T @ (weight * (slopes[i] * term.rest).sum(axis=1))
             for j in range(2):
-                both = diags(trust * (slopes[i] * slopes[j]).sum(axis=1))
-                blocks[i][j] = blocks[i][j] + basis.T @ both @ basis
+                joint = diags(weight * (slopes[i] * slopes[j]).sum(axis=1))
+                blocks[i][j] = blocks[i][j] + basis.T @ joint @ basis
     change = spsolve(bmat(blocks).tocsc(), np.concatenate(right))
     change = change.reshape(2, -1).T.reshape(warp.shift.shape)
     return Warp(warp.shift + np.clip(change, -2 * scale, 2 * scale), warp.cell)
@@ -162,7 +161,7 @@ def _outline(source: Source, warp: Warp, blur: float) -> _Term:
     near[:, 1::2] = False
     rows, columns = np.nonzero(near)
     uv: Floats = np.stack([columns, rows], axis=1).astype(np.float64) + 0.5
-    rest = (surface[near][:, None] - look_up(alpha, warp(uv))).astype(np.float64)
+    rest = (surface[near][:, None] - texels_at(alpha, warp(uv))).astype(np.float64)
     return _Term(uv, alpha, rest, np.ones(len(uv)), _OUTLINE)
 
 

@@ -1,4 +1,4 @@
-"""UV unwrapping: charts without overlap on one square atlas, and smooth vertex normals."""
+"""UV unwrapping: charts without overlap on one square atlas."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from img2mesh.artifacts import Mesh
 from img2mesh.core.arrays import F32, I32
 from img2mesh.errors import Img2MeshError
+from img2mesh.geometry.mesh import areas
 
 #: Empty texels between charts at 1024 texels, in proportion at other sizes: keeps two mip levels
 #: free of the neighbour chart's colour.
@@ -100,11 +101,10 @@ def _to_scale(
     chart: NDArray[np.int64],
 ) -> NDArray[np.float64]:
     """Every chart as large as the surface it shows, in world units."""
-    a, b, c = (points[faces[:, k]].astype(np.float64) for k in range(3))
-    true = np.bincount(chart, np.linalg.norm(np.cross(b - a, c - a), axis=1))
+    true = np.bincount(chart, areas(points, faces))
     a, b, c = (uv[faces[:, k]] for k in range(3))
     ab, ac = b - a, c - a
-    shown = np.bincount(chart, np.abs(ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]))
+    shown = np.bincount(chart, np.abs(ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0])) / 2
     scale = np.sqrt(true / np.maximum(shown, 1e-30))
     of_vertex = np.zeros(len(uv), np.int64)
     of_vertex[faces] = chart[:, None]
@@ -188,38 +188,3 @@ def _overlapping(uv: F32, flat: _Flat, resolution: int) -> NDArray[np.bool_]:
     chart = flat.chart[texels.face[texels.inside]]
     twice = np.bincount(chart, texels.contested[texels.inside], count)
     return twice > np.maximum(_MOST_CONTESTED * np.bincount(chart, minlength=count), 1)
-
-
-def vertex_normals(vertices: NDArray[np.floating], faces: I32) -> F32:
-    """(n, 3) unit normals: face normals weighted by the corner's angle (Thuermer & Wuethrich 98).
-
-    Independent of how a flat region happens to be triangulated.
-    """
-    corners = vertices[faces].astype(np.float64)
-    to_next = np.roll(corners, -1, axis=1) - corners
-    to_last = np.roll(corners, 1, axis=1) - corners
-    lengths = np.linalg.norm(to_next, axis=2) * np.linalg.norm(to_last, axis=2)
-    cosine = (to_next * to_last).sum(axis=2) / np.maximum(lengths, 1e-30)
-    angle = np.arccos(np.clip(cosine, -1, 1))  # (m, 3)
-    normal = face_normals(vertices, faces)
-    total = np.stack(
-        [
-            np.bincount(
-                faces.ravel(), weights=(angle * normal[:, None, k]).ravel(), minlength=len(vertices)
-            )
-            for k in range(3)
-        ],
-        axis=1,
-    )
-    length = np.linalg.norm(total, axis=1, keepdims=True)
-    up = np.array([0.0, 1.0, 0.0])  # a vertex without area has no normal; any unit one will do
-    return np.where(length > 1e-12, total / np.maximum(length, 1e-12), up).astype(np.float32)
-
-
-def face_normals(vertices: NDArray[np.floating], faces: I32) -> NDArray[np.float64]:
-    """(m, 3) unit geometric normals; 0 for a face without area."""
-    a, b, c = (vertices[faces[:, k]].astype(np.float64) for k in range(3))
-    normal = np.cross(b - a, c - a)
-    length = np.linalg.norm(normal, axis=1, keepdims=True)
-    unit: NDArray[np.float64] = normal / np.maximum(length, 1e-30)
-    return unit

@@ -9,21 +9,22 @@ from numpy.typing import NDArray
 
 from img2mesh.artifacts import Mesh, TexturedMesh, ViewSet
 from img2mesh.core.arrays import F32, OUTSIDE, SEEN_IN_PHOTO, SEEN_IN_VIEWS, U8, UNSEEN
+from img2mesh.geometry.mesh import areas, diagonal, unit, vertex_normals
 from img2mesh.geometry.raycast import Scene
-from img2mesh.texture.atlas import Atlas, vertex_normals
-from img2mesh.texture.colours import VertexColours, settle
+from img2mesh.imaging.lookup import texels_at
+from img2mesh.texture.atlas import Atlas
 from img2mesh.texture.delighting import light, mean_level, without_light
 from img2mesh.texture.inpainting import detail
 from img2mesh.texture.maps import padded
 from img2mesh.texture.projection import SHARPEN, weigh
 from img2mesh.texture.raster import Texels, rasterise
-from img2mesh.texture.sources import Source, blurred, doubled, look_up, pixel_size, prepare
+from img2mesh.texture.sources import Source, blurred, doubled, pixel_size, prepare
+from img2mesh.texture.vertex_colours import VertexColours, solve_vertex_colours
 
 #: Rays start this share of the diagonal off the surface, so that a face does not hide itself.
 _OFFSET = 1e-3
 
-#: The rim's detail fades into the unseen over this many typical edges (PSNR of unseen texels of
-#: four objects with 0, 1, 2, 4 and 8: 17.6, 18.9, 19.2, 19.3 and 19.1 dB).
+#: The rim's detail fades into the unseen over this many typical edges (``docs/texture.md``).
 _REACH = 3.0
 
 #: Pictures whose pixels are larger than 1 / this texels are interpolated smoothly (held-out PSNR
@@ -31,7 +32,7 @@ _REACH = 3.0
 _MAGNIFIED = 0.8
 
 #: Summed weight at which a seen texel trusts its pixels and the smooth fill equally.
-_HALF_TRUST = 0.002
+_HALF_CONFIDENCE = 0.002
 
 
 def bake(
@@ -40,8 +41,7 @@ def bake(
     views: ViewSet,
     *,
     resolution: int,
-    name: str,
-    delight: bool = False,
+    delight: bool,
     progress: Callable[[float], None],
 ) -> TexturedMesh:
     """Paint an unwrapped mesh from the posed views.
@@ -51,30 +51,28 @@ def bake(
         atlas: its unwrapping.
         views: what to paint with.
         resolution: side of the square atlas.
-        name: of the object.
         delight: take the views' smooth light out of the colours.
         progress: told the fraction done.
     """
     scene = Scene(mesh.vertices, mesh.faces)
     normals = vertex_normals(mesh.vertices, mesh.faces)
-    diagonal = float(np.linalg.norm(np.ptp(mesh.vertices[np.unique(mesh.faces)], axis=0)))
+    size = diagonal(mesh.vertices, mesh.faces)
     sources = [
-        prepare(view, scene, diagonal=diagonal, is_photo=k >= len(views))
+        prepare(view, scene, diagonal=size, is_photo=k >= len(views))
         for k, view in enumerate(views.posed)
     ]
     progress(0.2)
     texels = rasterise(atlas.uv, atlas.faces, resolution)
     points = texels.interpolate(mesh.faces, mesh.vertices)
-    directions = texels.interpolate(mesh.faces, normals)
-    directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
+    directions = unit(texels.interpolate(mesh.faces, normals))
     texel = _texel_size(mesh, texels)
-    settled = settle(
+    solved = solve_vertex_colours(
         mesh,
         normals,
         scene,
         sources,
-        spacing=float(np.sqrt(_area(mesh) / len(mesh.vertices))),
-        offset=_OFFSET * diagonal,
+        spacing=_spacing(mesh),
+        offset=_OFFSET * size,
         exact=views.provenance.exact,
     )
     progress(0.5)
@@ -84,10 +82,10 @@ def bake(
     plain = np.zeros(len(points), np.float32)
     coverage = np.full(len(points), UNSEEN, np.uint8)
     for k, source in enumerate(sources):
-        seen, uv, weight = weigh(source, scene, points, directions, offset=_OFFSET * diagonal)
-        uv = settled.warps[k](uv) if settled.warps else uv
+        seen, uv, weight = weigh(source, scene, points, directions, offset=_OFFSET * size)
+        uv = solved.warps[k](uv) if solved.warps else uv
         share = weight**SHARPEN
-        painted[seen] += share[:, None] * settled.gains[k] * _sampled(source, uv, texel, points)
+        painted[seen] += share[:, None] * solved.gains[k] * _sampled(source, uv, texel, points)
         sharp[seen] += share
         plain[seen] += weight
         coverage[seen] = np.maximum(
@@ -95,17 +93,17 @@ def bake(
         )
         progress(0.5 + 0.4 * (k + 1) / len(sources))
     painted /= np.maximum(sharp, 1e-20)[:, None]
-    painted += texels.interpolate(mesh.faces, settled.correction)
-    belief = (plain / (plain + _HALF_TRUST))[:, None]
+    painted += texels.interpolate(mesh.faces, solved.correction)
+    confidence = (plain / (plain + _HALF_CONFIDENCE))[:, None]
     colour = (
-        belief * painted + (1 - belief) * texels.interpolate(mesh.faces, settled.smooth)
+        confidence * painted + (1 - confidence) * texels.interpolate(mesh.faces, solved.smooth)
     ).astype(np.float32)
 
-    trusted = belief[:, 0] > 0.5
-    colour = _filled(mesh, texels, points, directions, coverage, trusted, colour, settled.smooth)
-    notes = (*settled.notes, *_notes(texels, coverage))
+    sure = confidence[:, 0] > 0.5
+    colour = _filled(mesh, texels, points, directions, coverage, sure, colour, solved.smooth)
+    notes = (*solved.notes, *_notes(texels, coverage))
     if delight:
-        colour, note = _delit(mesh, normals, settled, colour, directions)
+        colour, note = _delit(mesh, normals, solved, colour, directions)
         notes = (*notes, note)
     return TexturedMesh(
         vertices=mesh.vertices[atlas.source_vertex],
@@ -115,7 +113,6 @@ def bake(
         texture=padded(texels, _bytes(colour), resolution),
         coverage=_coverage(texels, coverage, resolution),
         source_vertex=atlas.source_vertex,
-        name=name,
         notes=(*mesh.notes, *notes),
     )
 
@@ -126,7 +123,7 @@ def _filled(
     points: F32,
     directions: F32,
     coverage: U8,
-    trusted: NDArray[np.bool_],
+    sure: NDArray[np.bool_],
     colour: F32,
     smooth: F32,
 ) -> F32:
@@ -136,9 +133,9 @@ def _filled(
     near = np.zeros(len(mesh.vertices), bool)
     near[mesh.faces[np.unique(texels.face[unseen])]] = True
     rim: NDArray[np.bool_] = np.any(near[mesh.faces], axis=1)
-    known, wanted = np.flatnonzero(rim[texels.face] & trusted), np.flatnonzero(unseen)
+    known, wanted = np.flatnonzero(rim[texels.face] & sure), np.flatnonzero(unseen)
     rest = colour - texels.interpolate(mesh.faces, smooth)
-    reach = _REACH * float(np.sqrt(_area(mesh) / len(mesh.vertices)))
+    reach = _REACH * _spacing(mesh)
     out = colour.copy()
     out[wanted] += detail(points, directions, rest, known, wanted, reach=reach)
     return out
@@ -147,12 +144,12 @@ def _filled(
 def _delit(
     mesh: Mesh,
     normals: F32,
-    settled: VertexColours,
+    solved: VertexColours,
     colour: F32,
     directions: F32,
 ) -> tuple[F32, str]:
     """Texel colours without the light that the vertices show, and a note on it."""
-    smooth, seen = settled.smooth, settled.seen
+    smooth, seen = solved.smooth, solved.seen
     found = light(mesh.faces, normals, smooth, seen)
     around = mean_level(normals, found, seen.astype(np.float64))
     after = without_light(smooth, normals, found, level=around)[seen]
@@ -169,13 +166,17 @@ def _sampled(source: Source, uv: NDArray[np.float64], texel: float, points: F32)
     """
     footprint = texel / pixel_size(source, points)
     if footprint < _MAGNIFIED:
-        return look_up(doubled(source.rgb), 2 * uv)
-    return look_up(blurred(source.rgb, float(np.sqrt(max(footprint**2 - 1, 0) / 12))), uv)
+        return texels_at(doubled(source.rgb), 2 * uv)
+    return texels_at(blurred(source.rgb, float(np.sqrt(max(footprint**2 - 1, 0) / 12))), uv)
 
 
 def _area(mesh: Mesh) -> float:
-    a, b, c = (mesh.vertices[mesh.faces[:, k]].astype(np.float64) for k in range(3))
-    return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2)
+    return float(areas(mesh.vertices, mesh.faces).sum())
+
+
+def _spacing(mesh: Mesh) -> float:
+    """Typical distance between vertices."""
+    return float(np.sqrt(_area(mesh) / len(mesh.vertices)))
 
 
 def _texel_size(mesh: Mesh, texels: Texels) -> float:

@@ -13,12 +13,20 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix, csr_matrix
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse import csr_matrix
 
 from img2mesh.core.arrays import I32
-
-Ints = NDArray[np.int64]
+from img2mesh.geometry.mesh import (
+    Ints,
+    areas,
+    by_appearance,
+    connected,
+    face_normals,
+    half_edges,
+    shared_edges,
+    symmetric,
+    unit,
+)
 
 #: Neighbours' say in a face's label against its own normal: smooth borders (at 1 a border may
 #: zigzag by a face), yet an edge of 90 degrees stays a border.
@@ -66,37 +74,26 @@ def cut(vertices: NDArray[np.floating], faces: I32) -> Ints:
 
 
 def _dual(vertices: NDArray[np.floating], faces: I32) -> _Dual:
-    edges = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1).astype(np.int64)
-    key = edges[:, 0] * (int(faces.max()) + 1) + edges[:, 1]
-    order = np.argsort(key, kind="stable")
-    pair = np.flatnonzero(key[order][1:] == key[order][:-1])
-    one, other = order[pair], order[pair + 1]
-    ends = vertices[edges[one]].astype(np.float64)
-    a, b, c = (vertices[faces[:, k]].astype(np.float64) for k in range(3))
-    normal = np.cross(b - a, c - a)
-    twice = np.linalg.norm(normal, axis=1)
+    one, other = shared_edges(faces)
+    start, end = (vertices[ends[one]].astype(np.float64) for ends in half_edges(faces))
     return _Dual(
         one // 3,
         other // 3,
-        np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1),
-        normal / np.maximum(twice, 1e-30)[:, None],
-        twice / 2,
+        np.linalg.norm(start - end, axis=1),
+        face_normals(vertices, faces),
+        areas(vertices, faces),
     )
 
 
 def _labels(dual: _Dual) -> Ints:
     """(m,) direction 0..5 of every face."""
-    count = len(dual.area)
-    weight = coo_matrix(
-        (np.tile(dual.length, 2), (np.r_[dual.one, dual.other], np.r_[dual.other, dual.one])),
-        (count, count),
-    ).tocsr()
+    weight = symmetric(dual.one, dual.other, dual.length, len(dual.area))
     total = np.maximum(np.asarray(weight.sum(axis=1)).ravel(), 1e-30)
     mean: csr_matrix = csr_matrix(weight.multiply(1 / total[:, None]))
     smooth = dual.normal * dual.area[:, None]
     for _ in range(_NORMAL_STEPS):
         smooth = (smooth + mean @ smooth) / 2
-    smooth /= np.maximum(np.linalg.norm(smooth, axis=1), 1e-30)[:, None]
+    smooth = unit(smooth)
     directions = np.concatenate([np.eye(3), -np.eye(3)])
     for _ in range(_CLUSTER_ROUNDS):
         label = (smooth @ directions.T).argmax(axis=1)
@@ -117,15 +114,7 @@ def _labels(dual: _Dual) -> Ints:
 def _regions(dual: _Dual, label: Ints) -> Ints:
     """(m,) number of the connected region of one label that each face lies in."""
     same = label[dual.one] == label[dual.other]
-    count = len(label)
-    graph = coo_matrix(
-        (np.ones(int(same.sum()), np.int8), (dual.one[same], dual.other[same])), (count, count)
-    )
-    _, region = connected_components(graph, directed=False)
-    _, first, number = np.unique(region, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[number]
+    return by_appearance(connected(dual.one[same], dual.other[same], len(label)))
 
 
 def _without_small(dual: _Dual, label: Ints, region: Ints) -> Ints:
@@ -136,12 +125,11 @@ def _without_small(dual: _Dual, label: Ints, region: Ints) -> Ints:
     own = np.empty(count, np.int64)
     own[region] = label
     cross = region[dual.one] != region[dual.other]
-    one, other, length = region[dual.one[cross]], region[dual.other[cross]], dual.length[cross]
-    border = coo_matrix((np.tile(length, 2), (np.r_[one, other], np.r_[other, one]))).tocsr()
+    one, other = region[dual.one[cross]], region[dual.other[cross]]
+    border = symmetric(one, other, dual.length[cross], count)
     new = own.copy()
     for k in np.flatnonzero(small):
-        if k < border.shape[0]:
-            begin, end = border.indptr[k], border.indptr[k + 1]
-            if end > begin:
-                new[k] = own[border.indices[begin + int(np.argmax(border.data[begin:end]))]]
+        begin, end = border.indptr[k], border.indptr[k + 1]
+        if end > begin:
+            new[k] = own[border.indices[begin + int(np.argmax(border.data[begin:end]))]]
     return new[region]

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2mesh.core.arrays import F32, I32
-from img2mesh.texture.levelling import edges
+from img2mesh.geometry.mesh import edges
+from img2mesh.imaging.colour import linear_to_srgb, srgb_to_linear
 
 Floats = NDArray[np.float64]
 
@@ -48,7 +49,7 @@ def light(faces: I32, normals: F32, colours: F32, seen: NDArray[np.bool_]) -> Fl
     a, b = a[both], b[both]
     if len(a) < 64:
         return np.zeros(8)
-    brightness = np.log(np.maximum(_linear(colours).mean(axis=1), _DARK))
+    brightness = np.log(np.maximum(srgb_to_linear(np.clip(colours, 0, 1)).mean(axis=1), _DARK))
     basis = _harmonics(normals)
     change, right = basis[a] - basis[b], brightness[a] - brightness[b]
     found = np.zeros(8)
@@ -74,7 +75,7 @@ def without_light(colours: F32, normals: F32, found: Floats, *, level: float = 0
         level: mean log light, so that the whole becomes neither brighter nor darker.
     """
     shade = np.clip(_harmonics(normals) @ found - level, -np.log(_MOST), np.log(_MOST))
-    return _encoded(_linear(colours) / np.exp(shade)[:, None])
+    return linear_to_srgb(srgb_to_linear(np.clip(colours, 0, 1)) / np.exp(shade)[:, None])
 
 
 def mean_level(normals: F32, found: Floats, weight: NDArray[np.floating]) -> float:
@@ -86,16 +87,3 @@ def _harmonics(normals: F32) -> Floats:
     """(k, 8) real spherical harmonics of orders one and two, without their constants."""
     x, y, z = normals.astype(np.float64).T
     return np.stack([x, y, z, x * y, y * z, z * x, x * x - y * y, 3 * z * z - 1], axis=1)
-
-
-def _linear(colours: F32) -> F32:
-    """sRGB decoded (IEC 61966-2-1)."""
-    c = np.clip(colours, 0, 1)
-    out: F32 = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4).astype(np.float32)
-    return out
-
-
-def _encoded(linear: NDArray[np.floating]) -> F32:
-    x = np.clip(linear, 0, 1)
-    out = np.where(x <= 0.0031308, x * 12.92, 1.055 * np.power(x, 1 / 2.4) - 0.055)
-    return out.astype(np.float32)

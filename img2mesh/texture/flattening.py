@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix, csr_matrix, diags
+from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import splu
 
 from img2mesh.core.arrays import I32
+from img2mesh.geometry.mesh import area_vectors, half_edges, symmetric, unit
 
 Complex = NDArray[np.complex128]
 
@@ -50,12 +51,9 @@ def flatten(
     corners = vertices[faces].astype(np.float64)
     side = _triangles_in_the_plane(corners)  # (m, 3): corner k to corner k + 1
     weight = _cotangents(side) / 2
-    place = _projected(vertices, faces, chart, corners)
-    start, end = faces.ravel(), faces[:, [1, 2, 0]].ravel()
-    flat = weight.ravel()
-    adjacency = coo_matrix(
-        (np.tile(flat, 2), (np.r_[start, end], np.r_[end, start])), (count, count)
-    ).tocsr()
+    place = _projected(vertices, faces, chart)
+    start, end = half_edges(faces)
+    adjacency = symmetric(start, end, weight.ravel(), count)
     degree = np.asarray(adjacency.sum(axis=1)).ravel()
     hold = _HOLD * degree + 1e-30
     solver = splu(
@@ -71,13 +69,12 @@ def flatten(
         turn = turn / np.maximum(np.abs(turn), 1e-300)
         pull = (weight * side * turn[:, None]).ravel()
         right = anchor.copy()
-        for part, unit in ((pull.real, 1.0), (pull.imag, 1j)):
-            right += unit * (np.bincount(end, part, count) - np.bincount(start, part, count))
+        for part, axis in ((pull.real, 1.0), (pull.imag, 1j)):
+            right += axis * (np.bincount(end, part, count) - np.bincount(start, part, count))
         solved = solver.solve(np.stack([right.real, right.imag], axis=1))
         place = solved[:, 0] + 1j * solved[:, 1]
     place = _unfolded(place, faces, csr_matrix(adjacency))
-    out: NDArray[np.float64] = np.stack([place.real, place.imag], axis=1)
-    return out
+    return np.stack([place.real, place.imag], axis=1)
 
 
 def folded(uv: NDArray[np.float64], faces: I32) -> NDArray[np.bool_]:
@@ -103,7 +100,7 @@ def _unfolded(place: Complex, faces: I32, adjacency: csr_matrix) -> Complex:
     graph = adjacency.copy()
     graph.data = np.ones_like(graph.data)
     degree = np.maximum(np.asarray(graph.sum(axis=1)).ravel(), 1)
-    inner = _corners(faces, count) == degree  # as many faces as neighbours: not on a border
+    inner = np.bincount(faces.ravel(), minlength=count) == degree  # as many faces as neighbours
     for attempt in range(_UNFOLDING_ROUNDS):
         bad = _folded(place, faces)
         if not bad.any():
@@ -119,10 +116,6 @@ def _unfolded(place: Complex, faces: I32, adjacency: csr_matrix) -> Complex:
         if _folded(trial, faces).sum() < bad.sum():
             place = trial
     return place
-
-
-def _corners(faces: I32, count: int) -> NDArray[np.int64]:
-    return np.bincount(faces.ravel(), minlength=count)
 
 
 def _triangles_in_the_plane(corners: NDArray[np.float64]) -> Complex:
@@ -142,24 +135,16 @@ def _cotangents(side: Complex) -> NDArray[np.float64]:
     return np.clip(product.real / np.maximum(np.abs(product.imag), 1e-30), *_COTANGENT)
 
 
-def _projected(
-    vertices: NDArray[np.floating],
-    faces: I32,
-    chart: NDArray[np.int64],
-    corners: NDArray[np.float64],
-) -> Complex:
+def _projected(vertices: NDArray[np.floating], faces: I32, chart: NDArray[np.int64]) -> Complex:
     """(n,) every vertex seen along the mean normal of its chart."""
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    mean = np.stack([np.bincount(chart, normal[:, k]) for k in range(3)], axis=1)
-    mean = mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-30)
+    normal = area_vectors(vertices, faces)
+    mean = unit(np.stack([np.bincount(chart, normal[:, k]) for k in range(3)], axis=1))
     least = np.eye(3)[np.abs(mean).argmin(axis=1)]
-    right = np.cross(least, mean)
-    right = right / np.maximum(np.linalg.norm(right, axis=1, keepdims=True), 1e-30)
+    right = unit(np.cross(least, mean))
     up = np.cross(mean, right)
     of_vertex = np.zeros(len(vertices), np.int64)
     of_vertex[faces] = chart[:, None]
     points = vertices.astype(np.float64)
     x = (points * right[of_vertex]).sum(axis=1)
     y = (points * up[of_vertex]).sum(axis=1)
-    out: Complex = x + 1j * y
-    return out
+    return x + 1j * y

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from img2mesh.artifacts import Mesh
 from img2mesh.core.arrays import F32
+from img2mesh.geometry.mesh import half_edges, symmetric
 
 #: Cotangents are held in this range: slivers have wild ones.
 _COTANGENT = (1e-3, 10.0)
@@ -30,25 +31,19 @@ def membrane(mesh: Mesh, colour: F32, seen: NDArray[np.bool_]) -> F32:
         colour: (n, 3); what unseen vertices have is kept where no seen one is connected.
         seen: (n,) bool.
     """
-    from scipy.sparse import coo_matrix, diags
+    from scipy.sparse import diags
     from scipy.sparse.linalg import splu
 
     free = ~seen
     if not seen.any() or not free.any():
         return colour
     points, count = mesh.vertices.astype(np.float64), len(mesh.vertices)
-    weight, start, end = [], [], []
-    for k in range(3):
-        a, b, apex = (mesh.faces[:, (k + j) % 3] for j in range(3))
-        left, right = points[a] - points[apex], points[b] - points[apex]
-        area = np.linalg.norm(np.cross(left, right), axis=1)
-        cotangent = (left * right).sum(axis=1) / np.maximum(area, 1e-12) / 2
-        weight += [np.clip(cotangent, *_COTANGENT)] * 2
-        start += [a, b]
-        end += [b, a]
-    adjacency = coo_matrix(
-        (np.concatenate(weight), (np.concatenate(start), np.concatenate(end))), (count, count)
-    ).tocsr()
+    start, end = half_edges(mesh.faces)
+    apex = points[mesh.faces[:, [2, 0, 1]].ravel()]
+    left, right = points[start] - apex, points[end] - apex
+    area = np.linalg.norm(np.cross(left, right), axis=1)
+    cotangent = (left * right).sum(axis=1) / np.maximum(area, 1e-12) / 2
+    adjacency = symmetric(start, end, np.clip(cotangent, *_COTANGENT), count)
     degree = np.asarray(adjacency.sum(axis=1)).ravel()
     hold = np.full(int(free.sum()), 1e-9)
     matrix = diags(degree[free] + hold) - adjacency[free][:, free]
@@ -93,5 +88,4 @@ def detail(
     share /= np.maximum(share.sum(axis=1, keepdims=True), 1e-12)
     fade = np.exp(-np.where(found, distance, np.inf)[:, :1])
     around = rest[known][np.where(found, index, 0)]
-    out: F32 = (fade * np.einsum("wk,wkc->wc", share, around)).astype(np.float32)
-    return out
+    return (fade * np.einsum("wk,wkc->wc", share, around)).astype(np.float32)

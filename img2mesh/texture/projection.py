@@ -1,4 +1,4 @@
-"""How much each view has to say about points of the surface, and what it says."""
+"""How much each view counts at points of the surface, and where they fall in its picture."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from numpy.typing import NDArray
 
 from img2mesh.core.arrays import F32
 from img2mesh.geometry.raycast import Scene
-from img2mesh.texture.sources import Source, look_up
+from img2mesh.imaging.lookup import texels_at
+from img2mesh.texture.sources import Source
 
 #: Views flatter than this cosine are not used.
 LEAST_COSINE = 0.12
 
-#: Weight = cosine ** ANGLE_POWER x trust, then to the power SHARPEN before normalising.
+#: Weight = cosine ** ANGLE_POWER x confidence, then to the power SHARPEN before normalising.
 ANGLE_POWER = 2.0
 SHARPEN = 3.0
 
 #: The photo counts this many times a view seen at the same angle, once its cosine has risen from
-#: LEAST_COSINE to PHOTO_COSINE: its pixels are the truth. On four photographs, PSNR in the photo
-#: away from the rim: 29.8 dB with 6 and 0.45, 34 with 30 and 0.35, 36 with 100 and 0.3; but the
-#: last draws the photo's stretched rim and a hard border onto the sides.
+#: LEAST_COSINE to PHOTO_COSINE: its pixels are the truth (others measured in ``docs/texture.md``).
 PHOTO_FACTOR = 30.0
 PHOTO_COSINE = 0.35
 
@@ -27,7 +26,7 @@ PHOTO_COSINE = 0.35
 def weigh(
     source: Source, scene: Scene, points: F32, normals: F32, *, offset: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], F32]:
-    """Find the points a source sees and how much to believe it there.
+    """Find the points a source sees and how much it counts there.
 
     Args:
         source: a prepared view.
@@ -55,12 +54,12 @@ def weigh(
         & (uv[:, 1] <= camera.height)
     )
     facing, uv = facing[framed], uv[framed]
-    trust = look_up(source.trust, uv)
-    inside = trust > 0
-    facing, uv, trust = facing[inside], uv[inside], trust[inside]
+    confidence = texels_at(source.confidence, uv)
+    inside = confidence > 0
+    facing, uv, confidence = facing[inside], uv[inside], confidence[inside]
     clear = scene.sees(camera, points[facing], normals[facing], offset=offset)
-    facing, uv, trust = facing[clear], uv[clear], trust[clear]
-    weight = cosine[facing] ** ANGLE_POWER * trust
+    facing, uv, confidence = facing[clear], uv[clear], confidence[clear]
+    weight = cosine[facing] ** ANGLE_POWER * confidence
     if source.is_photo:
         rise = np.clip((cosine[facing] - LEAST_COSINE) / (PHOTO_COSINE - LEAST_COSINE), 0, 1)
         weight *= 1 + (PHOTO_FACTOR - 1) * rise * rise * (3 - 2 * rise)

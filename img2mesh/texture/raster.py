@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2mesh.core.arrays import F32, I32
-
-#: Texel-face candidates tested at once: bounds memory to about 200 MB.
-_CHUNK = 2_000_000
+from img2mesh.geometry.raster import texels_of
 
 #: Texels painted beyond a chart's border with the surface continued, in texels: what bilinear
 #: filtering of a texture reaches for.
@@ -50,7 +48,7 @@ class Texels:
 
 
 def rasterise(uv: F32, faces: I32, resolution: int) -> Texels:
-    """Find the face under every texel centre; on a shared edge the face of lower number wins.
+    """Find the face under every texel centre; where charts overlap, the face of lower number wins.
 
     Args:
         uv: (n, 2) in [0, 1].
@@ -61,24 +59,12 @@ def rasterise(uv: F32, faces: I32, resolution: int) -> Texels:
 
     pixel = uv.astype(np.float64) * resolution
     owner = np.full(resolution * resolution, -1, np.int32)
-    twice = np.zeros(resolution * resolution, bool)
-    low = np.floor(pixel[faces].min(axis=1) - 0.5).astype(np.int64)
-    high = np.ceil(pixel[faces].max(axis=1) - 0.5).astype(np.int64)
-    low, high = np.clip(low, 0, resolution - 1), np.clip(high, 0, resolution - 1)
-    wide = high - low + 1
-    work = np.cumsum(wide.prod(axis=1))
-    begin = 0
-    while begin < len(faces):
-        done = work[begin - 1] if begin else 0
-        end = max(int(np.searchsorted(work, done + _CHUNK, side="right")), begin + 1)
-        texel, face, strict = _claims(pixel, faces, low, wide, begin, end, resolution)
-        sure = texel[strict]
-        twice[sure[owner[sure] >= 0]] = True
-        ordered = np.sort(sure)
-        twice[ordered[1:][ordered[1:] == ordered[:-1]]] = True
+    layers = np.zeros(resolution * resolution, np.int64)
+    for face, x, y in texels_of(uv[faces], resolution, resolution):
+        texel = y * resolution + x
+        layers += np.bincount(texel, minlength=len(layers))
         free = owner[texel] < 0
         owner[texel[free][::-1]] = face[free][::-1]  # the last write wins: the lowest face
-        begin = end
     grid = (owner >= 0).reshape(resolution, resolution)
     if not grid.any():  # every face is smaller than a texel: one texel each, at its middle
         middle = np.clip(pixel[faces].mean(axis=1).astype(np.int64), 0, resolution - 1)
@@ -93,41 +79,9 @@ def rasterise(uv: F32, faces: I32, resolution: int) -> Texels:
         face,
         _barycentric(pixel, faces, face, index, resolution),
         owner[index] >= 0,
-        float(twice.sum() / max(int(grid.sum()), 1)),
-        twice[index],
+        float((layers > 1).sum() / max(int(grid.sum()), 1)),
+        layers[index] > 1,
     )
-
-
-def _claims(
-    pixel: NDArray[np.float64],
-    faces: I32,
-    low: NDArray[np.int64],
-    wide: NDArray[np.int64],
-    begin: int,
-    end: int,
-    resolution: int,
-) -> tuple[NDArray[np.int64], I32, NDArray[np.bool_]]:
-    """Texels whose centre lies in the faces begin..end, and which of them lie strictly inside."""
-    count = wide[begin:end].prod(axis=1)
-    face = np.repeat(np.arange(begin, end), count)
-    number = np.arange(len(face)) - np.repeat(np.cumsum(count) - count, count)
-    column = low[face, 0] + number % wide[face, 0]
-    row = low[face, 1] + number // wide[face, 0]
-    x, y = column + 0.5, row + 0.5
-    a, b, c = (pixel[faces[begin:end, k]] for k in range(3))
-    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
-    sign = np.where(area < 0, -1.0, 1.0)
-    least = np.full(len(face), np.inf)
-    for p, q in ((a, b), (b, c), (c, a)):
-        edge = (q - p) * sign[:, None]
-        # Distance of the centre from the edge line, positive inside, in texels.
-        edge /= np.maximum(np.hypot(edge[:, 0], edge[:, 1]), 1e-12)[:, None]
-        local = face - begin
-        side = edge[local, 0] * (y - p[local, 1]) - edge[local, 1] * (x - p[local, 0])
-        np.minimum(least, side, out=least)
-    hit = (least >= -1e-7) & (np.abs(area) > 1e-12)[face - begin]
-    texel = row[hit] * resolution + column[hit]
-    return texel, face[hit].astype(np.int32), least[hit] > 1e-3
 
 
 def _barycentric(
@@ -145,5 +99,4 @@ def _barycentric(
     # Slivers would throw a skirt texel far away: pull such weights towards the face's middle.
     off = np.stack([1 - u - v, u, v], axis=1) - 1 / 3
     reach = np.maximum(np.abs(off).max(axis=1, keepdims=True) / _EXTRAPOLATION, 1)
-    weights: F32 = (off / reach + 1 / 3).astype(np.float32)
-    return weights
+    return (off / reach + 1 / 3).astype(np.float32)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from img2mesh.artifacts import RadianceField, TexturedMesh
 from img2mesh.core.arrays import F32, U8
+from img2mesh.geometry.mesh import unit
 from img2mesh.texture.maps import padded
 from img2mesh.texture.raster import Texels, rasterise
 from img2mesh.texture.tangents import vertex_tangents
@@ -99,7 +100,7 @@ class Frame:
         t = texels.interpolate(asset.faces, tangents).astype(np.float64)
         self._t = t[:, :3]
         self._b = np.sign(t[:, 3:]) * np.cross(self._n, self._t)
-        self.normal = _unit(self._n)
+        self.normal = unit(self._n)
 
     def encode(self, directions: NDArray[np.float64], part: slice) -> NDArray[np.float64]:
         """Unit directions (k, 3) in the frames of a part of the texels; z never below 0."""
@@ -116,7 +117,7 @@ class Frame:
             axis=1,
         )
         local[:, 2] = np.maximum(local[:, 2], 1e-6)
-        return _unit(local)
+        return unit(local)
 
 
 class Relief:
@@ -153,18 +154,11 @@ class Relief:
         value = self._at(self._sdf, here) / self._voxel
         gradient = np.stack([self._at(slope, here) for slope in self._slopes], axis=1)
         length = np.linalg.norm(gradient, axis=1)
-        return _unit(gradient), (np.abs(value) < _FOUND) & (length > 0.1 * self._voxel)
+        return unit(gradient), (np.abs(value) < _FOUND) & (length > 0.1 * self._voxel)
 
     def _at(self, grid: F32, points: NDArray[np.float64]) -> NDArray[np.float64]:
         from scipy import ndimage
 
-        out: NDArray[np.float64] = ndimage.map_coordinates(
+        return ndimage.map_coordinates(
             grid, points.T, order=3, prefilter=False, mode="nearest", output=np.float64
         )
-        return out
-
-
-def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    unit: NDArray[np.float64] = vectors / np.maximum(length, 1e-30)
-    return unit

@@ -13,11 +13,11 @@ from img2mesh.core.cameras import Camera
 from img2mesh.geometry.raycast import Scene
 from img2mesh.imaging.fill import from_nearest
 
-#: Rim pixels whose colour is not trusted: anti-aliasing mixes one, whatever the picture's size.
+#: Rim pixels whose colour does not count: anti-aliasing mixes one, whatever the picture's size.
 _RIM = 1.0
 
-#: Pixels over which a view gains trust, from the silhouette and from depth jumps, in a picture of
-#: 320 pixels (measured on six objects with exact views); in proportion in larger ones.
+#: Pixels over which a view gains confidence, from the silhouette and from depth jumps, in a picture
+#: of 320 pixels (measured on six objects with exact views); in proportion in larger ones.
 _SILHOUETTE_RAMP, _JUMP_RAMP = 3.0, 2.5
 _REFERENCE_SIZE = 320
 
@@ -36,7 +36,7 @@ class Source:
     Attributes:
         camera: its pose.
         rgb: (h, w, 3) float32 colours; outside the object the nearest object colour.
-        trust: (h, w) float32 in [0, 1]: 0 outside the silhouette, ramps up from silhouette and
+        confidence: (h, w) float32 in [0, 1]: 0 outside the silhouette, ramps up from silhouette and
             depth jumps.
         alpha: (h, w) float32 the picture's own silhouette.
         surface: (h, w) float32 1 where the mesh is seen, else 0.
@@ -45,14 +45,14 @@ class Source:
 
     camera: Camera
     rgb: F32
-    trust: F32
+    confidence: F32
     alpha: F32
     surface: F32
     is_photo: bool
 
 
 def prepare(view: View, scene: Scene, *, diagonal: float, is_photo: bool) -> Source:
-    """Clean a posed view's colours and measure its trust.
+    """Clean a posed view's colours and measure its confidence.
 
     Args:
         view: a view with a camera.
@@ -68,12 +68,12 @@ def prepare(view: View, scene: Scene, *, diagonal: float, is_photo: bool) -> Sou
     edge = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
     depth = scene.look(view.camera).depth
     jump = _distance_to_jump(depth, _JUMP * diagonal)
-    trust = np.clip(edge / (_SILHOUETTE_RAMP * size), 0, 1)
-    trust *= np.clip((jump + 0.5) / (_JUMP_RAMP * size), 0.02, 1)
+    confidence = np.clip(edge / (_SILHOUETTE_RAMP * size), 0, 1)
+    confidence *= np.clip((jump + 0.5) / (_JUMP_RAMP * size), 0.02, 1)
     return Source(
         view.camera,
         clean(view.rgb, view.alpha, rim=_RIM),
-        trust.astype(np.float32),
+        confidence.astype(np.float32),
         view.alpha,
         np.isfinite(depth).astype(np.float32),
         is_photo,
@@ -112,8 +112,7 @@ def blurred(rgb: F32, sigma: float) -> F32:
 
     if sigma < 0.3:
         return rgb
-    out: F32 = ndimage.gaussian_filter(rgb, (sigma, sigma, 0), mode="nearest", truncate=3.0)
-    return out
+    return ndimage.gaussian_filter(rgb, (sigma, sigma, 0), mode="nearest", truncate=3.0)
 
 
 def doubled(rgb: F32) -> F32:
@@ -125,26 +124,7 @@ def doubled(rgb: F32) -> F32:
         Image.fromarray(rgb[..., k]).resize((2 * width, 2 * height), Image.Resampling.BICUBIC)
         for k in range(3)
     ]
-    out: F32 = np.clip(np.stack([np.asarray(c) for c in channels], axis=-1), 0, 1)
-    return out
-
-
-def look_up(picture: F32, uv: NDArray[np.float64]) -> F32:
-    """Bilinear look-up at pixel coordinates (k, 2), clamped at the border: (k,) or (k, c)."""
-    height, width = picture.shape[:2]
-    x = np.clip(uv[:, 0] - 0.5, 0, width - 1)
-    y = np.clip(uv[:, 1] - 0.5, 0, height - 1)
-    left = np.minimum(x.astype(np.int64), max(width - 2, 0))
-    top = np.minimum(y.astype(np.int64), max(height - 2, 0))
-    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
-    fx, fy = (x - left).astype(np.float32), (y - top).astype(np.float32)
-    if picture.ndim == 3:
-        fx, fy = fx[:, None], fy[:, None]
-    flat = picture.reshape(height * width, *picture.shape[2:])
-    upper = flat[top * width + left] * (1 - fx) + flat[top * width + right] * fx
-    lower = flat[bottom * width + left] * (1 - fx) + flat[bottom * width + right] * fx
-    out: F32 = upper * (1 - fy) + lower * fy
-    return out
+    return np.clip(np.stack([np.asarray(c) for c in channels], axis=-1), 0, 1)
 
 
 def pixel_size(source: Source, points: NDArray[np.floating]) -> float:
@@ -168,5 +148,4 @@ def _distance_to_jump(depth: F32, threshold: float) -> NDArray[np.float64]:
         jump[tuple(second)] |= step
     if not jump.any():
         return np.full(depth.shape, 1e6)
-    distance: NDArray[np.float64] = ndimage.distance_transform_edt(~jump)
-    return distance
+    return ndimage.distance_transform_edt(~jump)

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2mesh.artifacts import TexturedMesh
-from img2mesh.core.arrays import F32, I32
+from img2mesh.core.arrays import F32
+from img2mesh.geometry.mesh import sum_at_vertices, unit
 
 _TINY = 1e-20
 
@@ -38,43 +39,28 @@ def vertex_tangents(asset: TexturedMesh) -> F32:
     kinds = []
     for side in (area > 0, area <= 0):
         weight = np.where((usable & side)[:, None], angle, 0)
-        flat = _unit(_laid(along[:, None], normals[faces]))
-        kinds.append((_gathered(faces, flat * weight[..., None], len(normals)), weight))
+        flat = unit(_laid(along[:, None], normals[faces]))
+        kinds.append((sum_at_vertices(faces, flat * weight[..., None], len(normals)), weight))
     width = [np.bincount(faces.ravel(), w.ravel(), len(normals)) for _, w in kinds]
     mirrored = width[1] > width[0]
     tangent = np.where(mirrored[:, None], kinds[1][0], kinds[0][0])
     length = np.linalg.norm(tangent, axis=1)
     lost = length < 1e-12
     tangent[lost] = _any_tangent(normals[lost])
-    tangent = _unit(tangent)
+    tangent = unit(tangent)
     sign = np.where(mirrored, -1.0, 1.0)
     return np.concatenate([tangent, sign[:, None]], axis=1).astype(np.float32)
 
 
 def _angles(corners: NDArray[np.float64], normals: NDArray[np.float64]) -> NDArray[np.float64]:
     """(m, 3) angle of each corner between its two edges, both laid into the normal's plane."""
-    onward = _unit(_laid(np.roll(corners, -1, axis=1) - corners, normals))
-    back = _unit(_laid(np.roll(corners, 1, axis=1) - corners, normals))
-    angle: NDArray[np.float64] = np.arccos(np.clip((onward * back).sum(axis=2), -1, 1))
-    return angle
+    onward = unit(_laid(np.roll(corners, -1, axis=1) - corners, normals))
+    back = unit(_laid(np.roll(corners, 1, axis=1) - corners, normals))
+    return np.arccos(np.clip((onward * back).sum(axis=2), -1, 1))
 
 
 def _laid(vectors: NDArray[np.float64], normals: NDArray[np.float64]) -> NDArray[np.float64]:
-    along: NDArray[np.float64] = vectors - (vectors * normals).sum(axis=-1, keepdims=True) * normals
-    return along
-
-
-def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    unit: NDArray[np.float64] = vectors / np.maximum(length, 1e-30)
-    return unit
-
-
-def _gathered(faces: I32, values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Sums (count, 3) of corner values (m, 3, 3) over the vertices."""
-    index = faces.ravel()
-    flat = values.reshape(-1, 3)
-    return np.stack([np.bincount(index, flat[:, k], count) for k in range(3)], axis=1)
+    return vectors - (vectors * normals).sum(axis=-1, keepdims=True) * normals
 
 
 def _any_tangent(normals: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,8 +15,8 @@ from PIL import Image
 import img2mesh
 from img2mesh.artifacts import DepthSet, GameParts, Lod, Mesh, Photo, Quality, RadianceField, View
 from img2mesh.errors import InputError
-from tests.assets import box_asset, grid_asset
 from tests.conftest import ROOT, toy_picture
+from tests.shapes import box_asset, grid_asset
 
 TINY = {"cutout": {"max_size": 256}}
 

@@ -101,4 +101,4 @@ def test_flags_for_engines_reach_the_worker(toy: Path, tmp_path: Path, command: 
     assert done.returncode == 0, done.stderr
     assert "1 of 1" in done.stderr and "throughput" in done.stderr, "a table for people"
     record = json.loads((tmp_path / "out" / "toy" / "run.json").read_text())
-    assert record["settings"]["engine"]["lods"] == 2
+    assert record["settings"]["game"]["lods"] == 2

@@ -183,11 +183,11 @@ def test_spellings(given: list[str], expected: dict[str, Any]) -> None:
         ({"seed": 7}, {"views.seed": 7, "refined.seed": 7, "radiance.seed": 7}),
         ({"no_remove_bg": True, "delight": True, "zip": True},
          {"cutout.remove_background": False, "asset.delight": True}),
-        ({"normal_map": False}, {"engine.normal_map": False}),
+        ({"normal_map": False}, {"game.normal_map": False}),
         # A limit on hulls asks for hulls, unless they are refused.
-        ({"collision_hulls": 3}, {"engine.collision": True, "engine.collision_hulls": 3}),
+        ({"collision_hulls": 3}, {"game.collision": True, "game.collision_hulls": 3}),
         ({"collision_vertices": 9, "collision": False},
-         {"engine.collision": False, "engine.collision_vertices": 9}),
+         {"game.collision": False, "game.collision_vertices": 9}),
     ],
 )  # fmt: skip
 def test_flags_become_settings(given: dict[str, Any], asked: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ def test_nothing_is_cached_at_first(toy: Path, tmp_path: Path, command: Command)
                  "webp", "--offline", "--low-vram", "--device", "cpu", "-q", "-v"]  # fmt: skip
     rows = json.loads(command("plan", str(toy), *run_flags, "--until", "asset", "--json").stdout)
     assert [row["stage"] for row in rows] == [
-        name for name in PIPELINE.order if name not in ("engine", "quality")
+        name for name in PIPELINE.order if name not in ("game", "quality")
     ]
     assert not any(row["cached"] for row in rows)
     assert not (tmp_path / "out").exists() and not (tmp_path / "cache").exists(), "it ran nothing"

@@ -15,18 +15,18 @@ import pytest
 import trimesh
 
 from img2mesh.artifacts import TexturedMesh
-from tests.bodies import (
+from tests.clients.conftest import Browser
+from tests.clients.stated import FOV_DEG, open_rgba, read, sights
+from tests.shapes import (
     baked,
     faceted_ball,
     field_of,
     mirrored,
     psnr,
     round_ball,
-    sphere,
+    sphere_sdf,
     turned_over,
 )
-from tests.clients.conftest import Browser
-from tests.clients.stated import FOV_DEG, open_rgba, read, sights
 
 Property = Callable[..., None]
 
@@ -38,7 +38,7 @@ ALIKE = 30.0
 @pytest.fixture(scope="module")
 def shots(browser: Browser, workplace: Path) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
     """Pictures (rgb, alpha) of every body by name."""
-    low, field = faceted_ball(trimesh.creation.icosphere(1, 0.7)), field_of(sphere)
+    low, field = faceted_ball(trimesh.creation.icosphere(1, 0.7)), field_of(sphere_sdf)
     packed = baked(low, field)
     bodies: dict[str, TexturedMesh] = {
         "round": round_ball(),

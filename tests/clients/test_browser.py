@@ -24,7 +24,7 @@ from PIL import Image
 from scipy.ndimage import binary_erosion
 
 from img2mesh.artifacts.asset_files import load_glb
-from img2mesh.report.rendering import Stage
+from img2mesh.report.rendering import Renderer
 from tests.clients.conftest import Browser, files_of
 from tests.clients.stated import FOV_DEG, SIZE, Stated, open_rgba, overlap, plain, read, sights
 
@@ -81,11 +81,11 @@ def arrived(answer: dict[str, Any], client: str, note: Property) -> None:
     assert answer["refused"] == []
 
 
-def textured(stated: Stated) -> Stage | None:
+def textured(stated: Stated) -> Renderer | None:
     """The asset for our own pictures; a compressed file stands for the plain one beside it."""
     if not stated.has("baseColorTexture"):
         return None
-    return Stage(load_glb(stated.path if stated.exact else plain(stated.path)))
+    return Renderer(load_glb(stated.path if stated.exact else plain(stated.path)))
 
 
 def test_three_js_draws_what_we_draw(

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from img2mesh.diffusion import checkpoints, fetching, store
-from img2mesh.diffusion.tiny import make_checkpoint
 from img2mesh.errors import Img2MeshError, InputError
+from tests.models.tiny import make_checkpoint
 
 PIPELINE_FILES = [
     "model_index.json",
@@ -240,16 +240,16 @@ def test_white_unet_completes_its_base(hub: Hub, tmp_path: Path) -> None:
 def test_only_the_controlnet_in_use_counts_for_the_cache(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from img2mesh.multiview import zero123plus
+    from img2mesh.multiview.zero123plus import choices
 
     monkeypatch.setenv("IMG2MESH_MODELS", str(tmp_path))
     fetching.fetch(NAME)
-    first = zero123plus.identity(checkpoint=NAME, normals=False)
-    second = zero123plus.identity(checkpoint=NAME, strength=0.75)
+    first = choices.identity(NAME, normals=False)
+    second = choices.identity(NAME, strength=0.75)
     assert second == {**first, "depth": "absent"}
     fetching.fetch("zero123plus-v1.1-depth")
-    assert zero123plus.identity(checkpoint=NAME, normals=False) == first
-    assert zero123plus.identity(checkpoint=NAME, strength=0.75)["depth"] not in ("absent", "")
+    assert choices.identity(NAME, normals=False) == first
+    assert choices.identity(NAME, strength=0.75)["depth"] not in ("absent", "")
 
 
 def test_repository_names_are_understood(hub: Hub, tmp_path: Path) -> None:

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from img2mesh.diffusion.noise import KeyedNoise, RecordedNoise, SequentialNoise, drawn
+from img2mesh.diffusion.noise import KeyedNoise, drawn
 from img2mesh.errors import InputError
+from tests.models.noise import RecordedNoise, SequentialNoise
 
 SHAPE = (2, 4, 8, 8)
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from img2mesh.diffusion import official, reference_attention, weights
+from img2mesh.diffusion import reference_attention, weights
+from tests.models import official
 
 SHAPES = json.loads(
     gzip.decompress((Path(__file__).parent / "official_shapes.json.gz").read_bytes())

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from img2mesh.diffusion import reference_attention as ra
-from img2mesh.diffusion.tiny import TinyShape, _unet_config
+from tests.models.tiny import TinyShape, _unet_config
 
 
 @pytest.fixture(scope="module")
@@ -29,16 +29,15 @@ def _naive(attn: torch.nn.Module, tokens: torch.Tensor, context: torch.Tensor) -
     return attn.to_out[0](torch.cat(heads, dim=-1)).float()
 
 
-@pytest.mark.parametrize("projected", [True, False])
-@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("plain", [True, False])
 @torch.no_grad()
-def test_reading_attends_to_own_and_stored_tokens(projected: bool, fused: bool) -> None:
+def test_reading_attends_to_own_and_stored_tokens(plain: bool) -> None:
     from diffusers.models.attention_processor import Attention
 
     torch.manual_seed(1)
     attn = Attention(16, heads=4, dim_head=4)
-    bank = ra.ReferenceBank(keep_projected=projected)
-    processor = ra.ReferenceAttention("a", bank, fused_kernel=fused)
+    bank = ra.ReferenceBank(plain=plain)
+    processor = ra.ReferenceAttention("a", bank)
     stored, own = torch.randn(2, 5, 16), torch.randn(2, 9, 16)
     with bank.passing("write"):
         written = processor(attn, stored)

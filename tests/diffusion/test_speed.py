@@ -1,8 +1,9 @@
-"""Every switch alone, against the plain algorithm: the exact ones are, the others say how far."""
+"""Every switch against the plain algorithm: the exact ones are, the other says how far."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import torch
 from PIL import Image
 
 from img2mesh.diffusion.speed import Speed
-from img2mesh.diffusion.tiny import TinyShape, make_checkpoint
 from img2mesh.errors import InputError
+from img2mesh.multiview.zero123plus.deep_cache import DeepCache
 from img2mesh.multiview.zero123plus.model import Sample, Zero123Plus
+from tests.models.tiny import TinyShape
 
-PLAIN = Speed.plain()
+PLAIN = Speed(plain=True)
 #: Largest relative change of the final latents that the documentation of Speed states.
 EXACT = 2e-5
 
@@ -30,9 +32,9 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(checkpoint: Callable[..., Path]) -> Path:
     shape = TinyShape(unet_channels=(16, 32, 32), heads=(2, 4, 4), layers=2)
-    return make_checkpoint(tmp_path_factory.mktemp("tiny"), shape, seed=1)
+    return checkpoint(shape, seed=1)
 
 
 def _run(folder: Path, speed: Speed, **changes: Any) -> Sample:
@@ -45,47 +47,49 @@ def _run(folder: Path, speed: Speed, **changes: Any) -> Sample:
 
 
 @pytest.fixture(scope="module")
-def plain(folder: Path) -> Sample:
-    return _run(folder, PLAIN)
+def plain(folder: Path) -> Callable[..., Sample]:
+    """The plain algorithm's sample, drawn once for each kind of settings."""
+    drawn: dict[str, Sample] = {}
+
+    def draw(**changes: Any) -> Sample:
+        key = repr(changes)
+        if key not in drawn:
+            drawn[key] = _run(folder, PLAIN, **changes)
+        return drawn[key]
+
+    return draw
 
 
 def _change(a: Sample, b: Sample) -> float:
     return float((a.latents - b.latents).abs().max() / b.latents.abs().max())
 
 
-EXACT_SWITCHES: dict[str, Any] = {
-    "fused_kernel": True,
-    "keep_reference_projected": True,
-    "keep_context": True,
-    "early_exit": True,
-    "share_prefix": True,
-    "keep_control_embedding": True,
-    "write_ahead": 3,
-    "split_guidance": True,
-    "offload": True,
-    "vae_slicing": True,
-    "channels_last": True,
-}
-
-
-@pytest.mark.parametrize("switch", EXACT_SWITCHES)
-def test_exact_switch_alone(switch: str, folder: Path, plain: Sample) -> None:
-    sample = _run(folder, PLAIN.with_(**{switch: EXACT_SWITCHES[switch]}))
-    assert _change(sample, plain) < EXACT
-    assert np.abs(sample.images - plain.images).max() < 5e-4
-
-
-@pytest.mark.parametrize("switch", ["early_exit", "keep_control_embedding", "offload"])
-def test_bit_exact_switches(switch: str, folder: Path, plain: Sample) -> None:
-    assert torch.equal(_run(folder, PLAIN.with_(**{switch: True})).latents, plain.latents)
-
-
 @pytest.mark.parametrize(
-    "speed", [Speed(), Speed.low_memory(), Speed(write_ahead=4, channels_last=True)]
+    "speed",
+    [Speed(), Speed(low_memory=True), Speed(channels_last=True)],
+    ids=["shortcuts", "low memory", "channels last"],
 )
-@pytest.mark.parametrize("changes", [{}, {"images_per_prompt": 2}, {"guidance_scale": 1.0}])
-def test_switches_together(speed: Speed, changes: dict[str, Any], folder: Path) -> None:
-    assert _change(_run(folder, speed, **changes), _run(folder, PLAIN, **changes)) < EXACT
+@pytest.mark.parametrize(
+    "changes", [{}, {"images_per_prompt": 2}, {"guidance_scale": 1.0}], ids=["one", "two", "alone"]
+)
+def test_exact_switches(
+    speed: Speed, changes: dict[str, Any], folder: Path, plain: Callable[..., Sample]
+) -> None:
+    sample, expected = _run(folder, speed, **changes), plain(**changes)
+    assert _change(sample, expected) < EXACT
+    assert np.abs(sample.images - expected.images).max() < 5e-4
+
+
+@pytest.mark.parametrize("switch", ["low_memory", "channels_last"])
+def test_switches_alone(switch: str, folder: Path, plain: Callable[..., Sample]) -> None:
+    assert _change(_run(folder, replace(PLAIN, **{switch: True})), plain()) < EXACT
+
+
+def test_parts_that_come_and_go_change_no_bit(folder: Path) -> None:
+    """Without guidance there are no branches to divide, which leaves the moving alone."""
+    changes = {"guidance_scale": 1.0}
+    low, usual = (_run(folder, Speed(low_memory=low), **changes) for low in (True, False))
+    assert torch.equal(low.latents, usual.latents) and np.array_equal(low.images, usual.images)
 
 
 def test_a_model_can_be_used_again(folder: Path) -> None:
@@ -100,22 +104,16 @@ def test_a_model_can_be_used_again(folder: Path) -> None:
     assert torch.equal(again.latents, expected.latents)
 
 
-@pytest.mark.parametrize(
-    ("speed", "least", "most"),
-    [
-        (PLAIN.with_(step_cache=2), 1e-4, 0.5),
-        (PLAIN.with_(reference_every=2), 1e-4, 0.2),
-    ],
-    ids=["step_cache", "reference_every"],
-)
-def test_approximate_switches_change_the_result_boundedly(
-    speed: Speed, least: float, most: float, folder: Path, plain: Sample
+def test_the_step_cache_changes_the_result_boundedly(
+    folder: Path, plain: Callable[..., Sample]
 ) -> None:
-    assert least < _change(_run(folder, speed), plain) < most
+    cached = _run(folder, replace(PLAIN, step_cache=2))
+    assert 1e-4 < _change(cached, plain()) < 0.5
+    divided = _run(folder, replace(PLAIN, step_cache=2, low_memory=True))
+    assert _change(divided, cached) < EXACT, "a branch took the other's deep features"
 
 
-@pytest.mark.parametrize("name", ["step_cache", "reference_every"])
-def test_approximate_switches_do_less_work(name: str, folder: Path) -> None:
+def test_the_step_cache_does_less_work(folder: Path) -> None:
     """Count what runs instead of timing it."""
 
     def layers_run(speed: Speed) -> int:
@@ -127,15 +125,12 @@ def test_approximate_switches_do_less_work(name: str, folder: Path) -> None:
         model.sample(Image.new("RGB", (64, 64)), steps=4, width=64, height=96)
         return len(calls)
 
-    assert layers_run(PLAIN.with_(**{name: 2})) < 0.8 * layers_run(PLAIN)
+    assert layers_run(replace(PLAIN, step_cache=2)) < 0.8 * layers_run(PLAIN)
 
 
-def test_step_cache_on_every_step_is_the_full_network(folder: Path, plain: Sample) -> None:
+def test_step_cache_on_every_step_is_the_full_network(folder: Path) -> None:
     """The shallow pass with deep features of the same step must equal a full pass."""
-    model = Zero123Plus.load(folder, folder / "controlnet", speed=PLAIN)
-    from img2mesh.multiview.zero123plus.deep_cache import DeepCache
-
-    unet = model.parts.unet
+    unet = Zero123Plus.load(folder, folder / "controlnet", speed=PLAIN).parts.unet
     cache = DeepCache(unet)
     torch.manual_seed(0)
     x, t, c = torch.randn(2, 4, 12, 8), torch.tensor(400.0), torch.randn(2, 77, 32)
@@ -147,9 +142,39 @@ def test_step_cache_on_every_step_is_the_full_network(folder: Path, plain: Sampl
         )
 
 
-def test_tiling_changes_the_decoded_picture_only(folder: Path, plain: Sample) -> None:
-    sample = _run(folder, PLAIN.with_(vae_tiling=True))
-    assert torch.equal(sample.latents, plain.latents)
+def test_shared_and_kept_values_are_computed_once(folder: Path) -> None:
+    """What the shortcuts save, counted: a rung that saves nothing would be exact as well."""
+
+    def counted(speed: Speed) -> dict[str, int]:
+        model = Zero123Plus.load(folder, folder / "controlnet", speed=speed)
+        unet, net = model.parts.unet, model.controlnet
+        cross = unet.down_blocks[0].attentions[0].transformer_blocks[0].attn2
+        own = unet.down_blocks[0].attentions[0].transformer_blocks[0].attn1
+        rows = {"prefix": 0, "context": 0, "reference": 0, "control": 0, "end": 0}
+
+        def count(name: str, module: Any, size: Callable[[torch.Tensor], int]) -> None:
+            def hook(_: Any, arguments: Any, __: Any) -> None:
+                rows[name] += size(arguments[0])
+
+            module.register_forward_hook(hook)
+
+        count("prefix", unet.conv_in, len)
+        count("context", cross.to_k, len)
+        count("reference", own.to_k, lambda tokens: tokens.shape[0] * tokens.shape[1])
+        count("control", net.controlnet_cond_embedding.conv_in, len)
+        count("end", unet.conv_out, len)
+        control = Image.new("RGB", (64, 96), "blue")
+        model.sample(Image.new("RGB", (64, 64)), control, steps=4, width=64, height=96)
+        return rows
+
+    plain, quick = counted(PLAIN), counted(Speed())
+    assert plain["prefix"] == 4 * (2 + 2) and quick["prefix"] == 4 * (2 + 1)
+    assert plain["context"] == 4 * (2 + 2) and quick["context"] == 2
+    assert plain["control"] == 4 and quick["control"] <= 1
+    assert plain["end"] == 4 * (2 + 2) and quick["end"] == 4 * 2
+    sheet, reference = 2 * 12 * 8, 2 * 8 * 8  # tokens of both branches at the finest level
+    assert plain["reference"] == 4 * (reference + sheet + reference)
+    assert quick["reference"] == 4 * (reference + sheet)
 
 
 def test_half_precision_stays_close(folder: Path) -> None:
@@ -162,7 +187,9 @@ def test_half_precision_stays_close(folder: Path) -> None:
     assert 0 < _change(half, single) < 0.15
 
 
-def test_compiled_passes_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_passes_agree(
+    checkpoint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Traced by dynamo, run eagerly: three whole graphs, and none more for a second picture."""
     import torch._dynamo as dynamo
 
@@ -180,7 +207,7 @@ def test_compiled_passes_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(torch.nn.Module, "compile", trace)
     dynamo.reset()
     dynamo.utils.counters.clear()
-    folder = make_checkpoint(tmp_path / "tiny", TinyShape())
+    folder = checkpoint()
     control = Image.new("RGB", (32, 48), "blue")
     size = {"steps": 2, "width": 32, "height": 48}
     model = Zero123Plus.load(folder, folder / "controlnet", speed=Speed(compile="default"))
@@ -195,13 +222,9 @@ def test_compiled_passes_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"write_ahead": 0},
-        {"step_cache": 2, "write_ahead": 2},
-        {"step_cache": 2, "reference_every": 2},
-        {"split_guidance": True, "write_ahead": 2},
-        {"compile": "default", "offload": True},
-        {"compile": "reduce-overhead", "write_ahead": 2},
-        {"compile": "max-autotune", "reference_every": 2},
+        {"step_cache": 0},
+        {"step_cache": 2, "compile": "default"},
+        {"compile": "default", "low_memory": True},
     ],
 )
 def test_impossible_combinations_are_refused(wrong: dict[str, Any]) -> None:

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from img2mesh.diffusion import weights
-from img2mesh.diffusion.tiny import TinyShape, _text_config, _unet_config, _vae_config
 from img2mesh.errors import InputError
+from tests.models.tiny import TinyShape, _text_config, _unet_config, _vae_config
 
 SHAPE = TinyShape()
 

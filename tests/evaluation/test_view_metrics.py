@@ -13,10 +13,10 @@ from PIL import Image
 from img2mesh.core.cameras import Camera
 from img2mesh.errors import InputError
 from img2mesh.evaluation import compare_views
-from img2mesh.evaluation.images import mask_iou, over_white, psnr, ssim
 from img2mesh.evaluation.views import draw_unlit
 from img2mesh.geometry.raycast import Scene
 from img2mesh.imaging.colour import srgb_to_linear
+from img2mesh.imaging.metrics import iou, over_white, psnr, ssim
 from img2mesh.io.read_mesh import load_surface
 
 SIZE = 64
@@ -81,10 +81,10 @@ def test_ssim_falls_with_structure_not_with_equality() -> None:
 
 def test_mask_iou() -> None:
     a, b = np.zeros((2, 2), bool), np.zeros((2, 2), bool)
-    assert mask_iou(a, b) == 1.0
+    assert iou(a, b) == 1.0
     a[0] = True
     b[:, 0] = True
-    assert np.isclose(mask_iou(a, b), 1 / 3)
+    assert np.isclose(iou(a, b), 1 / 3)
 
 
 def test_over_white_rounds_like_an_eight_bit_file() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from img2mesh.artifacts import TexturedMesh
 from img2mesh.errors import InputError
-from img2mesh.export import to_asset_frame
-from tests.assets import box_asset
+from tests.rooms import to_asset_frame
+from tests.shapes import box_asset
 
 
 def bounds(asset: TexturedMesh) -> np.ndarray:

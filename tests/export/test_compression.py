@@ -15,7 +15,7 @@ from img2mesh.errors import MissingExtraError
 from img2mesh.io.glb_container import unpack
 from img2mesh.io.gltf import glb_bytes
 from img2mesh.io.gltf_meshopt import meshopt_glb
-from tests.assets import grid_asset
+from tests.shapes import grid_asset
 
 DTYPES = {5120: np.int8, 5123: np.uint16, 5125: np.uint32}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}

@@ -13,8 +13,9 @@ from img2mesh.artifacts import Mesh, TexturedMesh
 from img2mesh.artifacts.game import GameParts
 from img2mesh.errors import InputError, MissingExtraError
 from img2mesh.export.lods import _without_twins, apart, levels_of_detail
+from img2mesh.geometry.mesh import vertex_normals
 from img2mesh.imaging.lookup import texture_at
-from img2mesh.texture.atlas import unwrap, vertex_normals
+from img2mesh.texture.atlas import unwrap
 from img2mesh.texture.maps import padded
 from img2mesh.texture.raster import rasterise
 

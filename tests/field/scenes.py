@@ -15,56 +15,6 @@ from img2mesh.geometry.raycast import Scene
 from img2mesh.geometry.visual_hull import hull_sdf
 
 
-def sphere(radius: float = 0.8) -> Mesh:
-    import trimesh
-
-    shape = trimesh.creation.icosphere(subdivisions=4, radius=radius)
-    return Mesh(shape.vertices, shape.faces)
-
-
-def box(x: float = 1.1, y: float = 0.9, z: float = 0.7, turn_deg: float = 35.0) -> Mesh:
-    """A box turned about +y, so that no view faces one of its sides."""
-    import trimesh
-
-    shape = trimesh.creation.box((x, y, z))
-    a = np.deg2rad(turn_deg)
-    turn = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
-    return Mesh(shape.vertices @ turn.T, shape.faces)
-
-
-def torus() -> Mesh:
-    """Lying in the horizontal plane; slim enough for the views to see through its hole."""
-    import trimesh
-
-    shape = trimesh.creation.torus(major_radius=0.65, minor_radius=0.14)
-    return Mesh(shape.vertices[:, [0, 2, 1]], shape.faces[:, ::-1])
-
-
-def bowl() -> Mesh:
-    """A ball with a deep round hollow in its top, which no outline shows."""
-    import trimesh
-
-    ball = trimesh.creation.icosphere(subdivisions=4, radius=0.8)
-    hollow = trimesh.creation.icosphere(subdivisions=4, radius=0.55)
-    hollow.apply_translation([0.0, 0.65, 0.0])
-    shape = trimesh.boolean.difference([ball, hollow], engine="manifold")
-    return Mesh(shape.vertices, shape.faces)
-
-
-def bench(turn_deg: float = 20.0) -> Mesh:
-    """A seat and a back: the corner between them is inside every outline."""
-    import trimesh
-
-    seat = trimesh.creation.box((1.2, 0.3, 1.1))
-    seat.apply_translation([0.0, -0.45, 0.0])
-    back = trimesh.creation.box((1.2, 1.2, 0.25))
-    back.apply_translation([0.0, 0.0, -0.425])
-    shape = trimesh.boolean.union([seat, back], engine="manifold")
-    a = np.deg2rad(turn_deg)
-    turn = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
-    return Mesh(shape.vertices @ turn.T, shape.faces)
-
-
 def paint(points: NDArray[np.floating]) -> NDArray[np.float32]:
     """(..., 3) smooth colour texture of space, with detail at every scale the fit looks at."""
     x, y, z = np.moveaxis(np.asarray(points, np.float64), -1, 0)

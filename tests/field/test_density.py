@@ -19,6 +19,7 @@ from img2mesh.geometry.grid import Grid
 from img2mesh.geometry.raycast import Scene
 from img2mesh.geometry.silhouettes import make_silhouettes
 from img2mesh.geometry.visual_hull import hull_values, tight_box
+from tests import shapes
 from tests.field import scenes
 from tests.field.fits import brief_fit
 
@@ -27,7 +28,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def bench() -> ViewSet:
-    return scenes.views_of(scenes.bench(), size=96, known=True)
+    return scenes.views_of(shapes.bench(), size=96, known=True)
 
 
 def nobody(_: float) -> None:
@@ -81,7 +82,7 @@ def test_depth_is_known_inside_the_masks_and_nowhere_else(
 
 @pytest.fixture(scope="module")
 def small_bench() -> ViewSet:
-    return scenes.views_of(scenes.bench(), size=64, known=True)
+    return scenes.views_of(shapes.bench(), size=64, known=True)
 
 
 def test_the_same_pictures_give_the_same_density(small_bench: ViewSet) -> None:

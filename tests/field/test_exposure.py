@@ -16,6 +16,7 @@ from img2mesh.field.pictures import observations_of
 from img2mesh.field.rays import make_rays
 from img2mesh.geometry.grid import Grid
 from img2mesh.geometry.silhouettes import make_silhouettes
+from tests import shapes
 from tests.field import scenes
 
 
@@ -32,7 +33,7 @@ def estimate(views: ViewSet) -> Exposure:
 
 
 def test_exposure_and_headlight_are_found() -> None:
-    views = scenes.views_of(scenes.sphere(), known=True)
+    views = scenes.views_of(shapes.ball(), known=True)
     assert views.normals is not None
     plain = estimate(views)  # nothing to divide out
     assert plain.headlight < 0.02 and float(plain.gain.abs().max()) < 0.01

@@ -16,6 +16,7 @@ from img2mesh.field.pictures import match_footprint
 from img2mesh.geometry.misplacement import LIMIT_PX, misalignment
 from img2mesh.geometry.raycast import Scene
 from img2mesh.geometry.silhouettes import make_silhouettes
+from tests import shapes
 from tests.field import scenes
 from tests.field.fits import brief_fit, fit
 
@@ -28,11 +29,11 @@ def mask_overlap(mesh: Mesh, view: View) -> float:
 
 @pytest.fixture(scope="module")
 def turned_box() -> ViewSet:
-    return scenes.views_of(scenes.box(), size=80)
+    return scenes.views_of(shapes.box(), size=80)
 
 
 def test_textured_box_comes_much_closer_than_its_hull(turned_box: ViewSet) -> None:
-    truth = scenes.box()
+    truth = shapes.box()
     hull = scenes.surface_of(scenes.hull_of(turned_box.views, grid=96))
     # The smallest grid that looks at every pixel.
     fitted = scenes.surface_of(fit(turned_box, grid=96, density_steps=50))
@@ -42,10 +43,10 @@ def test_textured_box_comes_much_closer_than_its_hull(turned_box: ViewSet) -> No
 
 
 def test_torus_keeps_its_hole_and_its_masks() -> None:
-    views = scenes.views_of(scenes.torus(), rig="zero123plus-v1.1")
+    views = scenes.views_of(shapes.torus(), rig="zero123plus-v1.1")
     field = fit(views, grid=40)
     fitted = scenes.surface_of(field)
-    assert scenes.chamfer(fitted, scenes.torus()) < 0.012
+    assert scenes.chamfer(fitted, shapes.torus()) < 0.012
     assert min(mask_overlap(fitted, v) for v in views.views) > 0.93
     middle = tuple(np.round(-field.origin / field.voxel).astype(int))
     assert field.sdf[middle] > 0.1  # empty, and far from everything
@@ -53,7 +54,7 @@ def test_torus_keeps_its_hole_and_its_masks() -> None:
 
 @pytest.mark.slow
 def test_known_depths_and_normals_open_a_hollow_no_outline_shows() -> None:
-    truth = scenes.bowl()
+    truth = shapes.bowl()
     # In much smaller pictures the hollow is too few pixels wide for normals to be integrated.
     known = scenes.views_of(truth, size=128, known=True, plain=True)
     blind = replace(known, depth=None, normals=None)
@@ -87,7 +88,7 @@ def test_thin_legs_survive_with_known_depth() -> None:
 
 
 def test_photo_is_a_seventh_view_only_where_its_camera_is_known() -> None:
-    truth = scenes.torus()
+    truth = shapes.torus()
     views = scenes.views_of(truth, size=64)
     above = Camera.orbit(0, 60.0, distance=4.0, fov_deg=30.0, width=192, height=192)
     photo, _, _ = scenes.look(truth, above)
@@ -99,9 +100,9 @@ def test_photo_is_a_seventh_view_only_where_its_camera_is_known() -> None:
 
 
 def test_photo_is_brought_down_to_the_views_pixel_size() -> None:
-    views = scenes.views_of(scenes.sphere(), size=64)
+    views = scenes.views_of(shapes.ball(), size=64)
     camera = Camera.orbit(0, 10.0, distance=8.0, fov_deg=15.0, width=320, height=320)
-    photo, _, _ = scenes.look(scenes.sphere(), camera)
+    photo, _, _ = scenes.look(shapes.ball(), camera)
     small = match_footprint(photo, views.cameras)
     assert abs(small.alpha.shape[0] - 64) <= 1
     assert small.camera is not None and small.camera.fov_deg == pytest.approx(15.0)

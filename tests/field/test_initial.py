@@ -9,12 +9,13 @@ from img2mesh.field.initial import initial_field, redistance
 from img2mesh.field.pictures import Observation, comparable_colours, observations_of
 from img2mesh.geometry.silhouettes import make_silhouettes
 from img2mesh.geometry.visual_hull import hull_values
+from tests import shapes
 from tests.field import scenes
 from tests.field.balls import GRID, ball
 
 
 def test_carving_with_depths_beats_the_hull() -> None:
-    truth = scenes.bowl()
+    truth = shapes.bowl()
     known = scenes.views_of(truth, known=True)
     observations = observations_of(known, use_photo=False)
     outlined = hull_values(make_silhouettes([p.view for p in observations]), GRID)
@@ -37,7 +38,7 @@ def test_redistancing_keeps_the_zero_set_and_restores_slope_one() -> None:
 
 
 def test_background_colour_never_reaches_the_comparison() -> None:
-    view = scenes.views_of(scenes.sphere(), size=64).views[0]
+    view = scenes.views_of(shapes.ball(), size=64).views[0]
     loud = View(
         np.where(view.alpha[..., None] > 0.95, view.rgb, np.float32([1, 0, 1])),
         view.alpha,

@@ -7,13 +7,14 @@ import torch
 
 from img2mesh.artifacts import ViewSet
 from img2mesh.field.occupancy import occupied
+from tests import shapes
 from tests.field import scenes
 from tests.field.balls import GRID, ball, march, rays_of
 
 
 @pytest.fixture(scope="module")
 def views() -> ViewSet:
-    return scenes.views_of(scenes.sphere(), size=64, known=True)
+    return scenes.views_of(shapes.ball(), size=64, known=True)
 
 
 def test_marching_finds_the_surface_of_a_ball(views: ViewSet) -> None:

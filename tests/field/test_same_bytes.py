@@ -19,6 +19,7 @@ from img2mesh.core.runtime import threads
 from img2mesh.field.from_normals.depth import estimate_depth
 from img2mesh.field.pictures import observations_of
 from img2mesh.geometry.silhouettes import make_silhouettes
+from tests import shapes
 from tests.field import scenes
 from tests.field.fits import brief, brief_fit
 
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def box_views() -> ViewSet:
-    return scenes.views_of(scenes.box(), size=64, known=True)
+    return scenes.views_of(shapes.box(), size=64, known=True)
 
 
 @pytest.fixture(scope="module")

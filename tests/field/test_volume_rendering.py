@@ -89,10 +89,11 @@ def test_packed_rendering_equals_dense_rendering() -> None:
 def test_samples_by_occupancy_find_the_same_surface_as_marching() -> None:
     if not has_packed_rendering():
         pytest.skip("nerfacc's CUDA extension is not there")
+    from tests import shapes
     from tests.field import scenes
     from tests.field.fits import fit
 
-    views = scenes.views_of(scenes.sphere(), size=64)
+    views = scenes.views_of(shapes.ball(), size=64)
     fields = [fit(views, grid=32, device=device) for device in ("cpu", "cuda")]
-    errors = [scenes.chamfer(scenes.surface_of(f), scenes.sphere()) for f in fields]
+    errors = [scenes.chamfer(scenes.surface_of(f), shapes.ball()) for f in fields]
     assert abs(errors[0] - errors[1]) < 0.003

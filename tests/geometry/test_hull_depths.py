@@ -9,11 +9,12 @@ import pytest
 
 from img2mesh.errors import InputError
 from img2mesh.pipeline import depths
+from tests import shapes
 from tests.field import scenes
 
 
 def test_hull_depths_cover_the_masks_and_lie_just_in_front_of_the_truth() -> None:
-    views = scenes.views_of(scenes.sphere(), known=True)
+    views = scenes.views_of(shapes.ball(), known=True)
     truth = views.depth
     assert truth is not None
     coarse = depths(replace(views, depth=None), resolution=96)
@@ -28,11 +29,11 @@ def test_hull_depths_cover_the_masks_and_lie_just_in_front_of_the_truth() -> Non
 
 
 def test_given_depths_are_handed_on() -> None:
-    views = scenes.views_of(scenes.box(), known=True)
+    views = scenes.views_of(shapes.box(), known=True)
     assert views.depth is not None
     assert np.array_equal(depths(views).depth, views.depth, equal_nan=True)
 
 
 def test_senseless_resolution_is_refused() -> None:
     with pytest.raises(InputError, match="8 to 512"):
-        depths(scenes.views_of(scenes.sphere()), resolution=3)
+        depths(scenes.views_of(shapes.ball()), resolution=3)

@@ -7,17 +7,18 @@ import pytest
 from img2mesh.artifacts import ViewSet
 from img2mesh.geometry.misplacement import misalignment
 from img2mesh.geometry.silhouettes import make_silhouettes, relaxed
+from tests import shapes
 from tests.field import scenes
 
 
 @pytest.fixture(scope="module")
 def box_views() -> ViewSet:
-    return scenes.views_of(scenes.box())
+    return scenes.views_of(shapes.box())
 
 
 @pytest.mark.parametrize("rig", ["zero123plus-v1.1", "zero123plus-v1.2"])
 def test_outlines_of_one_body_agree(rig: str) -> None:
-    for body in (scenes.box(), scenes.sphere(), scenes.torus()):
+    for body in (shapes.box(), shapes.ball(), shapes.torus()):
         outlines = make_silhouettes(scenes.views_of(body, rig=rig).views)
         assert misalignment(outlines) < 0.3
 

@@ -12,6 +12,7 @@ from img2mesh.core.cameras import Camera
 from img2mesh.errors import InputError
 from img2mesh.geometry.raycast import Scene
 from img2mesh.geometry.silhouettes import contour_distance
+from tests import shapes
 from tests.field import scenes
 
 
@@ -30,7 +31,7 @@ def test_contour_of_a_binary_mask_runs_halfway_between_the_pixels() -> None:
     assert np.allclose(distance[10, 6:10], [1.5, 0.5, -0.5, -1.5], atol=1e-3)
 
 
-@pytest.mark.parametrize("shape", [scenes.sphere(), scenes.box(), scenes.torus()])
+@pytest.mark.parametrize("shape", [shapes.ball(), shapes.box(), shapes.torus()])
 def test_hull_contains_the_shape(shape: scenes.Mesh) -> None:
     views = scenes.views_of(shape)
     hull = scenes.hull_of(views.views, grid=48)
@@ -42,7 +43,7 @@ def test_hull_contains_the_shape(shape: scenes.Mesh) -> None:
 
 
 def test_hull_shows_the_same_masks_again() -> None:
-    views = scenes.views_of(scenes.torus())
+    views = scenes.views_of(shapes.torus())
     mesh = scenes.surface_of(scenes.hull_of(views.views, grid=96))
     for view in views.views:
         assert view.camera is not None
@@ -51,7 +52,7 @@ def test_hull_shows_the_same_masks_again() -> None:
 
 
 def test_box_is_tight_whatever_the_scale_and_place_of_the_world() -> None:
-    views = scenes.views_of(scenes.sphere())
+    views = scenes.views_of(shapes.ball())
     hull = scenes.hull_of(views.views, grid=48)
     move = np.diag([7.0, 7.0, 7.0, 1.0])
     move[:3, 3] = (30.0, -4.0, 11.0)
@@ -65,7 +66,7 @@ def test_box_is_tight_whatever_the_scale_and_place_of_the_world() -> None:
 
 
 def test_relaxing_grows_the_hull() -> None:
-    views = scenes.views_of(scenes.sphere()).views
+    views = scenes.views_of(shapes.ball()).views
     tight, wide = scenes.hull_of(views, grid=40), scenes.hull_of(views, grid=40, relax_px=2.0)
     assert (wide.sdf < 0).sum() * wide.voxel**3 > 1.05 * (tight.sdf < 0).sum() * tight.voxel**3
 
@@ -75,7 +76,7 @@ def _without(view: View, alpha: float) -> View:
 
 
 def test_bad_views_get_one_sentence() -> None:
-    views = scenes.views_of(scenes.sphere()).views
+    views = scenes.views_of(shapes.ball()).views
     with pytest.raises(InputError, match="view 1 shows no object"):
         scenes.hull_of([views[0], _without(views[1], 0.0)], grid=32)
     with pytest.raises(InputError, match="view 1 has no background"):
@@ -94,7 +95,7 @@ def test_bad_views_get_one_sentence() -> None:
 
 
 def test_outlines_without_a_common_volume_are_an_error() -> None:
-    views = scenes.views_of(scenes.sphere(0.2)).views
+    views = scenes.views_of(shapes.ball(0.2)).views
     corner = np.zeros_like(views[0].alpha)
     corner[:6, :6] = 1.0
     with pytest.raises(InputError, match="no volume in common"):

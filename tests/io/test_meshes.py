@@ -24,8 +24,8 @@ from img2mesh.io.glb_container import renamed
 from img2mesh.io.gltf import glb_bytes
 from img2mesh.io.meshes import FORMATS, save_mesh, vertex_colours
 from img2mesh.io.usdz import write_usdz
-from tests.assets import COLOURS, NAMES, box_asset, grid_asset
 from tests.khronos import node_modules, validate
+from tests.shapes import COLOURS, NAMES, box_asset, grid_asset
 
 ARRAYS = ("vertices", "faces", "uv", "normals", "texture", "source_vertex")
 

@@ -11,6 +11,7 @@ from PIL import Image, ImageCms
 
 from img2mesh.errors import InputError
 from img2mesh.io.view_images import read_depth, read_picture
+from tests import shapes
 from tests.field import scenes
 
 
@@ -58,7 +59,7 @@ def test_only_regular_files_are_read(tmp_path: Path, reader: object) -> None:
         reader(Path("/dev/zero"))  # type: ignore[operator]
 
 
-CAMERA = scenes.views_of(scenes.sphere()).cameras[0]
+CAMERA = scenes.views_of(shapes.ball()).cameras[0]
 
 
 def test_sixteen_bits_of_depth_stay_sixteen(tmp_path: Path) -> None:

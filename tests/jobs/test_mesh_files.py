@@ -20,8 +20,8 @@ from img2mesh.io.glb_container import unpack, view_bytes
 from img2mesh.io.ktx2 import ktx2_bytes
 from img2mesh.jobs.mesh_files import mesh_files, parts_report, write_archive
 from img2mesh.jobs.request import OutputOptions
-from tests.assets import grid_asset
 from tests.khronos import node_modules, validate
+from tests.shapes import grid_asset
 
 
 def asset_and_parts() -> tuple[object, GameParts]:

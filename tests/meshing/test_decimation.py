@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from img2mesh.meshing import decimation, extract, polishing
+from img2mesh.geometry.mesh import components
+from img2mesh.geometry.topology import defects
+from img2mesh.meshing import decimation, polishing
 from img2mesh.meshing.polishing import smallest_angles
-from img2mesh.meshing.topology import components, defects
-from tests.meshing.test_extract import box, field, grid, sphere, torus
+from tests.meshing.test_extract import field, grid
+from tests.rooms import extract
+from tests.shapes import box_sdf as box
+from tests.shapes import sphere_sdf as sphere
+from tests.shapes import torus_sdf as torus
 
 
 @pytest.mark.parametrize("target", [300, 1001, 4000])

@@ -10,7 +10,10 @@ import trimesh
 
 from img2mesh.artifacts import Mesh, RadianceField
 from img2mesh.errors import Img2MeshError, InputError
-from img2mesh.meshing import extract
+from tests.rooms import extract
+from tests.shapes import box_sdf as box
+from tests.shapes import sphere_sdf as sphere
+from tests.shapes import torus_sdf as torus
 
 
 def grid(n=48, half=1.0):
@@ -18,19 +21,6 @@ def grid(n=48, half=1.0):
     axis = np.linspace(-half, half, n)
     points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1)
     return points, axis[1] - axis[0], np.full(3, -half)
-
-
-def sphere(p, radius=0.7, centre=(0, 0, 0)):
-    return np.linalg.norm(p - np.array(centre), axis=-1) - radius
-
-
-def box(p, half=(0.5, 0.4, 0.6)):
-    q = np.abs(p) - np.array(half)
-    return np.linalg.norm(np.maximum(q, 0), axis=-1) + np.minimum(q.max(axis=-1), 0)
-
-
-def torus(p, ring=0.55, tube=0.2):
-    return np.hypot(np.hypot(p[..., 0], p[..., 2]) - ring, p[..., 1]) - tube
 
 
 def field(sdf, voxel, origin) -> RadianceField:

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from img2mesh.errors import MissingExtraError
-from img2mesh.meshing import extract
+from img2mesh.geometry.mesh import components
+from img2mesh.geometry.topology import defects
 from img2mesh.meshing.polishing import smallest_angles
-from img2mesh.meshing.topology import components, defects
-from tests.meshing.test_extract import field, grid, torus
+from tests.meshing.test_extract import field, grid
+from tests.rooms import extract
+from tests.shapes import torus_sdf as torus
 
 LIBRARY = {"triangle": "pymeshlab", "quad": "pynanoinstantmeshes"}
 

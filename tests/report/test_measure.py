@@ -11,10 +11,10 @@ import pytest
 from img2mesh.artifacts import Provenance, TexturedMesh, View, ViewSet
 from img2mesh.core.cameras import Camera
 from img2mesh.core.rigs import RIGS
-from img2mesh.export import to_asset_frame
 from img2mesh.report import measure, render
 from img2mesh.report.fidelity import shrunk
-from tests.assets import box_asset
+from tests.rooms import to_asset_frame
+from tests.shapes import box_asset
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from img2mesh.io.gltf import glb_bytes
 from img2mesh.io.meshes import png_bytes
 from img2mesh.report import write_html
 from img2mesh.report.page import html_page, inline_script
-from tests.assets import box_asset
+from tests.shapes import box_asset
 
 HOSTILE = "</title></script><script>document.title='owned'</script><img src=x onerror=alert(1)>\"'&"
 PICTURE = png_bytes(np.full((8, 8, 3), 120, np.uint8))

@@ -9,8 +9,8 @@ import pytest
 
 from img2mesh.core.cameras import Camera
 from img2mesh.report import render
-from img2mesh.report.rendering import CLAY, SHADED, UNLIT, Stage
-from tests.assets import COLOURS, box_asset
+from img2mesh.report.rendering import CLAY, SHADED, UNLIT, Renderer
+from tests.shapes import COLOURS, box_asset
 
 
 def camera(azimuth: float = 0.0, elevation: float = 0.0, size: int = 120) -> Camera:
@@ -68,9 +68,9 @@ def test_a_fine_texture_far_away_is_averaged() -> None:
 
 
 def test_light_shades_without_taking_the_colour() -> None:
-    stage = Stage(box_asset((1.2, 1.2, 1.2)))
+    renderer = Renderer(box_asset((1.2, 1.2, 1.2)))
     view = camera(35, 25)
-    (plain, alpha), (shaded, _), (clay, _) = stage.looks(view, (UNLIT, SHADED, CLAY))
+    (plain, alpha), (shaded, _), (clay, _) = renderer.render_styles(view, (UNLIT, SHADED, CLAY))
     inside = alpha == 1
     assert 0.75 < shaded[inside].mean() / plain[inside].mean() < 1.15
     assert clay[inside].std() > 0.03  # the sides differ
@@ -90,7 +90,7 @@ def test_hollows_are_darker_than_open_sides() -> None:
         normals=np.concatenate([a.normals, b.normals]),
         source_vertex=np.arange(48),
     )
-    open_sky = Stage(pair).occlusion
+    open_sky = Renderer(pair).occlusion
     right_of_a = np.flatnonzero(a.normals[:, 0] > 0.5)
     left_of_a = np.flatnonzero(a.normals[:, 0] < -0.5)
     assert open_sky[right_of_a].max() < 0.85

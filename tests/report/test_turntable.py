@@ -10,7 +10,7 @@ from PIL import Image
 
 from img2mesh.errors import Img2MeshError, InputError
 from img2mesh.report import save_turntable
-from tests.assets import box_asset
+from tests.shapes import box_asset
 
 
 def test_one_full_turn_that_loops(tmp_path: Path) -> None:

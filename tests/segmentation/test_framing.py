@@ -7,7 +7,8 @@ import pytest
 
 from img2mesh.artifacts import Photo
 from img2mesh.errors import InputError
-from img2mesh.segmentation import cut_out, framing, matte
+from img2mesh.pipeline import cutout as cut_out
+from img2mesh.segmentation import framing, matte
 
 
 def photo_with_box(

@@ -12,7 +12,7 @@ import pytest
 from img2mesh import segmentation
 from img2mesh.artifacts import Photo
 from img2mesh.errors import InputError, MissingExtraError
-from img2mesh.segmentation import cut_out
+from img2mesh.pipeline import cutout as cut_out
 
 
 def photo() -> tuple[Photo, np.ndarray]:

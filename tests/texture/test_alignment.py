@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from img2mesh.texture import texture_mesh
+from tests.rooms import texture_mesh
 from tests.texture.test_texture import around, ball, sampled
 
 SIZE = 0.12  # of a square of the pattern, in world units: about 10 pixels
@@ -56,11 +56,11 @@ def test_views_off_by_pixels_are_brought_into_register(exact):
 
 
 def grey_unregistered(views):
-    from img2mesh.texture import colours
+    from img2mesh.texture import vertex_colours
 
     patch = pytest.MonkeyPatch()
     with patch.context() as context:
-        context.setattr(colours, "_IN_REGISTER", 1e9)
+        context.setattr(vertex_colours, "_IN_REGISTER", 1e9)
         return grey(texture_mesh(ball(), views, resolution=256))
 
 

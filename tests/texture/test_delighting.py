@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from img2mesh.texture import texture_mesh
 from img2mesh.texture.delighting import light, without_light
+from tests.rooms import texture_mesh
 from tests.texture.test_texture import around, ball, sampled
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import trimesh
 
 from img2mesh.artifacts import Mesh, TexturedMesh
-from img2mesh.geometry.raycast import Scene
-from img2mesh.texture.atlas import unwrap, vertex_normals
-from img2mesh.texture.occlusion import bake_orm, openness
+from img2mesh.geometry.mesh import vertex_normals
+from img2mesh.geometry.raycast import Scene, ambient_occlusion
+from img2mesh.texture.atlas import unwrap
+from img2mesh.texture.occlusion import bake_orm
 
 
 def plain(body: trimesh.Trimesh, size: int = 128) -> TexturedMesh:
@@ -38,7 +39,9 @@ def test_half_the_sky_is_left_at_the_foot_of_a_wall() -> None:
     )
     floor = np.array([[0.1 + 1e-3, 0.0, 0.0], [30.0, 0.0, 0.0]])
     up = np.tile([0.0, 1.0, 0.0], (2, 1))
-    sky = openness(Scene(wall.vertices, wall.faces), floor, up, up, extent=20.0)
+    sky = ambient_occlusion(
+        Scene(wall.vertices, wall.faces), floor, up, flat=up, rays=64, reach=10.0, offset=0.04
+    )
     # Cosine-weighted, a high wall beside a point hides half of its sky; close by, all of that.
     assert abs(sky[0] - 0.5) < 0.05
     assert sky[1] > 0.99

@@ -10,10 +10,10 @@ import trimesh
 
 from img2mesh.artifacts import RadianceField, TexturedMesh
 from img2mesh.core.cameras import Camera
-from img2mesh.meshing import extract
-from img2mesh.report.rendering import CLAY, Stage
+from img2mesh.report.rendering import CLAY, Renderer
 from img2mesh.texture.relief import bake_normals
-from tests.bodies import (
+from tests.rooms import extract
+from tests.shapes import (
     SIZE,
     baked,
     faceted_ball,
@@ -22,7 +22,7 @@ from tests.bodies import (
     plain,
     psnr,
     round_ball,
-    sphere,
+    sphere_sdf,
     turned_over,
 )
 
@@ -68,7 +68,7 @@ def angles(one, other):
 
 @pytest.fixture(scope="module")
 def fields():
-    return {"sphere": field_of(sphere), "bumpy": field_of(bumpy)}
+    return {"sphere": field_of(sphere_sdf), "bumpy": field_of(bumpy)}
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +81,14 @@ def coarse(fields):
 def test_the_map_holds_the_true_normals(fields, coarse, name, flip):
     asset = baked(mirrored(coarse[name]) if flip else coarse[name], fields[name])
     points, found = read(asset)
-    body = {"sphere": sphere, "bumpy": bumpy}[name]
+    body = {"sphere": sphere_sdf, "bumpy": bumpy}[name]
     # The points lie on flat triangles; the true normal is that of the surface above them.
     lifted = points - body(points)[:, None] * normals_of(body, points)
     off = angles(found, normals_of(body, lifted))
     assert np.median(off) < 2
     assert np.quantile(off, 0.99) < 8
     if name == "bumpy":
-        flat = angles(normals_of(sphere, points), normals_of(body, lifted))
+        flat = angles(normals_of(sphere_sdf, points), normals_of(body, lifted))
         assert np.median(flat) > 5, "the test body has no detail to lose"
 
 
@@ -105,7 +105,7 @@ def test_mirrored_charts_shade_alike(fields, coarse):
 
 @pytest.mark.parametrize("name", ["sphere", "bumpy"])
 def test_the_coarse_body_shades_like_the_fine_one(fields, coarse, name):
-    body = {"sphere": sphere, "bumpy": bumpy}[name]
+    body = {"sphere": sphere_sdf, "bumpy": bumpy}[name]
     mesh = extract(field_of(body, 96), target_faces=10**7, smoothing_steps=0)
     count = len(mesh.vertices)
     fine = TexturedMesh(
@@ -119,7 +119,7 @@ def test_the_coarse_body_shades_like_the_fine_one(fields, coarse, name):
     )
     camera = Camera.orbit(30, 20, distance=4, fov_deg=26, width=128, height=128)
     shots = [
-        Stage(asset).render(camera, CLAY)
+        Renderer(asset).render(camera, CLAY)
         for asset in (fine, coarse[name], baked(coarse[name], fields[name]))
     ]
     both = np.logical_and.reduce([alpha > 0.99 for _, alpha in shots])
@@ -176,9 +176,9 @@ def test_its_pictures_are_those_of_the_sphere(fields):
     worst = dict.fromkeys(shown, np.inf)
     for azimuth in (30, 120, 210, 300):
         camera = Camera.orbit(azimuth, 20, distance=4, fov_deg=26, width=128, height=128)
-        truth, alpha = Stage(fine).render(camera, CLAY)
+        truth, alpha = Renderer(fine).render(camera, CLAY)
         for name, asset in shown.items():
-            rgb, covered = Stage(asset).render(camera, CLAY)
+            rgb, covered = Renderer(asset).render(camera, CLAY)
             both = (alpha > 0.99) & (covered > 0.99)
             worst[name] = min(worst[name], psnr(truth[both], rgb[both]))
     assert worst["mapped"] >= 38

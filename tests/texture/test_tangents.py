@@ -9,7 +9,7 @@ import pytest
 
 from img2mesh.artifacts import TexturedMesh
 from img2mesh.texture.tangents import vertex_tangents
-from tests.assets import box_asset
+from tests.shapes import box_asset
 
 
 def bent_sheet() -> TexturedMesh:

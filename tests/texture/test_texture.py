@@ -17,21 +17,19 @@ from img2mesh.core.arrays import OUTSIDE, SEEN_IN_PHOTO, SEEN_IN_VIEWS, UNSEEN
 from img2mesh.core.cameras import Camera
 from img2mesh.errors import InputError
 from img2mesh.geometry.raycast import Scene
-from img2mesh.texture import texture_mesh
+from tests.rooms import texture_mesh
+from tests.shapes import ball
 
 RING = [(30, 20), (90, -20), (150, 20), (210, -20), (270, 20), (330, -20)]
 POLES = [(0, 80), (180, -80)]
+#: Side of the textures: on 1,280 faces of a ball a texel is a fortieth of its radius.
+SIZE = 128
 
 
 def waves(p):
     """A smooth colour for every place."""
     p = np.asarray(p)
     return np.clip(0.5 + 0.3 * np.sin(4 * p + [0, 1, 2]) * np.cos(3 * p[..., [1, 2, 0]]), 0, 1)
-
-
-def ball(radius=0.8, subdivisions=4) -> Mesh:
-    body = trimesh.creation.icosphere(subdivisions, radius)
-    return Mesh(body.vertices, body.faces)
 
 
 def camera(azimuth, elevation, size=192):
@@ -89,12 +87,18 @@ def psnr(one, other):
 
 @pytest.fixture(scope="module")
 def body():
-    return ball()
+    return ball(0.8, 3)
+
+
+@pytest.fixture(scope="module")
+def fine():
+    """For claims about places and angles, which a coarse ball's flat faces blur."""
+    return ball(0.8, 4)
 
 
 @pytest.fixture(scope="module")
 def asset(body):
-    return texture_mesh(body, around(body), resolution=256, name="ball")
+    return texture_mesh(body, around(body), resolution=SIZE)
 
 
 def test_colours_are_those_of_the_place(asset):
@@ -112,8 +116,8 @@ def test_shape_is_handed_on(asset, body):
     np.testing.assert_array_equal(joined.faces, body.faces)
     np.testing.assert_array_equal(asset.asset_from_world, np.eye(4))
     assert asset.name == "ball"
-    assert asset.texture.shape == (256, 256, 3)
-    assert asset.coverage.shape == (256, 256)
+    assert asset.texture.shape == (SIZE, SIZE, 3)
+    assert asset.coverage.shape == (SIZE, SIZE)
 
 
 def test_normals_are_smooth_and_the_same_on_both_sides_of_a_cut(asset):
@@ -146,9 +150,9 @@ def test_a_soft_dirty_rim_does_not_show(body):
     assert np.abs(colour - 0.25).max() < 0.03
 
 
-def test_unseen_is_counted_as_geometry_says(body):
+def test_unseen_is_counted_as_geometry_says(fine):
     """One camera on a sphere of radius r at distance d sees the cap with cosine > 0.12."""
-    asset = texture_mesh(body, around(body, [(0, 0)]), resolution=256)
+    asset = texture_mesh(fine, around(fine, [(0, 0)]), resolution=256)
     points, colour, coverage = sampled(asset)
     to_camera = np.array([0, 0, 4.0]) - points
     cosine = (to_camera * points).sum(axis=1) / (
@@ -165,12 +169,12 @@ def test_unseen_is_counted_as_geometry_says(body):
     assert any("no view" in note for note in asset.notes)
 
 
-def test_photo_wins_where_it_sees_well(body):
+def test_photo_wins_where_it_sees_well(fine):
     """Red photo, blue views, no levelling to be fooled by: each shows where it should."""
     red, blue = np.array([0.8, 0.1, 0.1]), np.array([0.1, 0.1, 0.8])
-    shots = [shot(body, camera(a, e), colour=lambda p: p * 0 + blue) for a, e in RING + POLES]
-    photo = shot(body, camera(0, 10, 256), colour=lambda p: p * 0 + red)
-    asset = texture_mesh(body, view_set(shots, photo), resolution=256)
+    shots = [shot(fine, camera(a, e), colour=lambda p: p * 0 + blue) for a, e in RING + POLES]
+    photo = shot(fine, camera(0, 10, 256), colour=lambda p: p * 0 + red)
+    asset = texture_mesh(fine, view_set(shots, photo), resolution=256)
     points, colour, coverage = sampled(asset)
     to_photo = photo.camera.origin - points
     cosine = (to_photo * points).sum(axis=1) / (
@@ -219,7 +223,7 @@ def test_no_step_between_views_of_different_exposure(body, exact):
         shot(body, camera(a, e), colour=lambda p, g=g: p * 0 + 0.5 * g)
         for (a, e), g in zip(RING, (1.1, 0.9) * 3, strict=True)
     ]
-    asset = texture_mesh(body, view_set(shots, exact=exact), resolution=256)
+    asset = texture_mesh(body, view_set(shots, exact=exact), resolution=SIZE)
     points, colour, coverage = sampled(asset, 6000)
     seen = coverage == SEEN_IN_VIEWS
     points, colour = points[seen], colour[seen]
@@ -235,32 +239,32 @@ def test_no_step_between_views_of_different_exposure(body, exact):
 def test_charts_do_not_overlap_and_borders_are_padded(asset):
     from img2mesh.texture.raster import rasterise
 
-    assert rasterise(asset.uv, asset.faces, 256).overlap == 0
+    assert rasterise(asset.uv, asset.faces, SIZE).overlap == 0
     # Every empty texel within 8 of a chart carries a colour of that chart, not black or magenta.
     from scipy import ndimage
 
     distance = ndimage.distance_transform_edt(asset.coverage == OUTSIDE)
     ring = asset.texture[(distance > 0) & (distance <= 8)] / 255.0
     inside = asset.texture[asset.coverage != OUTSIDE] / 255.0
-    assert len(ring) > 1000
+    assert len(ring) > 4 * SIZE
     assert (ring >= inside.min(axis=0) - 0.05).all()
     assert (ring <= inside.max(axis=0) + 0.05).all()
 
 
 def test_a_shrunken_photo_is_filtered_not_aliased(body):
     """A fine checkerboard in a photo of 4 pixels a texel averages out to grey."""
-    cam = camera(0, 0, 1024)
+    cam = camera(0, 0, 512)
     photo = shot(body, cam, colour=lambda p: p * 0 + 0.5)
-    check = ((np.indices((1024, 1024)).sum(axis=0) % 2) * 1.0)[..., None].repeat(3, axis=2)
+    check = ((np.indices((512, 512)).sum(axis=0) % 2) * 1.0)[..., None].repeat(3, axis=2)
     photo = replace(photo, rgb=check)
-    asset = texture_mesh(body, replace(around(body), photo=photo), resolution=128)
+    asset = texture_mesh(body, replace(around(body), photo=photo), resolution=64)
     points, colour, _ = sampled(asset)
     middle = points[:, 2] > 0.7
     assert np.abs(colour[middle] - 0.5).max() < 0.06
 
 
 def test_deterministic(body, asset):
-    again = texture_mesh(body, around(body), resolution=256, name="ball")
+    again = texture_mesh(body, around(body), resolution=SIZE)
     assert again.texture.tobytes() == asset.texture.tobytes()
     assert again.uv.tobytes() == asset.uv.tobytes()
     assert again.coverage.tobytes() == asset.coverage.tobytes()

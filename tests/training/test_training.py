@@ -112,7 +112,7 @@ def test_mirroring_turns_everything(prepared):
 
 def test_the_whole_command_and_its_weights(tmp_path):
     from img2mesh.artifacts import Cutout
-    from img2mesh.multiview import embedded, generate, identity
+    from img2mesh.multiview import Sampling, embedded, generate, identity
 
     meshes = write_meshes(tmp_path / "meshes", held_out=("slab",))
     weights = train_shape(
@@ -128,7 +128,9 @@ def test_the_whole_command_and_its_weights(tmp_path):
     cutout = Cutout(np.full((96, 96, 3), 0.5, np.float32), alpha)
     name = str(weights)
     assert embedded(name)
-    views = generate(cutout, generator=name, body="learned", tile=24)
+    views = generate(
+        cutout, generator=name, body="learned", tile=24, normals=False, sampling=Sampling()
+    )
     assert views.provenance.learned_weights
     assert views.provenance.licences == ("CC0-1.0",)
     assert "mine" in views.provenance.notes[0] and "3 meshes" in views.provenance.notes[0]

@@ -17,9 +17,8 @@ RIG = "zero123plus-v1.1"
 def generate(
     cutout: Cutout,
     *,
-    body: str = "auto",
-    tile: int = 320,
-    seed: int = 42,
+    body: str,
+    tile: int,
     progress: Callable[[float], None] | None = None,
 ) -> ViewSet:
     """Draw six views of a body guessed from the outline of one picture.
@@ -28,7 +27,6 @@ def generate(
         cutout: the object alone.
         body: ``auto`` picks by the outline; ``lathe``, ``box`` or ``inflation`` insist on one.
         tile: side of the square views in pixels.
-        seed: unused, accepted because every generator has one; the prior draws no random numbers.
         progress: called with the fraction done.
 
     Returns:

@@ -9,7 +9,8 @@ from img2mesh.core.arrays import F32
 from img2mesh.core.cameras import Camera
 from img2mesh.multiview.geometric.body import Paint
 from img2mesh.multiview.geometric.colours import Palette, sample
-from img2mesh.multiview.geometric.inflation import Balloon, look_up
+from img2mesh.multiview.geometric.inflation import Inflation
+from img2mesh.multiview.geometric.outline import look_up
 
 #: Beyond this angle between normal and line of sight rim pixels would be stretched: fold there.
 FOLD_DEG = 60.0
@@ -40,7 +41,7 @@ def facing(
     return cosine
 
 
-def balloon_paint(palette: Palette, balloon: Balloon, camera: Camera) -> Paint:
+def inflation_paint(palette: Palette, inflation: Inflation, camera: Camera) -> Paint:
     """Paint for an inflated body.
 
     Where the surface turns more than FOLD_DEG away from the photo its texture is mirrored about
@@ -53,7 +54,7 @@ def balloon_paint(palette: Palette, balloon: Balloon, camera: Camera) -> Paint:
         angle = np.arccos(np.clip(cosine, -1, 1))
         fold = np.deg2rad(FOLD_DEG)
         mirrored = np.clip(2 * fold - angle, 0, None)
-        radius = look_up(balloon.rim_radius, x, y)
+        radius = look_up(inflation.rim_radius, x, y)
         shift = np.where(angle > fold, radius * (np.sin(angle) - np.sin(mirrored)), 0.0)
         across = normals @ camera.world_from_camera[:3, :2]
         across = across / np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-6)

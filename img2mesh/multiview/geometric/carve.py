@@ -18,8 +18,7 @@ from img2mesh.multiview.geometric.appearance import facing, frame_xy, smoothstep
 from img2mesh.multiview.geometric.body import Paint
 from img2mesh.multiview.geometric.colours import Palette, sample
 from img2mesh.multiview.geometric.cuboid import Cuboid
-from img2mesh.multiview.geometric.inflation import look_up
-from img2mesh.multiview.geometric.outline import DISTANCE, Outline
+from img2mesh.multiview.geometric.outline import DISTANCE, FrameSilhouette, look_up
 from img2mesh.multiview.geometric.solid import Solid
 
 #: Mirrors in the box's own axes: none, left-right, front-back, and the half turn both make.
@@ -61,7 +60,7 @@ class Carving:
         value = rounding - (outside + np.minimum(beyond.max(1), 0))
         for mirror in self.mirrors:
             x, y = self._see(local, mirror)
-            carved = look_up(self.distance, x, y)
+            carved = -look_up(self.distance, x, y)
             if mirror != NONE:
                 carved = carved + _RELAX
             value = np.minimum(value, carved)
@@ -84,11 +83,11 @@ class Carving:
         reach = np.abs(self.box.axes.T) @ (self.box.size / 2)
         return self.box.centre - reach, self.box.centre + reach
 
-    def kept(self, outline: Outline) -> float:
+    def kept(self, outline: FrameSilhouette) -> float:
         """Share of the object's pixels behind which something is left."""
         n = _TEST_PIXELS
         camera = self.camera.resized(n, n)
-        seen = outline.at(n) > 0
+        seen = outline.at(n) < 0
         rays = camera.directions()[seen]
         reach = float(np.linalg.norm(self.box.size)) / 2
         left = np.zeros(len(rays), bool)
@@ -99,7 +98,7 @@ class Carving:
 
 
 def carve(
-    box: Cuboid, outline: Outline, camera: Camera, *, survive: float = SURVIVE
+    box: Cuboid, outline: FrameSilhouette, camera: Camera, *, survive: float = SURVIVE
 ) -> Carving | None:
     """The richest symmetry that leaves the share ``survive`` of the photographed object."""
     for mirrors in SYMMETRIES:
@@ -109,7 +108,7 @@ def carve(
     return None
 
 
-def uncarved(box: Cuboid, outline: Outline, camera: Camera) -> Carving:
+def uncarved(box: Cuboid, outline: FrameSilhouette, camera: Camera) -> Carving:
     """A box cut by the photographed outline alone."""
     return Carving(box, (NONE,), outline.distance, camera)
 
@@ -132,13 +131,13 @@ def carved_paint(palette: Palette, carving: Carving, solid: Solid) -> Paint:
         direct, weight = sample(palette.front, x, y), _sight(points, normals)
         colour = 0.7 * sample(palette.calm, x, y) + 0.3 * palette.median
         rest = np.nonzero(weight < 1)[0]
-        local, turned = box.local(points[rest]), normals[rest] @ box.axes.T
+        local, directions = box.local(points[rest]), normals[rest] @ box.axes.T
         best, chosen = np.zeros(len(rest)), colour[rest].copy()
         for mirror in mirrors:
             if mirror == NONE:
                 continue
             twin = box.world(local * np.array(mirror))
-            clear = _sight(twin, (turned * np.array(mirror)) @ box.axes)
+            clear = _sight(twin, (directions * np.array(mirror)) @ box.axes)
             better = clear > best
             chosen[better] = sample(palette.front, *frame_xy(camera, twin[better]))
             best[better] = clear[better]
@@ -150,9 +149,9 @@ def carved_paint(palette: Palette, carving: Carving, solid: Solid) -> Paint:
     def _sight(points: NDArray[np.floating], normals: NDArray[np.floating]) -> NDArray[np.floating]:
         """How well the photo sees surface points: 0 hidden or grazing, 1 well."""
         weight = smoothstep(facing(camera, points, normals), 0.05, 0.25)
-        turned = np.nonzero(weight > 0)[0]
-        seen = scene.sees(camera, points[turned], normals[turned], offset=offset)
-        weight[turned[~seen]] = 0
+        towards = np.nonzero(weight > 0)[0]
+        seen = scene.sees(camera, points[towards], normals[towards], offset=offset)
+        weight[towards[~seen]] = 0
         return weight
 
     return paint

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from img2mesh.artifacts import Cutout
 from img2mesh.errors import InputError
-from img2mesh.multiview.geometric import carve, cuboid, footing, inflation, lathe
-from img2mesh.multiview.geometric.appearance import balloon_paint
-from img2mesh.multiview.geometric.body import Body
+from img2mesh.multiview.geometric import carve, cuboid, ground_contact, inflation, lathe
+from img2mesh.multiview.geometric.appearance import inflation_paint
+from img2mesh.multiview.geometric.body import Body, BodyKind
 from img2mesh.multiview.geometric.colours import Palette, palette
-from img2mesh.multiview.geometric.outline import Outline, frame_camera, trace
+from img2mesh.multiview.geometric.outline import FrameSilhouette, frame_camera, trace
 from img2mesh.multiview.geometric.profile import Profile, measure
 from img2mesh.multiview.geometric.solid import polygonise
 
-BODIES = ("auto", "lathe", "box", "inflation")
 _MISFIT = (
     "body {body!r} was asked for, but the outline is not that of an object that is {what}; "
     "choose body 'auto' or 'inflation'"
@@ -21,13 +22,15 @@ _MISFIT = (
 _UNEXPLAINED = 0.06
 #: IoU of a box with the convex hull of an outline that is not solid itself (chairs, tables).
 _HULL_FIT = 0.95
+#: What the prior itself can make.
+BODIES = tuple(kind for kind in get_args(BodyKind) if kind != "learned")
 #: A box around an object that leaves its corners empty (a car) must touch it in most directions,
 #: and its symmetry must hold better.
 _TOUCHING = 0.6
 _SURVIVE_AROUND = 0.97
 
 
-def make_body(cutout: Cutout, *, body: str = "auto") -> Body:
+def make_body(cutout: Cutout, *, body: str) -> Body:
     """Build the body of a cutout.
 
     Raises:
@@ -38,10 +41,12 @@ def make_body(cutout: Cutout, *, body: str = "auto") -> Body:
     outline = trace(cutout)
     colours = palette(cutout, outline)
     found = None if body == "inflation" else recognised(cutout, outline, colours, body=body)
-    return found or inflated(cutout, outline, colours)
+    return found or inflation_body(cutout, outline, colours)
 
 
-def recognised(cutout: Cutout, outline: Outline, colours: Palette, *, body: str) -> Body | None:
+def recognised(
+    cutout: Cutout, outline: FrameSilhouette, colours: Palette, *, body: str
+) -> Body | None:
     """A lathe or a box, where the outline is surely that of one; None where it is of neither.
 
     Raises:
@@ -50,13 +55,13 @@ def recognised(cutout: Cutout, outline: Outline, colours: Palette, *, body: str)
     if body in ("auto", "lathe"):
         profile = measure(outline, insist=body == "lathe")
         if profile is not None:
-            found = turned(cutout, outline, colours, profile, insist=body == "lathe")
+            found = lathe_body(cutout, outline, colours, profile, insist=body == "lathe")
             if found is not None:
                 return found
         if body == "lathe":
             raise InputError(_MISFIT.format(body="lathe", what="upright and round"))
     if body in ("auto", "box"):
-        found = boxed(cutout, outline, colours, insist=body == "box")
+        found = box_body(cutout, outline, colours, insist=body == "box")
         if found is not None:
             return found
         if body == "box":
@@ -64,7 +69,9 @@ def recognised(cutout: Cutout, outline: Outline, colours: Palette, *, body: str)
     return None
 
 
-def boxed(cutout: Cutout, outline: Outline, colours: Palette, *, insist: bool) -> Body | None:
+def box_body(
+    cutout: Cutout, outline: FrameSilhouette, colours: Palette, *, insist: bool
+) -> Body | None:
     """A box, carved by the outline and its mirror images; None where the outline is of no box."""
     box = cuboid.fit(outline)
     camera = cuboid.camera(box, cutout.size)
@@ -85,8 +92,8 @@ def boxed(cutout: Cutout, outline: Outline, colours: Palette, *, insist: bool) -
     return Body("box", solid, paint, camera, outline.notes)
 
 
-def turned(
-    cutout: Cutout, outline: Outline, colours: Palette, profile: Profile, *, insist: bool
+def lathe_body(
+    cutout: Cutout, outline: FrameSilhouette, colours: Palette, profile: Profile, *, insist: bool
 ) -> Body | None:
     """A surface of revolution with what stands beside it; None if that leaves too much over."""
     camera = frame_camera(profile.elevation_deg, cutout.size)
@@ -99,10 +106,10 @@ def turned(
     return Body("lathe", solid, lathe.lathe_paint(colours, made), camera, outline.notes)
 
 
-def inflated(cutout: Cutout, outline: Outline, colours: Palette) -> Body:
+def inflation_body(cutout: Cutout, outline: FrameSilhouette, colours: Palette) -> Body:
     """The body that always exists."""
-    balloon = inflation.inflate(outline, footing.find(outline))
-    solid = polygonise(balloon.implicit, *inflation.bounds(outline, balloon))
+    blown = inflation.inflate(outline, ground_contact.find(outline))
+    solid = polygonise(blown.implicit, *inflation.bounds(outline, blown))
     camera = frame_camera(0.0, cutout.size)
-    paint = balloon_paint(colours, balloon, camera)
+    paint = inflation_paint(colours, blown, camera)
     return Body("inflation", solid, paint, camera, outline.notes)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2mesh.artifacts import Cutout
-from img2mesh.core.arrays import F32
-from img2mesh.multiview.geometric.outline import PIXELS, Outline, resize
+from img2mesh.core.arrays import F32, Mask
+from img2mesh.multiview.geometric.outline import PIXELS, FrameSilhouette, resize
 from img2mesh.multiview.geometric.poisson import solve
 
 #: Side the low-detail colours are worked out on.
@@ -36,7 +36,7 @@ class Palette:
     median: F32
 
 
-def palette(cutout: Cutout, outline: Outline) -> Palette:
+def palette(cutout: Cutout, outline: FrameSilhouette) -> Palette:
     """Prepare the colours of a cutout."""
     from scipy.ndimage import gaussian_filter
 
@@ -54,7 +54,7 @@ def palette(cutout: Cutout, outline: Outline) -> Palette:
     )
 
 
-def without(colours: Palette, region: NDArray[np.bool_]) -> F32:
+def front_without(colours: Palette, region: Mask) -> F32:
     """(PIXELS, PIXELS, 3) the front with a region painted over by what surrounds it."""
     if not region.any() or region.all():
         return colours.front
@@ -62,7 +62,11 @@ def without(colours: Palette, region: NDArray[np.bool_]) -> F32:
 
 
 def sample(picture: F32, x: NDArray[np.floating], y: NDArray[np.floating]) -> F32:
-    """Bilinear colours (n, 3) of a picture at frame coordinates (n,)."""
+    """Bilinear colours (n, 3) of a picture at frame coordinates (n,), to 1/32 of a pixel.
+
+    A body is painted at millions of points: OpenCV's fixed-point look-up is several times as fast
+    as :func:`img2mesh.imaging.lookup.bilinear`.
+    """
     import cv2
 
     size = picture.shape[0]
@@ -93,7 +97,7 @@ def _resize(cutout: Cutout) -> F32:
     return rgb
 
 
-def _trusted(alpha: F32, outline: Outline) -> NDArray[np.bool_]:
+def _trusted(alpha: F32, outline: FrameSilhouette) -> Mask:
     """Pixels far enough inside not to hold background: 1.5 px or .8 % of the frame.
 
     Strands thinner than that are trusted along their middle.
@@ -101,12 +105,10 @@ def _trusted(alpha: F32, outline: Outline) -> NDArray[np.bool_]:
     from scipy.ndimage import maximum_filter
 
     pitch = 2 / PIXELS
-    depth = outline.distance / pitch  # pixels
+    depth = -outline.distance / pitch  # pixels
     margin = max(1.5, 0.008 * PIXELS)
     ridge = maximum_filter(depth, size=2 * int(np.ceil(margin)) + 1)
-    trusted: NDArray[np.bool_] = (
-        (depth >= np.minimum(margin, 0.75 * ridge)) & (depth > 0) & (alpha > 0.98)
-    )
+    trusted: Mask = (depth >= np.minimum(margin, 0.75 * ridge)) & (depth > 0) & (alpha > 0.98)
     if not trusted.any():
         trusted = (depth > 0) & (alpha >= 0.9 * alpha.max())
     if not trusted.any():
@@ -114,7 +116,7 @@ def _trusted(alpha: F32, outline: Outline) -> NDArray[np.bool_]:
     return trusted
 
 
-def _extend(rgb: F32, trusted: NDArray[np.bool_]) -> F32:
+def _extend(rgb: F32, trusted: Mask) -> F32:
     """Nearest trusted colours outside the trusted pixels, blurrier the farther away."""
     from scipy.ndimage import distance_transform_edt, gaussian_filter
 
@@ -128,7 +130,7 @@ def _extend(rgb: F32, trusted: NDArray[np.bool_]) -> F32:
     return np.ascontiguousarray(out, np.float32)
 
 
-def _membrane(front: F32, outline: Outline) -> F32:
+def _membrane(front: F32, outline: FrameSilhouette) -> F32:
     """Rim colours spread over the inside: the far side's colours continue those of the rim.
 
     A face, a label or a cut surface sits in the middle of the front; what one sees near the rim
@@ -136,13 +138,13 @@ def _membrane(front: F32, outline: Outline) -> F32:
     """
     from scipy.ndimage import gaussian_filter
 
-    distance = outline.at(_COARSE)
+    depth = -outline.at(_COARSE)
     colours = resize(front, _COARSE)
-    inside = distance > 0
+    inside = depth > 0
     width = 0.05 * outline.longest
     # Weight of a pixel as a witness of the rim; it never quite vanishes in thin parts.
-    band = inside & (distance < width)
-    known = np.full((*distance.shape, 3), np.nan)
+    band = inside & (depth < width)
+    known = np.full((*depth.shape, 3), np.nan)
     weight = gaussian_filter(band.astype(np.float32), 2.0)
     for k in range(3):
         blurred = gaussian_filter(np.where(band, colours[..., k], 0).astype(np.float32), 2.0)

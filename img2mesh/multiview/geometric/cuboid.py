@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from img2mesh.core.arrays import Mask
 from img2mesh.core.cameras import Camera
-from img2mesh.multiview.geometric.outline import DISTANCE, Bools, Outline, frame_camera
+from img2mesh.multiview.geometric.outline import DISTANCE, FrameSilhouette, frame_camera
 
 # Acceptance of the prior's specification, measured on 24 reference objects.
 SOLID = 0.95  # outline area / convex hull area
@@ -79,7 +80,7 @@ def _corners(p: NDArray[np.float64]) -> NDArray[np.float64]:
     return flat
 
 
-def fit(outline: Outline, *, around: bool = False) -> Cuboid:
+def fit(outline: FrameSilhouette, *, around: bool = False) -> Cuboid:
     """The box whose outline is nearest to the object's convex hull.
 
     ``around`` looks for a box *around* an object that does not fill its corners (a car, an
@@ -156,12 +157,12 @@ def shows_two_faces(box: Cuboid) -> bool:
     )
 
 
-def fits(box: Cuboid, outline: Outline) -> bool:
+def fits(box: Cuboid, outline: FrameSilhouette) -> bool:
     """Whether the object is that box, as far as its outline tells."""
     return solidity(outline.mask) >= SOLID and box.iou >= _FIT and shows_two_faces(box)
 
 
-def solidity(mask: Bools) -> float:
+def solidity(mask: Mask) -> float:
     """Area / area of the convex hull."""
     import cv2
 
@@ -176,7 +177,7 @@ def camera(box: Cuboid, size: int) -> Camera:
     return frame_camera(box.elevation_deg, size)
 
 
-def _hull(mask: Bools) -> NDArray[np.float64]:
+def _hull(mask: Mask) -> NDArray[np.float64]:
     """(n, 2) corners of the mask's convex hull, frame coordinates of pixel borders."""
     import cv2
 

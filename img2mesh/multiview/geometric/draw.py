@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2mesh.artifacts import Cutout, Provenance, View, ViewSet
-from img2mesh.core.arrays import F32
+from img2mesh.core.arrays import F32, Mask
 from img2mesh.core.cameras import Camera
 from img2mesh.core.rigs import rig
 from img2mesh.errors import InputError
@@ -60,13 +60,13 @@ class Canvas:
         alpha = (count / SAMPLES**2).astype(np.float32)
         return np.clip(rgb, 0, 1).astype(np.float32), alpha, centre.depth, full
 
-    def _normals(self, hits: Hits, where: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def _normals(self, hits: Hits, where: Mask) -> NDArray[np.float32]:
         normals = hits.interpolate(self._body.solid.faces, self._body.solid.normals)[where]
         length = np.linalg.norm(normals, axis=1, keepdims=True)
         flat = hits.normal[where]
         return np.where(length > 0.1, normals / np.maximum(length, 1e-6), flat).astype(np.float32)
 
-    def _paint(self, camera: Camera, hits: Hits, where: NDArray[np.bool_]) -> F32:
+    def _paint(self, camera: Camera, hits: Hits, where: Mask) -> F32:
         points = camera.origin + hits.depth[where][:, None] * camera.directions()[where]
         prior = points * self._body.solid.radius + self._body.solid.centre
         return self._body.paint(prior, self._normals(hits, where))

@@ -7,19 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.core.arrays import F32
+from img2mesh.core.arrays import F32, Mask
 from img2mesh.core.cameras import Camera
+from img2mesh.imaging.masks import signed_distance
 from img2mesh.multiview.geometric.appearance import facing, frame_xy, smoothstep
 from img2mesh.multiview.geometric.body import Paint
-from img2mesh.multiview.geometric.colours import Palette, sample, without
-from img2mesh.multiview.geometric.inflation import Balloon, inflate, look_up
-from img2mesh.multiview.geometric.outline import (
-    DISTANCE,
-    PIXELS,
-    Bools,
-    Outline,
-    signed_distance,
-)
+from img2mesh.multiview.geometric.colours import Palette, front_without, sample
+from img2mesh.multiview.geometric.inflation import Inflation, inflate
+from img2mesh.multiview.geometric.outline import DISTANCE, PIXELS, FrameSilhouette, look_up
 from img2mesh.multiview.geometric.profile import Profile
 
 #: Parts of the outline beside the core smaller than this share of it are left to the core.
@@ -45,11 +40,11 @@ class Lathe:
     elevation_deg: float
     y: NDArray[np.float64]
     radius: NDArray[np.float64]
-    parts: Balloon | None
+    parts: Inflation | None
     camera: Camera
-    beside: Bools | None = None
+    beside: Mask | None = None
 
-    def turned(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
+    def core(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
         """Implicit function of the turned core alone, about a distance, positive inside."""
         out = np.hypot(points[..., 0] - self.axis, points[..., 2])
         r = np.interp(points[..., 1], self.y, self.radius)
@@ -62,7 +57,7 @@ class Lathe:
 
     def implicit(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
         """Core and parts together."""
-        value = self.turned(points)
+        value = self.core(points)
         if self.parts is None:
             return value
         flat = points.reshape(-1, 3)
@@ -90,7 +85,7 @@ class Lathe:
         return low, high
 
 
-def turn(outline: Outline, profile: Profile, camera: Camera) -> Lathe:
+def turn(outline: FrameSilhouette, profile: Profile, camera: Camera) -> Lathe:
     """Carry a profile measured in the frame into the world.
 
     A point of the axis at height Y appears at y = D Y cos(e) / (D - Y sin(e)), at the distance
@@ -114,7 +109,7 @@ def turn(outline: Outline, profile: Profile, camera: Camera) -> Lathe:
         root = max(4, round(0.04 * outline.longest * PIXELS / 2))
         rooted = binary_dilation(beside, iterations=root) & outline.mask
         distance = (signed_distance(rooted) * 2 / PIXELS).astype(np.float32)
-        parts = inflate(Outline(distance, outline.longest))
+        parts = inflate(FrameSilhouette(distance, outline.longest))
         beside = binary_dilation(beside, iterations=root + 2)
     return Lathe(axis, profile.elevation_deg, y, _smooth(radius), parts, camera, beside)
 
@@ -130,7 +125,7 @@ def _smooth(radius: NDArray[np.float64]) -> NDArray[np.float64]:
     return smooth
 
 
-def _beside(outline: Outline, profile: Profile) -> Bools | None:
+def _beside(outline: FrameSilhouette, profile: Profile) -> Mask | None:
     """Handles, spouts and leaves: outline parts the core does not cover."""
     from scipy.ndimage import binary_dilation, binary_opening, label
 
@@ -146,7 +141,7 @@ def _beside(outline: Outline, profile: Profile) -> Bools | None:
     big = sizes >= _SMALLEST_PART * mask.sum()
     if not big.any():
         return None
-    found: Bools = binary_dilation(big[rest], iterations=thin) & mask
+    found: Mask = binary_dilation(big[rest], iterations=thin) & mask
     return found
 
 
@@ -156,7 +151,7 @@ def lathe_paint(palette: Palette, lathe: Lathe) -> Paint:
     Handles take the photo on both sides. The top takes the photo where the camera looks into it.
     """
     camera = lathe.camera
-    front = palette.front if lathe.beside is None else without(palette, lathe.beside)
+    front = palette.front if lathe.beside is None else front_without(palette, lathe.beside)
     row_y, row_colour = _row_colours(lathe, front)
 
     def rows(y: NDArray[np.floating]) -> F32:
@@ -188,8 +183,8 @@ def lathe_paint(palette: Palette, lathe: Lathe) -> Paint:
         cap = _mix(rows(points[:, 1]), sample(front, x, y), direct)
         result = _mix(wall, cap, smoothstep(np.abs(normals[:, 1]), 0.8, 0.95))
         if lathe.parts is not None:
-            turned = np.interp(points[:, 1], lathe.y, lathe.radius)
-            part = smoothstep(out - turned, 0.01, 0.03)
+            core = np.interp(points[:, 1], lathe.y, lathe.radius)
+            part = smoothstep(out - core, 0.01, 0.03)
             part = np.where(look_up(lathe.parts.squared, x, y) > -0.01, part, 0.0)
             result = _mix(result, sample(palette.front, x, y), part)
         colours: F32 = np.clip(result, 0, 1).astype(np.float32)

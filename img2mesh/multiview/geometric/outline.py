@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2mesh.artifacts import Cutout
-from img2mesh.core.arrays import F32
+from img2mesh.core.arrays import F32, Mask
 from img2mesh.core.cameras import Camera, orbit
-
-Bools = NDArray[np.bool_]
+from img2mesh.imaging.lookup import bilinear
+from img2mesh.imaging.masks import fill_pinholes, signed_distance
 
 #: Field of view we assume the photo frame had: that of a moderate telephoto product shot, and that
 #: of the reference pictures the prior's numbers were measured on.
@@ -24,15 +24,17 @@ FOV_DEG = 30.0
 DISTANCE = float(1 / np.tan(np.deg2rad(FOV_DEG) / 2))
 #: Side in pixels of the picture the outline and the colours are worked out on.
 PIXELS = 512
+#: Openings below this share of the object's area are noise of the matte, not design.
+_PINHOLE = 5e-4
 
 
 @dataclass(frozen=True)
-class Outline:
+class FrameSilhouette:
     """Where the object is in its frame.
 
     Attributes:
         distance: (PIXELS, PIXELS) float32 signed distance to the outline at pixel centres, frame
-            units, positive inside.
+            units, negative inside.
         longest: longer side of the region's bounding box, frame units.
         notes: sentences for the user on parts joined or left out.
     """
@@ -42,9 +44,9 @@ class Outline:
     notes: tuple[str, ...] = ()
 
     @property
-    def mask(self) -> Bools:
+    def mask(self) -> Mask:
         """(PIXELS, PIXELS) the object."""
-        return self.distance > 0
+        return self.distance < 0
 
     def at(self, size: int) -> F32:
         """(size, size) float32 the signed distance at another resolution."""
@@ -70,17 +72,13 @@ def resize(picture: NDArray[np.floating], size: int) -> F32:
     return result
 
 
-def signed_distance(mask: Bools) -> F32:
-    """Signed distance from pixel centres to the mask's border in pixels, positive inside."""
-    from scipy.ndimage import distance_transform_edt as edt
-
-    padded = np.pad(mask, 1)  # an object cut by the frame ends at the frame
-    inside, outside = edt(padded), edt(~padded)
-    distance: F32 = np.where(padded, inside - 0.5, 0.5 - outside)[1:-1, 1:-1].astype(np.float32)
-    return distance
+def look_up(picture: F32, x: NDArray[np.floating], y: NDArray[np.floating]) -> F32:
+    """Bilinear values (...) of a square picture (s, s) at frame coordinates (...)."""
+    size = picture.shape[0]
+    return bilinear(picture, np.stack([(x + 1) * size / 2, (1 - y) * size / 2], axis=-1))
 
 
-def trace(cutout: Cutout) -> Outline:
+def trace(cutout: Cutout) -> FrameSilhouette:
     """Find the outline of a cutout.
 
     Pin-holes are closed, crumbs dropped, separate parts joined by a thin bar and strands thinner
@@ -91,20 +89,22 @@ def trace(cutout: Cutout) -> Outline:
     if not mask.any():  # the object is smaller than a pixel here: keep its strongest pixel
         small = resize(cutout.alpha, PIXELS)
         mask = small >= small.max()
-    mask = _close_pinholes(mask)
+    mask = fill_pinholes(mask, below=_PINHOLE * mask.sum())
     rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
     side = max(np.ptp(rows), np.ptp(columns)) + 1
     mask, notes = _join(mask, bar=max(2, round(side / 64)))
     mask = _widen(mask, half_width=0.006 * side)
     distance = _subpixel(mask, resize(cutout.alpha, PIXELS))
-    return Outline((distance * 2 / PIXELS).astype(np.float32), float(side * 2 / PIXELS), notes)
+    return FrameSilhouette(
+        (distance * 2 / PIXELS).astype(np.float32), float(side * 2 / PIXELS), notes
+    )
 
 
-def _subpixel(mask: Bools, alpha: F32) -> F32:
+def _subpixel(mask: Mask, alpha: F32) -> F32:
     """Signed distance in pixels whose zero follows the antialiased edge, not the pixel steps.
 
-    An edge blurred by a Gaussian of sigma s has the value Phi(d / s) at distance d; inverting that
-    gives d to a fraction of a pixel within about 1.5 s.
+    An edge blurred by a Gaussian of sigma s has the value Phi(d / s) at distance d inside;
+    inverting that gives d to a fraction of a pixel within about 1.5 s.
     """
     from scipy.ndimage import gaussian_filter
     from scipy.special import ndtri
@@ -113,32 +113,16 @@ def _subpixel(mask: Bools, alpha: F32) -> F32:
     # Where the mask was mended the alpha has nothing to say.
     edge = np.where(mask == (alpha > 0.5), alpha, mask).astype(np.float32)
     edge = gaussian_filter(edge, sigma)
-    near = np.hypot(sigma, 0.29) * ndtri(np.clip(edge, 0.02, 0.98))  # 0.29 px: a pixel's own blur
+    near = -np.hypot(sigma, 0.29) * ndtri(np.clip(edge, 0.02, 0.98))  # 0.29 px: a pixel's own blur
     far = signed_distance(mask)
     blend = np.clip((np.abs(near) - 1.0) / 1.2, 0, 1)
     distance = (1 - blend) * near + blend * far
     # Strands as thin as the blur would be lost.
-    kept: F32 = np.where(mask & (distance <= 0), np.minimum(0.3 * far, 0.3), distance)
+    kept: F32 = np.where(mask & (distance >= 0), np.maximum(0.3 * far, -0.3), distance)
     return kept.astype(np.float32)
 
 
-def _close_pinholes(mask: Bools) -> Bools:
-    """Fill openings below .05 % of the object's area: matte noise, not design."""
-    from scipy.ndimage import label
-
-    holes, count = label(~mask)
-    if count == 0:
-        return mask
-    sizes = np.bincount(holes.ravel())
-    small = sizes < 5e-4 * mask.sum()
-    small[0] = False
-    for edge in (holes[0], holes[-1], holes[:, 0], holes[:, -1]):
-        small[edge] = False
-    closed: Bools = mask | small[holes]
-    return closed
-
-
-def _join(mask: Bools, *, bar: int) -> tuple[Bools, tuple[str, ...]]:
+def _join(mask: Mask, *, bar: int) -> tuple[Mask, tuple[str, ...]]:
     """Make the region connected: drop crumbs, join what is left along the shortest gaps."""
     import cv2
     from scipy.ndimage import distance_transform_edt, label
@@ -173,7 +157,7 @@ def _join(mask: Bools, *, bar: int) -> tuple[Bools, tuple[str, ...]]:
     return joined, tuple(notes)
 
 
-def _widen(mask: Bools, *, half_width: float) -> Bools:
+def _widen(mask: Mask, *, half_width: float) -> Mask:
     """Give strands thinner than ``2 * half_width`` pixels that width; leave the rest alone."""
     from scipy.ndimage import distance_transform_edt as edt
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.core.arrays import F32
+from img2mesh.core.arrays import F32, Mask
 
 
-def solve(
-    unknown: NDArray[np.bool_], *, source: float, known: NDArray[np.floating] | None = None
-) -> F32:
+def solve(unknown: Mask, *, source: float, known: NDArray[np.floating] | None = None) -> F32:
     """Solve ``laplacian(u) = source`` on the pixels of ``unknown`` (pixel pitch 1).
 
     Args:

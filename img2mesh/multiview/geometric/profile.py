@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.multiview.geometric.outline import DISTANCE, PIXELS, Bools, Outline
+from img2mesh.core.arrays import Mask
+from img2mesh.imaging.masks import inset
+from img2mesh.multiview.geometric.outline import DISTANCE, PIXELS, FrameSilhouette
 from img2mesh.multiview.geometric.revolve import refine
 
 # Acceptance thresholds of the prior's specification, measured on 24 reference objects.
@@ -64,10 +66,10 @@ class Profile:
     elevation_deg: float
     heights: NDArray[np.float64]
     half_widths: NDArray[np.float64]
-    core: Bools
+    core: Mask
 
 
-def measure(outline: Outline, *, insist: bool = False) -> Profile | None:
+def measure(outline: FrameSilhouette, *, insist: bool = False) -> Profile | None:
     """Fit a profile, or None where the outline is not that of a surface of revolution.
 
     Args:
@@ -113,7 +115,7 @@ def measure(outline: Outline, *, insist: bool = False) -> Profile | None:
     return Profile(axis * 2 / PIXELS - 1, elevation, heights, widths, core)
 
 
-def _axis(mask: Bools) -> float:
+def _axis(mask: Mask) -> float:
     """Column (pixels, half-pixel steps) about which the mask overlaps its mirror image most."""
     width = mask.shape[1]
     spectrum = np.fft.rfft(mask.astype(np.float64), n=2 * width, axis=1)
@@ -130,7 +132,7 @@ def _centred(
     """A finer axis: the median middle of the rows where nothing stands beside the core."""
     middles = []
     for r in np.nonzero((symmetry > 0.95) & (half > 0.3 * half.max()))[0]:
-        inside = np.nonzero(distance[r] > 0)[0]
+        inside = np.nonzero(distance[r] < 0)[0]
         if (
             inside[-1] - inside[0] + 1 == len(inside)
             and 0 < inside[0] <= inside[-1] < len(half) - 1
@@ -147,7 +149,7 @@ def _half_widths(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Per row: half-width (pixels, sub-pixel) of the symmetric run around the axis; its share."""
     height, width = distance.shape
-    mask = distance > 0
+    mask = distance < 0
     half, symmetry = np.zeros(height), np.zeros(height)
     first, last = int(np.ceil(axis)) - 1, int(np.floor(axis))  # the columns beside the axis
     if first < 0 or last >= width:
@@ -167,17 +169,15 @@ def _half_widths(
     return half, symmetry
 
 
-def _core(size: int, axis: float, half: NDArray[np.float64]) -> Bools:
+def _core(size: int, axis: float, half: NDArray[np.float64]) -> Mask:
     columns = np.arange(size) + 0.5
-    core: Bools = np.abs(columns[None, :] - axis) < half[:, None]
+    core: Mask = np.abs(columns[None, :] - axis) < half[:, None]
     return core
 
 
-def _roundness(core: Bools, axis: float, half: NDArray[np.float64], top: int, bottom: int) -> float:
+def _roundness(core: Mask, axis: float, half: NDArray[np.float64], top: int, bottom: int) -> float:
     """Mean over rows of inscribed radius on the axis / what a cylinder would have there."""
-    from scipy.ndimage import distance_transform_edt
-
-    inscribed = distance_transform_edt(np.pad(core, 1))[1:-1, 1:-1]
+    inscribed = inset(core)
     rows = np.arange(top, bottom + 1)
     column = min(max(int(axis), 0), core.shape[1] - 1)
     ends = np.minimum(rows - top, bottom - rows) + 1.0
@@ -189,9 +189,7 @@ def _roundness(core: Bools, axis: float, half: NDArray[np.float64], top: int, bo
     return float(np.average(ratio, weights=possible[use]))
 
 
-def _end_arc(
-    core: Bools, axis: float, half: NDArray[np.float64], end: int, sign: int
-) -> Arc | None:
+def _end_arc(core: Mask, axis: float, half: NDArray[np.float64], end: int, sign: int) -> Arc | None:
     """Fit half an ellipse to the outline's lower (sign -1) or upper (+1) end.
 
     Its centre lies on a row whose half-width is the ellipse's radius: every such row is tried.
@@ -228,7 +226,7 @@ def _end_arc(
     return best
 
 
-def _cornered(mask: Bools, axis: float, arc: Arc | None, sign: int) -> bool:
+def _cornered(mask: Mask, axis: float, arc: Arc | None, sign: int) -> bool:
     """Whether an end of the outline is two straight edges and a corner rather than an arc.
 
     So ends a box seen at an angle; both curves are fitted with free offset and compared.

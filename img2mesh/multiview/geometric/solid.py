@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from img2mesh.core.arrays import F32, F64, I32
 from img2mesh.errors import Img2MeshError
 from img2mesh.geometry.isosurface import march
+from img2mesh.geometry.mesh import area_vectors, sum_at_vertices, unit, volume
 
 #: Points (..., 3) in the prior's world -> values, positive inside.
 Implicit = Callable[[NDArray[np.floating]], NDArray[np.floating]]
@@ -85,17 +86,9 @@ def polygonise(field: Implicit, low: ArrayLike, high: ArrayLike, *, cells: int =
 
 def solid(vertices: F32, faces: I32, *, dropped: float = 0.0) -> Solid:
     """Orient a closed mesh outwards and measure it."""
-    corners = vertices[faces].astype(np.float64)
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    if np.einsum("ij,ij->", corners[:, 0], cross) < 0:
-        faces, cross = np.ascontiguousarray(faces[:, ::-1]), -cross
-    normals = np.zeros((len(vertices), 3))
-    for k in range(3):
-        for axis in range(3):
-            normals[:, axis] += np.bincount(
-                faces[:, k], weights=cross[:, axis], minlength=len(vertices)
-            )
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
+    if volume(vertices, faces) < 0:
+        faces = np.ascontiguousarray(faces[:, ::-1])
+    normals = unit(sum_at_vertices(faces, area_vectors(vertices, faces), len(vertices)))
     centre = (vertices.min(0).astype(np.float64) + vertices.max(0)) / 2
     radius = float(np.linalg.norm(vertices - centre, axis=1).max())
     return Solid(vertices, faces, normals.astype(np.float32), centre, radius, dropped)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 from img2mesh.artifacts import Cutout, ViewSet
-from img2mesh.multiview.geometric.body import Body
+from img2mesh.multiview.geometric.body import Body, BodyKind
 
 #: The rig it draws.
 RIG = "zero123plus-v1.1"
@@ -19,8 +20,8 @@ RIG = "zero123plus-v1.1"
 def generate(
     cutout: Cutout,
     *,
-    body: str = "auto",
-    tile: int = 320,
+    body: str,
+    tile: int,
     weights: Path | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> ViewSet:
@@ -62,7 +63,7 @@ def generate(
     )
 
 
-def make_body(cutout: Cutout, *, body: str = "auto", weights: Path | None = None) -> Body:
+def make_body(cutout: Cutout, *, body: str, weights: Path | None = None) -> Body:
     """Build the body of a cutout.
 
     Raises:
@@ -76,13 +77,12 @@ def make_body(cutout: Cutout, *, body: str = "auto", weights: Path | None = None
     from img2mesh.multiview.learned import decode, model
     from img2mesh.multiview.learned.paint import learned_paint
 
-    bodies = (*choose.BODIES, "learned")
-    if body not in bodies:
-        raise InputError(f"unknown body {body!r}; expected one of {', '.join(bodies)}")
+    if body not in get_args(BodyKind):
+        raise InputError(f"unknown body {body!r}; expected one of {', '.join(get_args(BodyKind))}")
     outline = trace(cutout)
     colours = palette(cutout, outline)
     if body == "inflation":
-        return choose.inflated(cutout, outline, colours)
+        return choose.inflation_body(cutout, outline, colours)
     if body != "learned":
         found = choose.recognised(cutout, outline, colours, body=body)
         if found is not None:

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from img2mesh.core.arrays import F32, F64
 from img2mesh.core.cameras import Camera
-from img2mesh.multiview.geometric.inflation import look_up
-from img2mesh.multiview.geometric.outline import DISTANCE, Outline
+from img2mesh.multiview.geometric.outline import DISTANCE, FrameSilhouette, look_up
 from img2mesh.multiview.learned.frustum import COLUMNS, REACH, SLICES
 from img2mesh.multiview.learned.model import Frame, Reading
 
@@ -36,7 +35,7 @@ class Columns:
     Attributes:
         values: (2 SLICES, 2 COLUMNS, 2 COLUMNS) float32, positive inside, about frame units.
         frame: what the columns are over.
-        distance: signed distance to the outline, see :class:`Outline`.
+        distance: signed distance to the outline, negative inside (:class:`FrameSilhouette`).
         camera: that of the photo.
     """
 
@@ -62,7 +61,7 @@ class Columns:
         # The column's ends are outside.
         ends = REACH * frame.half - np.abs(DISTANCE - depth)
         value: NDArray[np.floating] = np.minimum(
-            np.minimum(inside, ends), look_up(self.distance, x, y)
+            np.minimum(inside, ends), -look_up(self.distance, x, y)
         )
         return value
 
@@ -80,7 +79,7 @@ class Columns:
         return points.min(0) - margin, points.max(0) + margin
 
 
-def columns(reading: Reading, outline: Outline, camera: Camera) -> Columns:
+def columns(reading: Reading, outline: FrameSilhouette, camera: Camera) -> Columns:
     """Refine and smooth the network's logits into an implicit body."""
     import torch
     from scipy.ndimage import gaussian_filter

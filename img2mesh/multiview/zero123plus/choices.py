@@ -12,7 +12,9 @@ _SUBFOLDERS = {"depth": ("controlnet", "controlnet_depth"), "normals": ("control
 
 
 def capabilities(checkpoint: str, controlnet: str | None = None) -> frozenset[str]:
-    """``depth``, ``normals``: what the checkpoint can do with its ControlNets.
+    """``depth`` (be refined), ``normals``: what the checkpoint can do with its ControlNets.
+
+    Says what it can do by its record, whether or not the ControlNet was fetched yet.
 
     Raises:
         InputError: no such checkpoint.
@@ -56,20 +58,24 @@ def find_controlnet(
     return checkpoints.locate(name, commercial_only=commercial_only).folder
 
 
-def identity(
-    checkpoint: str, controlnet: str | None = None, *, capabilities: frozenset[str]
-) -> dict[str, str]:
-    """Revisions or content hashes by role.
+def identity(checkpoint: str, controlnet: str | None = None, **settings: object) -> dict[str, str]:
+    """Revision or content hash, by role, of every weight file that plays a part: for cache keys.
 
     A ControlNet that is not there yet counts as ``absent``: fetched later, it changes the result.
 
     Args:
         checkpoint, controlnet: as the user named them; the ControlNet is for depth.
-        capabilities: which ControlNets play a part.
+        settings: the stage's other settings. ``strength`` marks a second pass, ``normals`` a
+            first one, so that each depends on its own ControlNet alone; without either, both count.
 
     Raises:
         InputError: the checkpoint, or a ControlNet named by the user, is not on this machine.
     """
+    capabilities = {"depth", "normals"}
+    if "strength" in settings:
+        capabilities = {"depth"}
+    elif "normals" in settings:
+        capabilities = {"normals"} if settings["normals"] else set()
     known = {"checkpoint": checkpoints.identity(checkpoint)}
     if controlnet is not None and "depth" in capabilities:
         known["depth"] = checkpoints.identity(controlnet)

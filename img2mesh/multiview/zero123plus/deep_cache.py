@@ -15,7 +15,7 @@ import torch
 
 
 class DeepCache:
-    """Remembers what entered the last up block, by pass (``write``, ``read``).
+    """Remembers what entered the last up block, by the name of the pass.
 
     Args:
         unet: a stock ``UNet2DConditionModel`` with at least two levels.
@@ -49,7 +49,7 @@ class DeepCache:
         """One pass through the finest level only, with the remembered deep features.
 
         Args:
-            which: whose deep features: ``write`` or ``read``.
+            which: the pass whose deep features are taken.
             sample, timestep, context: as for the U-Net.
             residuals: ControlNet residuals; those of the finest level are added.
         """

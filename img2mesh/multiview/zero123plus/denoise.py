@@ -8,7 +8,7 @@ the read pass denoises with them (arXiv 2310.15110, section 2.2).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,36 +62,11 @@ class Denoiser:
         self.guidance_scale, self.speed, self.observe = guidance_scale, speed, observe
         self.guided = guidance.is_guided(guidance_scale)
         self.dtype = context.dtype
-        split = self.guided and speed.split_guidance
+        split = self.guided and speed.low_memory
         # Kept as objects: their identity is what the cross-attention layers recognise.
         self.contexts = tuple(context.chunk(2)) if split else (context,)
-        self.ahead_context = context.repeat(speed.write_ahead, 1, 1)
-        self._ahead: list[dict[str, tuple[torch.Tensor, ...]]] = []
         self._deep = DeepCache(unet) if speed.step_cache > 1 else None
-        bank.stop_after = (
-            reference_attention.layers(unet)[-1] if speed.early_exit and not speed.compile else None
-        )
-
-    def write_ahead(self, references: torch.Tensor, timesteps: torch.Tensor) -> None:
-        """Run the write passes of several steps as one batch.
-
-        Args:
-            references: (k, b, c, h, w) noised condition latents, as the network sees them.
-            timesteps: (k,).
-        """
-        k, rows = references.shape[:2]
-        context = self.ahead_context
-        if k * rows != len(context):  # the last, shorter batch of a run
-            context = context[: k * rows]
-        self._write(references.flatten(0, 1), timesteps.repeat_interleave(rows), context)
-        stored = self.bank.stored
-        self._ahead = [
-            {
-                name: tuple(v[i * rows : (i + 1) * rows] for v in kept)
-                for name, kept in stored.items()
-            }
-            for i in range(k)
-        ]
+        bank.stop_after = reference_attention.layers(unet)[-1] if speed.shortcuts else None
 
     def __call__(
         self, latents: torch.Tensor, reference: torch.Tensor, timestep: torch.Tensor, step: int
@@ -114,9 +89,9 @@ class Denoiser:
         self.observe("step.write_input", reference)
         parts = len(self.contexts)
         outputs = [
-            self._part(x, z, timestep, context, step)
-            for x, z, context in zip(
-                rows.chunk(parts), reference.chunk(parts), self.contexts, strict=True
+            self._part(branch, x.to(self.dtype), z.to(self.dtype), timestep, step)
+            for branch, (x, z) in enumerate(
+                zip(rows.chunk(parts), reference.chunk(parts), strict=True)
             )
         ]
         output = torch.cat(outputs).float()  # cat copies: CUDA graphs reuse their outputs
@@ -125,57 +100,36 @@ class Denoiser:
 
     def _part(
         self,
+        branch: int,
         rows: torch.Tensor,
         reference: torch.Tensor,
         timestep: torch.Tensor,
-        context: torch.Tensor,
         step: int,
     ) -> torch.Tensor:
-        rows = rows.to(self.dtype)
+        """Write and read passes of all rows, or of one guidance branch."""
+        context = self.contexts[branch]
         residuals = self._control(rows, timestep, context)
-        shallow = self._deep is not None and step % self.speed.step_cache != 0
-        if self._ahead:
-            self.bank.stored = self._ahead.pop(0)
-        elif step % self.speed.reference_every == 0:
-            self._write(reference, timestep, context, shallow=shallow)
-        with self.bank.passing("read"):
-            if self._deep is not None and shallow:
-                return self._deep.shallow("read", rows, timestep, context, residuals)
-            with self._shared(self.unet, rows), self._deep_recording("read"):
-                return self.unet(
-                    rows,
-                    timestep,
-                    context,
-                    down_block_additional_residuals=residuals[0],
-                    mid_block_additional_residual=residuals[1],
-                    return_dict=False,
-                )[0]
+        if self._deep is not None and step % self.speed.step_cache:
+            with self.bank.passing("write"):
+                self._deep.shallow(f"write {branch}", reference, timestep, context, (None, None))
+            with self.bank.passing("read"):
+                return self._deep.shallow(f"read {branch}", rows, timestep, context, residuals)
+        self.bank.clear()
+        with self.bank.passing("write"), self._remembering(f"write {branch}"):
+            self.unet(reference, timestep, context, return_dict=False)
+        shared, remembering = self._shared(self.unet, rows), self._remembering(f"read {branch}")
+        with self.bank.passing("read"), shared, remembering:
+            return self.unet(
+                rows,
+                timestep,
+                context,
+                down_block_additional_residuals=residuals[0],
+                mid_block_additional_residual=residuals[1],
+                return_dict=False,
+            )[0]
 
-    def _write(
-        self,
-        reference: torch.Tensor,
-        timestep: torch.Tensor,
-        context: torch.Tensor,
-        *,
-        shallow: bool = False,
-    ) -> None:
-        if not shallow:
-            self.bank.clear()
-        reference = reference.to(self.dtype)
-        with self.bank.passing("write"):
-            if self._deep is not None and shallow:
-                self._deep.shallow("write", reference, timestep, context, (None, None))
-            else:
-                with self._deep_recording("write"):
-                    self.unet(reference, timestep, context, return_dict=False)
-
-    @contextmanager
-    def _deep_recording(self, which: str) -> Iterator[None]:
-        if self._deep is None:
-            yield
-        else:
-            with self._deep.recording(which):
-                yield
+    def _remembering(self, which: str) -> AbstractContextManager[None]:
+        return nullcontext() if self._deep is None else self._deep.recording(which)
 
     def _control(
         self, rows: torch.Tensor, timestep: torch.Tensor, context: torch.Tensor
@@ -200,8 +154,7 @@ class Denoiser:
     @contextmanager
     def _shared(self, net: Any, rows: torch.Tensor) -> Iterator[None]:
         """Compute the layers before the first attention once for both guidance branches."""
-        whole = self.guided and len(self.contexts) == 1
-        if not (self.speed.share_prefix and whole) or self.speed.compile:
+        if not (self.speed.shortcuts and self.guided and len(self.contexts) == 1):
             yield
             return
         half = len(rows) // 2
@@ -225,7 +178,7 @@ class Denoiser:
 @contextmanager
 def embedded_once(control: Control | None, speed: Speed) -> Iterator[None]:
     """Embed the control picture once for all steps of a run."""
-    if control is None or control.scale == 0 or not speed.keep_control_embedding:
+    if control is None or control.scale == 0 or not speed.shortcuts:
         yield
         return
     embedding = control.net.controlnet_cond_embedding

@@ -43,11 +43,6 @@ def unscale_latents(latents: torch.Tensor) -> torch.Tensor:
     return latents / LATENT_SCALE + LATENT_SHIFT
 
 
-def scale_latents(latents: torch.Tensor) -> torch.Tensor:
-    """The inverse of :func:`unscale_latents`: what training noises."""
-    return (latents - LATENT_SHIFT) * LATENT_SCALE
-
-
 @dataclass(frozen=True)
 class Sample:
     """What a run hands back.
@@ -85,9 +80,8 @@ class Zero123Plus:
         self._negative: tuple[torch.Tensor, torch.Tensor] | None = None
         self.bank = reference_attention.install(
             components.unet,
-            keep_projected=self.speed.keep_reference_projected,
-            keep_context=self.speed.keep_context and not self.speed.compile,
-            fused_kernel=self.speed.fused_kernel,
+            keep_context=self.speed.shortcuts,
+            plain=self.speed.plain,
         )
         self._place()
 
@@ -283,24 +277,17 @@ class Zero123Plus:
         progress: Callable[[float], None],
     ) -> torch.Tensor:
         sigmas, timesteps = schedule.sigmas.to(self.device), schedule.timesteps.to(self.device)
-        steps, ahead = len(schedule), self.speed.write_ahead
-        draws: list[tuple[torch.Tensor, torch.Tensor]] = []
+        steps = len(schedule)
         for step in range(steps):
-            if not draws:  # in canonical order, also when several steps are written ahead
-                stop = min(step + ahead, steps)
-                for i in range(step, stop):
-                    eta = drawn(source, "reference", i, tuple(references.shape), self.device)
-                    fresh = drawn(source, "ancestral", i, tuple(latents.shape), self.device)
-                    draws.append((samplers.noised(references, eta, sigmas[i]), fresh))
-                if ahead > 1:
-                    denoiser.write_ahead(
-                        torch.stack([reference for reference, _ in draws]), timesteps[step:stop]
-                    )
-            reference, fresh = draws.pop(0)
+            eta = drawn(source, "reference", step, tuple(references.shape), self.device)
+            fresh = drawn(source, "ancestral", step, tuple(latents.shape), self.device)
             sigma = sigmas[step]
             see("step.latents_in", latents)
             output = denoiser(
-                samplers.scale_input(latents, sigma), reference, timesteps[step], step
+                samplers.scale_input(latents, sigma),
+                samplers.noised(references, eta, sigma),
+                timesteps[step],
+                step,
             )
             clean = samplers.predicted_clean(output, latents, sigma, self.parts.training.prediction)
             latents = samplers.euler_ancestral_step(latents, clean, fresh, sigma, sigmas[step + 1])
@@ -331,20 +318,14 @@ class Zero123Plus:
         """Move to the device and apply the switches that change modules, once."""
         parts, speed = self.parts, self.speed
         if self.controlnet is not None:
-            reference_attention.install_plain(
-                self.controlnet,
-                keep_context=speed.keep_context and not speed.compile,
-                fused_kernel=speed.fused_kernel,
-            )
+            reference_attention.install_plain(self.controlnet, keep_context=speed.shortcuts)
         networks = [m for m in (parts.unet, self.controlnet, parts.vae) if m is not None]
         if speed.channels_last:
             for module in networks:
                 module.to(memory_format=torch.channels_last)
-        if speed.vae_slicing:
+        if not speed.plain:
             parts.vae.enable_slicing()
-        if speed.vae_tiling:
-            parts.vae.enable_tiling()
-        if not speed.offload:
+        if not speed.low_memory:
             for module in (*networks, parts.text_encoder, parts.vision_encoder):
                 module.to(self.device)
         if speed.compile:
@@ -356,7 +337,7 @@ class Zero123Plus:
     def _working(self, part: str) -> Iterator[None]:
         """Have one part on the device while it works, when the others are offloaded."""
         module = self.controlnet if part == "controlnet" else getattr(self.parts, part)
-        if module is None or not self.speed.offload:
+        if module is None or not self.speed.low_memory:
             yield
             return
         module.to(self.device)

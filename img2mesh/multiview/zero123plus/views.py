@@ -18,7 +18,7 @@ from img2mesh.diffusion.speed import Speed
 from img2mesh.errors import InputError
 from img2mesh.imaging import matting
 from img2mesh.imaging.sheet import COLUMNS, ROWS, untile
-from img2mesh.multiview.sampling import USUAL, Progress, Sampling
+from img2mesh.multiview.sampling import Progress, Sampling
 from img2mesh.multiview.zero123plus import choices, depth_image, normals
 from img2mesh.multiview.zero123plus.model import Zero123Plus
 
@@ -48,8 +48,8 @@ def pick_place(sampling: Sampling) -> Place:
         InputError: a device that is not there.
     """
     device = pick_device(sampling.device)
-    fast = Speed(channels_last=device.type == "cuda", vae_slicing=True)
-    return Place(device, Speed.low_memory() if sampling.low_vram else fast)
+    channels_last = device.type == "cuda" and not sampling.low_vram
+    return Place(device, Speed(low_memory=sampling.low_vram, channels_last=channels_last))
 
 
 def pick_device(name: str) -> torch.device:
@@ -84,8 +84,8 @@ def generate(
     cutout: Cutout,
     *,
     checkpoint: str,
-    normals: bool = False,
-    sampling: Sampling = USUAL,
+    normals: bool,
+    sampling: Sampling,
     progress: Progress | None = None,
 ) -> ViewSet:
     """Draw six views of the object around it.
@@ -121,8 +121,8 @@ def refine(
     *,
     checkpoint: str,
     controlnet: str | None = None,
-    strength: float = 0.75,
-    sampling: Sampling = USUAL,
+    strength: float,
+    sampling: Sampling,
     progress: Progress | None = None,
 ) -> ViewSet:
     """Draw the views again, led by the depth of a coarse shape.

@@ -17,6 +17,7 @@ from img2mesh.field.from_normals.integration import PixelGrid, integrate
 from img2mesh.field.from_normals.semi_global import aggregate
 from img2mesh.field.pictures import observations_of
 from img2mesh.geometry.silhouettes import make_silhouettes
+from tests import shapes
 from tests.field import scenes
 
 CPU = torch.device("cpu")
@@ -40,11 +41,11 @@ def pixels_of(views: ViewSet, k: int, stride: int) -> tuple[PixelGrid, F32]:
 @pytest.fixture(scope="module")
 def bowl() -> ViewSet:
     """Plain: nothing but its normals tells the hollow from a full ball."""
-    return scenes.views_of(scenes.bowl(), size=80, known=True, plain=True)
+    return scenes.views_of(shapes.bowl(), size=80, known=True, plain=True)
 
 
 def test_one_known_depth_places_a_whole_smooth_patch() -> None:
-    pixels, truth = pixels_of(scenes.views_of(scenes.sphere(), known=True), 0, 2)
+    pixels, truth = pixels_of(scenes.views_of(shapes.ball(), known=True), 0, 2)
     middle = len(pixels) // 2
     anchor = np.full(len(pixels), np.nan)
     anchor[middle] = truth[middle]
@@ -89,7 +90,7 @@ def test_a_weak_majority_wins_on_smooth_surface_but_not_across_a_jump() -> None:
 
 
 def test_a_view_that_contradicts_the_others_is_overruled() -> None:
-    views = scenes.views_of(scenes.sphere(), known=True)
+    views = scenes.views_of(shapes.ball(), known=True)
     pixels, truth = (list(x) for x in zip(*(pixels_of(views, k, 2) for k in range(6)), strict=True))
     wrong = [z.copy() for z in truth]
     shown = pixels[0].normal @ views.cameras[1].forward < -0.5  # seen well by a neighbour too
@@ -126,7 +127,7 @@ def test_normals_that_contradict_each_other_give_no_depth(bowl: ViewSet) -> None
 
 
 def test_views_without_normals_are_left_alone() -> None:
-    views = scenes.views_of(scenes.sphere(), size=48, known=True)
+    views = scenes.views_of(shapes.ball(), size=48, known=True)
     assert views.normals is not None
     only_one = views.normals.copy()
     only_one[1:] = 0

@@ -14,13 +14,14 @@ from img2mesh.field.stereo.ray_sweep import count_agreements, match_along_rays
 from img2mesh.field.stereo.warp import cover_silhouettes, warp_to_matches
 from img2mesh.geometry.silhouettes import make_silhouettes
 from img2mesh.geometry.visual_hull import hull_values, tight_box
+from tests import shapes
 from tests.field import scenes
 from tests.field.balls import GRID, ball, march, rays_of
 
 
 @pytest.fixture(scope="module")
 def views() -> ViewSet:
-    return scenes.views_of(scenes.sphere(), size=64, known=True)
+    return scenes.views_of(shapes.ball(), size=64, known=True)
 
 
 def test_matching_finds_the_ball_under_a_fatter_surface(views: ViewSet) -> None:
@@ -82,7 +83,7 @@ def test_masks_are_covered_again(views: ViewSet) -> None:
 
 
 def test_planes_find_a_flat_top_that_the_hull_domes() -> None:
-    truth = scenes.box()
+    truth = shapes.box()
     views = scenes.views_of(truth, known=True)
     rays = rays_of(views)
     assert rays.depth is not None

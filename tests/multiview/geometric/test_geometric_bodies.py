@@ -67,7 +67,7 @@ def overlap(a, b):
 
 
 def iou_in_rig(cutout, silhouettes):
-    views = geometric.generate(cutout, tile=160)
+    views = geometric.generate(cutout, body="auto", tile=160)
     return np.mean(
         [overlap(v.alpha > 0.5, s) for v, s in zip(views.views, silhouettes, strict=True)]
     )
@@ -77,7 +77,7 @@ def iou_in_rig(cutout, silhouettes):
 def test_a_vase_is_turned_and_its_elevation_found(photograph, six_silhouettes, elevation):
     shape = vase()
     cutout = photograph(*shape, elevation_deg=elevation)
-    body = make_body(cutout)
+    body = make_body(cutout, body="auto")
     assert body.kind == "lathe"
     forward = body.camera.forward
     assert np.rad2deg(np.arcsin(-forward[1])) == pytest.approx(elevation, abs=3)
@@ -93,7 +93,7 @@ def test_a_handle_stands_beside_the_turned_body(photograph):
     cutout = photograph(
         both * 0.9, np.concatenate([faces, handle.faces + len(vertices)]), elevation_deg=10
     )
-    body = make_body(cutout)
+    body = make_body(cutout, body="auto")
     assert body.kind == "lathe"
     reach = body.solid.vertices[:, 0]
     assert reach.max() > 1.35 * -reach.min()  # the handle sticks out on one side only
@@ -103,7 +103,7 @@ def test_a_turned_box_is_recognised_and_measured(photograph, six_silhouettes):
     size = np.array([0.9, 0.7, 0.6])
     shape = box(size, 35)
     cutout = photograph(*shape, elevation_deg=12)
-    body = make_body(cutout)
+    body = make_body(cutout, body="auto")
     assert body.kind == "box"
     a = np.deg2rad(35)
     local = body.solid.vertices @ np.array(
@@ -116,14 +116,14 @@ def test_a_turned_box_is_recognised_and_measured(photograph, six_silhouettes):
 def test_a_table_is_carved_by_its_mirror_images(photograph, six_silhouettes):
     shape = table()
     cutout = photograph(*shape, elevation_deg=12)
-    assert make_body(cutout).kind == "box"
+    assert make_body(cutout, body="auto").kind == "box"
     # Inflation, a flat card of a table, reaches .5.
     assert iou_in_rig(cutout, six_silhouettes(*shape)) > 0.75
 
 
 def test_a_frontal_rectangle_shows_no_depth_and_is_no_box(photograph):
     cutout = photograph(*box((0.9, 1.2, 0.5), 0), elevation_deg=0)
-    assert make_body(cutout).kind == "inflation"
+    assert make_body(cutout, body="auto").kind == "inflation"
 
 
 def test_a_disc_becomes_ball_like(disc):
@@ -164,7 +164,7 @@ def test_two_parts_become_one_body_and_it_says_so():
     size = 256
     alpha = np.zeros((size, size), np.float32)
     alpha[60:180, 20:100] = alpha[80:190, 150:240] = 1
-    body = make_body(Cutout(np.full((size, size, 3), 0.5, np.float32), alpha))
+    body = make_body(Cutout(np.full((size, size, 3), 0.5, np.float32), alpha), body="auto")
     assert np.ptp(body.solid.vertices[:, 0]) > 0.95 * 220 / 128
     assert any("2 separate parts" in note for note in body.notes)
 
@@ -180,7 +180,7 @@ def test_every_body_is_closed_and_in_one_piece(photograph, disc, kind):
         "disc": lambda: disc,
         "legs": outline_of_legs,
     }[kind]()
-    solid = make_body(cutout).solid
+    solid = make_body(cutout, body="auto").solid
     mesh = trimesh.Trimesh(solid.vertices, solid.faces, process=False)
     assert mesh.is_watertight and mesh.is_winding_consistent
     assert mesh.volume > 0

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from img2mesh import multiview, pipeline
+from img2mesh import pipeline
 from img2mesh.artifacts import Cutout
 from img2mesh.core.rigs import rig
 from img2mesh.errors import InputError
@@ -33,7 +33,7 @@ def blob(size=SIZE):
 
 @pytest.fixture(scope="module")
 def views():
-    return geometric.generate(blob())
+    return geometric.generate(blob(), body="auto", tile=320)
 
 
 def test_views_follow_the_rig_and_fill_it(views):
@@ -108,7 +108,7 @@ def test_the_body_has_the_photos_outline():
     from img2mesh.multiview.geometric.draw import Canvas
 
     cutout = blob()
-    canvas = Canvas(make_body(cutout))
+    canvas = Canvas(make_body(cutout, body="auto"))
     rgb, alpha, _, _ = canvas.draw(canvas.photo_camera)
     seen, mask = alpha > 0.5, cutout.alpha > 0.5
     assert (seen & mask).sum() / (seen | mask).sum() > 0.97
@@ -123,7 +123,7 @@ def test_the_back_is_no_second_face(views):
     from img2mesh.multiview.geometric.choose import make_body
     from img2mesh.multiview.geometric.draw import Canvas
 
-    canvas = Canvas(make_body(blob()))
+    canvas = Canvas(make_body(blob(), body="auto"))
     detail = []
     for azimuth in (0, 180):
         camera = Camera.orbit(azimuth, 0, distance=4, fov_deg=30, width=160, height=160)
@@ -141,13 +141,13 @@ def test_no_background_colour_bleeds_in():
     rim = radius - np.hypot(xx, yy) < 3 / SIZE
     magenta = np.array([1, 0, 1], np.float32)
     rgb = np.where(rim[..., None], 0.5 * clean.rgb + 0.5 * magenta, clean.rgb)
-    views = geometric.generate(Cutout(rgb, clean.alpha), tile=160)
+    views = geometric.generate(Cutout(rgb, clean.alpha), body="auto", tile=160)
     purple = np.minimum(views.rgb[..., 0], views.rgb[..., 2]) - views.rgb[..., 1]
     assert purple[views.alpha > 0].max() < 0.05
 
 
 def test_same_cutout_same_bytes(views):
-    again = geometric.generate(blob(), seed=7)
+    again = geometric.generate(blob(), body="auto", tile=320)
     for name in ("rgb", "alpha", "depth", "normals"):
         assert getattr(again, name).tobytes() == getattr(views, name).tobytes()
 
@@ -161,22 +161,22 @@ def test_it_says_that_nothing_was_learned(views):
 
 def test_progress_ends_at_one():
     seen = []
-    geometric.generate(blob(64), tile=32, progress=seen.append)
+    geometric.generate(blob(64), body="auto", tile=32, progress=seen.append)
     assert seen == sorted(seen) and seen[-1] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 16])
 def test_tiny_cutouts_work(size):
     rgb = np.full((size, size, 3), 0.5, np.float32)
-    views = geometric.generate(Cutout(rgb, np.ones((size, size), np.float32)), tile=32)
+    views = geometric.generate(Cutout(rgb, np.ones((size, size), np.float32)), body="auto", tile=32)
     assert (views.alpha > 0.5).any(axis=(1, 2)).all()
 
 
 def test_the_named_generator_is_used():
-    small = multiview.generate(blob(64), generator="geometric", tile=32)
+    small = pipeline.views(blob(64), generator="geometric", tile=32)
     assert small.provenance.generator == "geometric"
     with pytest.raises(InputError, match="dall-e"):
-        multiview.generate(blob(64), generator="dall-e")
+        pipeline.views(blob(64), generator="dall-e")
 
 
 @pytest.mark.parametrize(

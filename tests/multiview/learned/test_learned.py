@@ -7,7 +7,7 @@ import pytest
 
 from img2mesh.artifacts import Cutout
 from img2mesh.errors import InputError
-from img2mesh.multiview import generate, identity, learned
+from img2mesh.multiview import identity, learned
 from img2mesh.multiview.geometric.outline import frame_camera, trace
 from img2mesh.multiview.geometric.solid import polygonise
 from img2mesh.multiview.learned import decode, model
@@ -100,7 +100,7 @@ def test_the_photo_stays_the_truth_on_the_front():
 
 
 def test_what_the_generator_says_of_itself():
-    views = generate(animal(), generator="learned", tile=32)
+    views = learned.generate(animal(), body="auto", tile=32)
     assert views.provenance.generator == "learned"
     assert views.provenance.learned_weights and views.provenance.exact
     assert set(views.provenance.licences) <= {"CC0-1.0", "CC-BY-3.0", "CC-BY-4.0"}
@@ -110,7 +110,7 @@ def test_what_the_generator_says_of_itself():
 
 
 def test_the_same_bytes_twice():
-    first, second = (learned.generate(animal(), tile=24) for _ in range(2))
+    first, second = (learned.generate(animal(), body="auto", tile=24) for _ in range(2))
     assert first.rgb.tobytes() == second.rgb.tobytes()
     assert first.depth.tobytes() == second.depth.tobytes()
 
@@ -120,9 +120,9 @@ def test_sure_bodies_win_and_can_be_insisted_on():
     can = (np.abs(x - 0.5) < 0.25) & (np.abs(y - 0.5) < 0.35)
     can |= ((x - 0.5) / 0.25) ** 2 + ((y - 0.85) / 0.06) ** 2 < 1
     can |= ((x - 0.5) / 0.25) ** 2 + ((y - 0.15) / 0.06) ** 2 < 1
-    assert learned.make_body(cutout_of(can)).kind == "lathe"
+    assert learned.make_body(cutout_of(can), body="auto").kind == "lathe"
     assert learned.make_body(cutout_of(can), body="learned").kind == "learned"
-    assert learned.make_body(animal()).kind == "learned"
+    assert learned.make_body(animal(), body="auto").kind == "learned"
     assert learned.make_body(animal(), body="inflation").kind == "inflation"
     with pytest.raises(InputError, match="unknown body"):
         learned.make_body(animal(), body="lemon")
@@ -134,4 +134,4 @@ def test_a_file_that_is_none_of_ours_is_refused(tmp_path):
     other = tmp_path / "other.safetensors"
     other.write_bytes(b"x" * 64)
     with pytest.raises(InputError, match="not a weights file"):
-        generate(animal(), generator=str(other))
+        learned.generate(animal(), body="learned", tile=24, weights=other)

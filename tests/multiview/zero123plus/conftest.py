@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from img2mesh.diffusion.noise import RecordedNoise
 from img2mesh.multiview.zero123plus import Zero123Plus
+from tests.models.noise import RecordedNoise
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
+import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from img2mesh.diffusion.tiny import BALLS, make_checkpoint
+from tests.conftest import Command, spawned
+from tests.models.tiny import BALLS
 
-ROOT = Path(__file__).parents[3]
 SMALL = (
     "radiance.grid=40",
     "surface.target_faces=1000",
@@ -23,38 +22,29 @@ SMALL = (
 )
 
 
-class Command:
-    """``img2mesh run`` on one picture, with one cache."""
-
-    def __init__(self, folder: Path) -> None:
-        v, u = (np.mgrid[0:128, 0:128] + 0.5) / 64 - 1
-        rgba = np.dstack([0.6 + 0.3 * u, 0.5 - 0.3 * v, 0.4 + 0 * u, np.hypot(u, v) < 0.7])
-        Image.fromarray(np.rint(rgba * 255).astype(np.uint8)).save(folder / "toy.png")
-        make_checkpoint(folder / "balls", BALLS, balls=True)
-        self.folder = folder
-
-    def run(self, *extra: str) -> dict[str, Any]:
-        command = [sys.executable, "-m", "img2mesh", "run", "toy.png", "--generator", "balls"]
-        command += ["--offline", "--steps", "2", "--cache-dir", "cache", "-o", "out", "--json"]
-        for setting in SMALL:
-            command += ["--set", setting]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [*command, *extra], cwd=self.folder, env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads((self.folder / "out" / "toy" / "report.json").read_text())
-
-
 @pytest.fixture(scope="module")
-def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
-    return Command(tmp_path_factory.mktemp("dag"))
+def home(tmp_path_factory: pytest.TempPathFactory, checkpoint: Callable[..., Path]) -> Path:
+    """A folder with a picture and a checkpoint that draws balls."""
+    home = tmp_path_factory.mktemp("dag")
+    v, u = (np.mgrid[0:128, 0:128] + 0.5) / 64 - 1
+    rgba = np.dstack([0.6 + 0.3 * u, 0.5 - 0.3 * v, 0.4 + 0 * u, np.hypot(u, v) < 0.7])
+    Image.fromarray(np.rint(rgba * 255).astype(np.uint8)).save(home / "toy.png")
+    shutil.copytree(checkpoint(BALLS, balls=True), home / "balls")
+    return home
 
 
 @pytest.mark.slow
-def test_whole_pipeline_and_what_a_change_runs_again(command: Command) -> None:
-    report = command.run()
-    out = command.folder / "out" / "toy"
+def test_whole_pipeline_and_what_a_change_runs_again(
+    home: Path, in_process: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    base = ["toy.png", "--generator", "balls", "--cache-dir", "cache", "--json"]
+    base += [part for setting in SMALL for part in ("--set", setting)]
+    flags = [*base, "--offline", "--steps", "2", "-o", "out"]
+    done = spawned("run", *flags, cwd=home, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    out = home / "out" / "toy"
+    report = json.loads((out / "report.json").read_text())
     assert report["generator"] == "balls" and report["learned_weights"] is True
     assert report["licences"] == ["none: random"]
     assert report["watertight"] and report["components"] == 1
@@ -64,10 +54,21 @@ def test_whole_pipeline_and_what_a_change_runs_again(command: Command) -> None:
     assert views.shape[:2] == (192, 128) and (views != refined).any()
 
     def cached(*extra: str) -> set[str]:
-        return {name for name, hit in command.run(*extra)["cached"].items() if hit}
+        again = in_process("run", *flags, *extra)
+        assert again.returncode == 0, again.stderr
+        return {name for name, hit in json.loads(again.stdout)["cached"].items() if hit}
+
+    def planned(*changes: str) -> set[str]:
+        settings = ("views.steps=2", "refined.steps=2", *changes)
+        sets = [part for setting in settings for part in ("--set", setting)]
+        rows = json.loads(in_process("plan", *base, *sets).stdout)
+        return {row["stage"] for row in rows if row["cached"]}
 
     everything = set(report["cached"])
-    assert cached() == everything
-    strength = cached("--set", "refined.strength=0.5")
-    assert {"cutout", "views", "depths"} == strength
-    assert cached("--guidance-scale", "3") == {"cutout"}
+    assert cached() == planned() == everything
+    # What comes after the stages that run again here is asked of the plan, which runs nothing.
+    strength = "refined.strength=0.5"
+    assert planned(strength) == {"cutout", "views", "depths"}
+    assert cached("--set", strength, "--until", "refined") == {"cutout", "views", "depths"}
+    assert planned("views.guidance_scale=3", "refined.guidance_scale=3") == {"cutout"}
+    assert cached("--guidance-scale", "3", "--until", "views") == {"cutout"}

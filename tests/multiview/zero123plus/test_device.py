@@ -12,12 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-from img2mesh.diffusion import official
 from img2mesh.diffusion.schedules import TrainingSchedule
 from img2mesh.diffusion.speed import Speed
 from img2mesh.multiview.zero123plus.components import Components
 from img2mesh.multiview.zero123plus.model import Zero123Plus
 from img2mesh.multiview.zero123plus.preprocess import ImageProcessor
+from tests.models import official
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +40,12 @@ def parts() -> tuple[Components, Any]:
 @pytest.mark.parametrize(
     "speed",
     [
-        Speed.plain(),
-        Speed(channels_last=True, vae_slicing=True),
-        Speed(write_ahead=2),
-        Speed(split_guidance=True),
+        Speed(plain=True),
+        Speed(channels_last=True),
+        Speed(low_memory=True),
         Speed(step_cache=2),
     ],
-    ids=["plain", "default", "ahead", "split", "cache"],
+    ids=["plain", "default", "low memory", "cache"],
 )
 def test_everything_is_placed_and_shaped(speed: Speed, parts: tuple[Components, Any]) -> None:
     seen: dict[str, torch.Tensor] = {}

@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 
 from img2mesh.diffusion.noise import KeyedNoise
-from img2mesh.diffusion.tiny import TinyShape, make_checkpoint
 from img2mesh.multiview.zero123plus import Zero123Plus
+from tests.models.tiny import TinyShape
 
 
 def _grey(picture: Image.Image) -> Image.Image:
@@ -166,12 +166,12 @@ SETUPS: dict[str, tuple[TinyShape, Image.Image, str | None, dict[str, Any]]] = {
 @pytest.mark.parametrize("name", SETUPS)
 def test_agrees_with_the_oracle(
     name: str,
-    tmp_path: Path,
+    checkpoint: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
     deviation: Callable[..., float],
 ) -> None:
     shape, picture, control_mode, changes = SETUPS[name]
-    folder = make_checkpoint(tmp_path / "tiny", shape, seed=3)
+    folder = checkpoint(shape, seed=3)
     settings = {"steps": 3, "g": 4.0, "n": 1, "scale": 0.75, **changes}
     f = 2 ** (len(shape.vae_channels) - 1)
     width, height = (9 * f, 13 * f) if settings.pop("odd", False) else (64, 96)

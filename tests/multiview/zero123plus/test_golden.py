@@ -37,7 +37,7 @@ def test_the_plain_algorithm_agrees_too(
     name: str, run_case: Callable[..., Any], golden: Path
 ) -> None:
     net = golden / "controlnet" if name == "depth" else None
-    model = Zero123Plus.load(golden / "checkpoint", net, speed=Speed.plain())
+    model = Zero123Plus.load(golden / "checkpoint", net, speed=Speed(plain=True))
     deviations = run_case(name, model=model).deviations()
     assert max(deviations.values()) < 1e-4
 

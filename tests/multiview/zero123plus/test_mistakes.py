@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from img2mesh.diffusion import samplers
-from img2mesh.diffusion.noise import RecordedNoise
 from img2mesh.diffusion.reference_attention import ReferenceBank
 from img2mesh.multiview.zero123plus import conditioning, model, preprocess
 from img2mesh.multiview.zero123plus.denoise import Denoiser
+from tests.models.noise import RecordedNoise
 
 #: The smallest deviation a mistake must cause; parity demands 1e-4.
 CAUGHT = 1e-2

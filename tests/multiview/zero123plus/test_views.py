@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,13 @@ from PIL import Image
 
 from img2mesh.artifacts import Cutout, DepthSet, ViewSet
 from img2mesh.core.rigs import rig
-from img2mesh.diffusion.tiny import BALLS, TinyShape, make_checkpoint
-from img2mesh.diffusion.tiny_ball import RADIUS
 from img2mesh.errors import Img2MeshError, InputError
-from img2mesh.multiview import Sampling, zero123plus
+from img2mesh.multiview import Sampling
+from img2mesh.multiview.zero123plus import Zero123Plus, choices
+from img2mesh.multiview.zero123plus import views as passes
 from img2mesh.multiview.zero123plus.views import picture
+from tests.models.tiny import BALLS
+from tests.models.tiny_ball import RADIUS
 
 QUICK = Sampling(steps=3, device="cpu")
 
@@ -30,10 +34,23 @@ QUICK = Sampling(steps=3, device="cpu")
 LAST_BITS = 1e-3
 
 
+def generate(cutout: Cutout, **settings: Any) -> ViewSet:
+    return passes.generate(cutout, **{"normals": False, "sampling": QUICK, **settings})
+
+
+def refine(cutout: Cutout, views: ViewSet, depths: DepthSet, **settings: Any) -> ViewSet:
+    return passes.refine(cutout, views, depths, **{"strength": 0.75, "sampling": QUICK, **settings})
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    nets = ("controlnet", "controlnet_normals")
-    return str(make_checkpoint(tmp_path_factory.mktemp("z") / "tiny", controlnets=nets))
+def folder(checkpoint: Callable[..., Path]) -> str:
+    return str(checkpoint(controlnets=("controlnet", "controlnet_normals")))
+
+
+@pytest.fixture(scope="module")
+def bare(checkpoint: Callable[..., Path]) -> Path:
+    """Without ControlNets."""
+    return checkpoint(controlnets=())
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +62,7 @@ def cutout() -> Cutout:
 
 @pytest.fixture(scope="module")
 def views(folder: str, cutout: Cutout) -> ViewSet:
-    return zero123plus.generate(cutout, checkpoint=folder, sampling=QUICK)
+    return generate(cutout, checkpoint=folder)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +88,7 @@ def test_provenance(views: ViewSet, cutout: Cutout) -> None:
 
 
 def test_tiles_are_the_models_sheet_row_by_row(folder: str, cutout: Cutout, views: ViewSet) -> None:
-    model = zero123plus.Zero123Plus.load(folder)
+    model = Zero123Plus.load(folder)
     sheet = model.sample(picture(cutout), steps=3, width=64, height=96, seed=42).images[0]
     inside = views.alpha == 1
     for k in range(6):
@@ -85,17 +102,18 @@ def test_tiles_are_the_models_sheet_row_by_row(folder: str, cutout: Cutout, view
 REPEAT = """
 import numpy as np
 from img2mesh.artifacts import Cutout, DepthSet
-from img2mesh.multiview import Sampling, zero123plus
+from img2mesh.multiview import Sampling
+from img2mesh.multiview.zero123plus.views import generate, refine
 
 v, u = np.mgrid[0:64, 0:64] / 64
 alpha = ((u - 0.5) ** 2 + (v - 0.5) ** 2 < 0.14).astype(np.float32)
 cutout = Cutout(np.stack([u, v, 0.5 + 0 * u], axis=-1).astype(np.float32), alpha)
 how = dict(checkpoint=FOLDER, sampling=Sampling(steps=2, device="cpu"))
-first = zero123plus.generate(cutout, **how)
-again = zero123plus.generate(cutout, **how)
+first = generate(cutout, normals=False, **how)
+again = generate(cutout, normals=False, **how)
 depth = np.full((6, 32, 32), np.nan, np.float32)
 depth[:, 6:26, 8:24] = np.linspace(2, 3, 16)
-second = zero123plus.refine(cutout, first, DepthSet(depth, first.cameras), strength=0.0, **how)
+second = refine(cutout, first, DepthSet(depth, first.cameras), strength=0.0, **how)
 for views in (again, second):
     print(np.abs(views.rgb - first.rgb).max(), np.abs(views.alpha - first.alpha).max())
 """
@@ -113,9 +131,7 @@ def test_repeating_changes_no_bit_in_a_process_of_its_own(folder: str) -> None:
 def test_zero_strength_is_the_first_pass(
     folder: str, cutout: Cutout, views: ViewSet, depths: DepthSet
 ) -> None:
-    again = zero123plus.refine(
-        cutout, views, depths, checkpoint=folder, strength=0.0, sampling=QUICK
-    )
+    again = refine(cutout, views, depths, checkpoint=folder, strength=0.0, sampling=QUICK)
     assert np.abs(again.rgb - views.rgb).max() < LAST_BITS
     assert np.abs(again.alpha - views.alpha).mean() < LAST_BITS
 
@@ -123,32 +139,30 @@ def test_zero_strength_is_the_first_pass(
 def test_refining_depends_on_depth_and_strength(
     folder: str, cutout: Cutout, views: ViewSet, depths: DepthSet
 ) -> None:
-    def refine(d: DepthSet, strength: float) -> np.ndarray:
-        return zero123plus.refine(
-            cutout, views, d, checkpoint=folder, strength=strength, sampling=QUICK
-        ).rgb
+    def drawn(d: DepthSet, strength: float) -> np.ndarray:
+        return refine(cutout, views, d, checkpoint=folder, strength=strength).rgb
 
     other = DepthSet(
         np.where(np.isfinite(depths.depth), depths.depth[..., ::-1], np.nan), depths.cameras
     )
-    base = refine(depths, 0.75)
+    base = drawn(depths, 0.75)
     assert np.abs(base - views.rgb).max() > 0.01
-    assert np.abs(base - refine(depths, 0.5)).max() > 0.01
-    assert np.abs(base - refine(other, 0.75)).max() > 1e-3
-    assert np.array_equal(base, refine(depths, 0.75))
+    assert np.abs(base - drawn(depths, 0.5)).max() > 0.01
+    assert np.abs(base - drawn(other, 0.75)).max() > 1e-3
+    assert np.array_equal(base, drawn(depths, 0.75))
 
 
 def test_same_seed_same_views_other_seed_others(
     folder: str, cutout: Cutout, views: ViewSet
 ) -> None:
-    again = zero123plus.generate(cutout, checkpoint=folder, sampling=QUICK)
+    again = generate(cutout, checkpoint=folder)
     assert np.abs(again.rgb - views.rgb).max() < LAST_BITS
-    other = zero123plus.generate(cutout, checkpoint=folder, sampling=replace(QUICK, seed=43))
+    other = generate(cutout, checkpoint=folder, sampling=replace(QUICK, seed=43))
     assert np.abs(other.rgb - views.rgb).max() > 0.01
 
 
 def test_low_vram_draws_the_same(folder: str, cutout: Cutout, views: ViewSet) -> None:
-    low = zero123plus.generate(cutout, checkpoint=folder, sampling=replace(QUICK, low_vram=True))
+    low = generate(cutout, checkpoint=folder, sampling=replace(QUICK, low_vram=True))
     assert np.abs(low.rgb - views.rgb)[views.alpha == 1].max() < 1e-3
 
 
@@ -166,7 +180,7 @@ def test_normals_come_from_a_second_run_over_the_first_sheet(
 
     monkeypatch.setattr(model.Zero123Plus, "sample", spy)
     fractions: list[float] = []
-    views = zero123plus.generate(
+    views = generate(
         cutout, checkpoint=folder, normals=True, progress=fractions.append, sampling=QUICK
     )
     first, second = controls
@@ -179,31 +193,27 @@ def test_normals_come_from_a_second_run_over_the_first_sheet(
 
 
 def test_capabilities_and_impossible_wishes(
-    folder: str, cutout: Cutout, views: ViewSet, depths: DepthSet, tmp_path: Path
+    folder: str, bare: Path, cutout: Cutout, views: ViewSet, depths: DepthSet
 ) -> None:
-    assert zero123plus.capabilities(checkpoint=folder) == {"depth", "normals"}
-    assert zero123plus.capabilities(checkpoint="zero123plus-v1.1") == {"depth"}
-    assert zero123plus.capabilities(checkpoint="zero123plus-v1.2") == {"normals"}
+    assert choices.capabilities(checkpoint=folder) == {"depth", "normals"}
+    assert choices.capabilities(checkpoint="zero123plus-v1.1") == {"depth"}
+    assert choices.capabilities(checkpoint="zero123plus-v1.2") == {"normals"}
     with pytest.raises(InputError, match=r"v1\.2 has no depth ControlNet; zero123plus-v1\.1"):
-        zero123plus.refine(cutout, views, depths, checkpoint="zero123plus-v1.2", sampling=QUICK)
+        refine(cutout, views, depths, checkpoint="zero123plus-v1.2")
     with pytest.raises(InputError, match=r"v1\.1 has no normals ControlNet; zero123plus-v1\.2"):
-        zero123plus.generate(cutout, checkpoint="zero123plus-v1.1", normals=True, sampling=QUICK)
+        generate(cutout, checkpoint="zero123plus-v1.1", normals=True)
     with pytest.raises(InputError, match=r"trained for the cameras of zero123plus-v1\.1"):
-        zero123plus.refine(
+        refine(
             cutout,
             views,
             depths,
             checkpoint="zero123plus-v1.2",
             controlnet="zero123plus-v1.1-depth",
-            sampling=QUICK,
         )
-    bare = make_checkpoint(tmp_path / "bare", controlnets=())
-    with pytest.raises(InputError, match="bare has no depth ControlNet"):
-        zero123plus.refine(cutout, views, depths, checkpoint=str(bare), sampling=QUICK)
+    with pytest.raises(InputError, match="tiny has no depth ControlNet"):
+        refine(cutout, views, depths, checkpoint=str(bare))
     net = str(Path(folder) / "controlnet")
-    refined = zero123plus.refine(
-        cutout, views, depths, checkpoint=str(bare), controlnet=net, sampling=QUICK
-    )
+    refined = refine(cutout, views, depths, checkpoint=str(bare), controlnet=net, sampling=QUICK)
     assert len(refined) == 6
 
 
@@ -212,15 +222,15 @@ def test_missing_weights_are_one_sentence(
 ) -> None:
     monkeypatch.setenv("IMG2MESH_MODELS", str(tmp_path))
     with pytest.raises(InputError, match=r"models fetch zero123plus-v1\.2.*5\.6 GB.*CC-BY-NC"):
-        zero123plus.generate(cutout, checkpoint="zero123plus-v1.2", sampling=QUICK)
+        generate(cutout, checkpoint="zero123plus-v1.2")
     with pytest.raises(InputError, match="neither a folder nor a known checkpoint"):
-        zero123plus.generate(cutout, checkpoint="no-such-thing", sampling=QUICK)
+        generate(cutout, checkpoint="no-such-thing")
 
 
 @pytest.mark.parametrize("wrong", [{"device": "cuda:99x"}, {"device": "abacus"}, {"steps": 0}])
 def test_unusable_settings_are_refused(folder: str, cutout: Cutout, wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError):
-        zero123plus.generate(cutout, checkpoint=folder, sampling=replace(QUICK, **wrong))
+        generate(cutout, checkpoint=folder, sampling=replace(QUICK, **wrong))
 
 
 @pytest.mark.parametrize(
@@ -232,20 +242,28 @@ def test_unusable_settings_are_refused(folder: str, cutout: Cutout, wrong: dict[
         ("ramping_coefficients", [float("nan")] * 77, "finite"),
     ],
 )
-def test_index_is_read_as_data(part: str, value: Any, message: str, tmp_path: Path) -> None:
-    folder = make_checkpoint(tmp_path / "z", controlnets=())
+def test_index_is_read_as_data(
+    part: str, value: Any, message: str, bare: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(bare, tmp_path / "z")
     path = folder / "model_index.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), part: value}))
     with pytest.raises(InputError, match=message):
-        zero123plus.Zero123Plus.load(folder)
+        Zero123Plus.load(folder)
 
 
-def test_code_in_a_checkpoint_is_never_run(tmp_path: Path) -> None:
-    folder = make_checkpoint(tmp_path / "z", controlnets=(), torch_files=True)
+@pytest.fixture(scope="module")
+def torch_files(checkpoint: Callable[..., Path]) -> Path:
+    """Other weights, the U-Net's as ``.bin``."""
+    return checkpoint(seed=9, controlnets=(), torch_files=True)
+
+
+def test_code_in_a_checkpoint_is_never_run(torch_files: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(torch_files, tmp_path / "z")
     for path in ("inference.py", "pipeline.py", "unet/modeling.py"):
         (folder / path).write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     assert (folder / "unet/diffusion_pytorch_model.bin").is_file()
-    zero123plus.Zero123Plus.load(folder)
+    Zero123Plus.load(folder)
     assert not (tmp_path / "ran").exists()
 
 
@@ -257,30 +275,31 @@ def test_drawing_touches_no_network(
 
     for name in ("socket", "create_connection", "getaddrinfo"):
         monkeypatch.setattr(socket, name, forbidden)
-    zero123plus.generate(cutout, checkpoint=folder, sampling=replace(QUICK, steps=1))
+    generate(cutout, checkpoint=folder, sampling=replace(QUICK, steps=1))
 
 
-def test_other_unet_weights(folder: str, tmp_path: Path) -> None:
+def test_other_unet_weights(folder: str, torch_files: Path) -> None:
     """As InstantMesh's: a bare U-Net file over a folder's configuration."""
     from img2mesh.diffusion import checkpoints
 
-    other = make_checkpoint(tmp_path / "other", seed=9, controlnets=(), torch_files=True)
     record = checkpoints.locate(folder).record
     found = checkpoints.Located(
-        record, Path(folder), other / "unet" / "diffusion_pytorch_model.bin"
+        record, Path(folder), torch_files / "unet" / "diffusion_pytorch_model.bin"
     )
-    unet = zero123plus.Zero123Plus.from_located(found).parts.unet
-    theirs = zero123plus.Zero123Plus.load(other).parts.unet
+    unet = Zero123Plus.from_located(found).parts.unet
+    theirs = Zero123Plus.load(torch_files).parts.unet
     assert torch.equal(unet.conv_in.weight, theirs.conv_in.weight)
 
 
-def test_a_taught_checkpoint_draws_a_ball_in_each_view(cutout: Cutout, tmp_path: Path) -> None:
-    folder = make_checkpoint(tmp_path / "balls", BALLS, balls=True)
+def test_a_taught_checkpoint_draws_a_ball_in_each_view(
+    cutout: Cutout, checkpoint: Callable[..., Path]
+) -> None:
+    folder = checkpoint(BALLS, balls=True)
     v, u = (np.mgrid[0:64, 0:64] + 0.5) / 32 - 1
     disc = np.hypot(u, v) < RADIUS
-    first = zero123plus.generate(cutout, checkpoint=str(folder), sampling=QUICK)
+    first = generate(cutout, checkpoint=str(folder))
     flat = DepthSet(np.where(disc, 2 + u, np.nan)[None].repeat(6, 0), first.cameras)
-    second = zero123plus.refine(cutout, first, flat, checkpoint=str(folder), sampling=QUICK)
+    second = refine(cutout, first, flat, checkpoint=str(folder))
     for views in (first, second):
         assert views.provenance.notes[-1:] != ("view 1 shows no object on its background",)
         for alpha in views.alpha:
@@ -288,16 +307,16 @@ def test_a_taught_checkpoint_draws_a_ball_in_each_view(cutout: Cutout, tmp_path:
     assert np.abs(first.rgb - second.rgb).max() > 1e-3
 
 
-def test_damaged_weights_are_noticed(tmp_path: Path) -> None:
-    model = zero123plus.Zero123Plus.load(make_checkpoint(tmp_path / "z", controlnets=()))
+def test_damaged_weights_are_noticed(bare: Path) -> None:
+    model = Zero123Plus.load(bare)
     model.parts.unet.conv_out.bias.fill_(float("nan"))
     with pytest.raises(Img2MeshError, match="not finite"):
         model.sample(Image.new("RGB", (64, 64)), steps=1, width=64, height=96)
 
 
-def test_identity_is_cheap_and_tells_weights_apart(folder: str, tmp_path: Path) -> None:
-    other = make_checkpoint(tmp_path / "tiny", TinyShape(), seed=1, controlnets=())
-    a, b = (zero123plus.identity(checkpoint=str(f), steps=3) for f in (folder, other))
+def test_identity_is_cheap_and_tells_weights_apart(folder: str, torch_files: Path) -> None:
+    other = torch_files
+    a, b = (choices.identity(checkpoint=str(f), steps=3) for f in (folder, other))
     assert a["checkpoint"] != b["checkpoint"]
     net = f"{folder}/controlnet"
     for settings, roles in (
@@ -305,9 +324,9 @@ def test_identity_is_cheap_and_tells_weights_apart(folder: str, tmp_path: Path) 
         ({"controlnet": net, "strength": 0.5}, {"checkpoint", "depth"}),
         ({"controlnet": net, "normals": False}, {"checkpoint"}),
     ):
-        assert zero123plus.identity(checkpoint=str(other), **settings).keys() == roles
+        assert choices.identity(checkpoint=str(other), **settings).keys() == roles
     code = (
-        "import sys; from img2mesh.multiview import zero123plus as z; "
+        "import sys; from img2mesh.multiview.zero123plus import choices as z; "
         f"z.identity(checkpoint={folder!r}); z.capabilities(checkpoint='zero123plus-v1.2'); "
         "assert not {'torch', 'diffusers', 'transformers'} & sys.modules.keys()"
     )

@@ -1,6 +1,6 @@
-"""What the views say of the mesh's vertices: registered, exposed alike, levelled, completed.
+"""What the views show at the mesh's vertices: registered, exposed alike, levelled, completed.
 
-All that couples views or spreads over the surface is settled here, on the vertices; texels then
+All that couples views or spreads over the surface is solved here, on the vertices; texels then
 only look up and blend.
 """
 
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from img2mesh.artifacts import Mesh
 from img2mesh.core.arrays import F32
 from img2mesh.geometry.raycast import Scene
-from img2mesh.texture.alignment import Look, Warp, align, moved
+from img2mesh.imaging.lookup import texels_at
+from img2mesh.texture.alignment import Visibility, Warp, align, moved
 from img2mesh.texture.inpainting import membrane
-from img2mesh.texture.levelling import exposure_gains, level
 from img2mesh.texture.projection import SHARPEN, weigh
-from img2mesh.texture.sources import Source, blurred, look_up, pixel_size
+from img2mesh.texture.seam_levelling import exposure_gains, level_seams
+from img2mesh.texture.sources import Source, blurred, pixel_size
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +31,7 @@ _IN_REGISTER = 0.4
 
 @dataclass(frozen=True)
 class VertexColours:
-    """The views' common word on n vertices.
+    """What the views agree on at n vertices.
 
     Attributes:
         smooth: (n, 3) levelled low-frequency colour of every vertex, seen or not.
@@ -49,7 +50,7 @@ class VertexColours:
     notes: tuple[str, ...] = ()
 
 
-def settle(
+def solve_vertex_colours(
     mesh: Mesh,
     normals: F32,
     scene: Scene,
@@ -68,26 +69,26 @@ def settle(
         sources: prepared views.
         spacing: typical distance of vertices.
         offset: world units by which rays start off the surface.
-        exact: what the views' maker says; believed only if the pictures bear it out.
+        exact: what the views' maker says; taken over only if the pictures bear it out.
     """
     count = len(mesh.vertices)
     weights = np.zeros((len(sources), count))
-    looks = []
+    visible = []
     for k, source in enumerate(sources):
-        look = Look(*weigh(source, scene, mesh.vertices, normals, offset=offset))
-        looks.append(look)
-        weights[k][look.seen] = look.weight
+        view = Visibility(*weigh(source, scene, mesh.vertices, normals, offset=offset))
+        visible.append(view)
+        weights[k][view.seen] = view.weight
     low = [blurred(s.rgb, 0.5 * spacing / pixel_size(s, mesh.vertices)) for s in sources]
     photo = np.array([source.is_photo for source in sources])
-    colours = _colours(low, looks, None, count)
+    colours = _colours(low, visible, None, count)
     gains = exposure_gains(colours, weights, photo)
-    warps: list[Warp] | None = align(sources, looks, gains, count)
+    warps: list[Warp] | None = align(sources, visible, gains, count)
     assert warps is not None
-    off = moved(warps, sources, looks)
+    off = moved(warps, sources, visible)
     notes: tuple[str, ...] = ()
     if off > _IN_REGISTER:
         notes = (f"the views disagreed by about {off:.1f} pixels and were brought into register",)
-        colours = _colours(low, looks, warps, count)
+        colours = _colours(low, visible, warps, count)
         gains = exposure_gains(colours, weights, photo)
     else:
         warps = None
@@ -95,15 +96,17 @@ def settle(
             gains = np.ones_like(gains)
     shares = weights**SHARPEN
     shares /= np.maximum(shares.sum(axis=0), 1e-30)
-    smooth, correction = level(mesh.faces, colours * gains[:, None], shares, photo)
+    smooth, correction = level_seams(mesh.faces, colours * gains[:, None], shares, photo)
     seen = weights.max(axis=0) > 0
     smooth = membrane(mesh, smooth, seen)
     return VertexColours(smooth, correction, gains.astype(np.float32), warps, seen, notes)
 
 
-def _colours(low: list[F32], looks: list[Look], warps: list[Warp] | None, count: int) -> Floats:
+def _colours(
+    low: list[F32], visible: list[Visibility], warps: list[Warp] | None, count: int
+) -> Floats:
     """(s, n, 3) what each source shows at each vertex; 0 where it does not see."""
     out = np.zeros((len(low), count, 3))
-    for k, look in enumerate(looks):
-        out[k][look.seen] = look_up(low[k], warps[k](look.uv) if warps else look.uv)
+    for k, view in enumerate(visible):
+        out[k][view.seen] = texels_at(low[k], warps[k](view.uv) if warps else view.uv)
     return out

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from img2mesh.meshing.topology import components, defects, repair, volume
+from img2mesh.geometry.mesh import components, volume
+from img2mesh.geometry.topology import defects
+from img2mesh.meshing.repair import repair
 
 
 def cubes(*offsets):

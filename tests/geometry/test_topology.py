@@ -1,11 +1,12 @@
-"""Topology of shapes whose numbers are known, and of planted damage."""
+"""Topology of shapes whose numbers are known, of planted damage, and as trimesh sees it."""
 
 from __future__ import annotations
 
 import numpy as np
+import trimesh
 
-from img2mesh.report.topology import topology
-from tests.assets import box_asset
+from img2mesh.geometry.topology import defects, topology
+from tests.shapes import box_asset
 
 TETRAHEDRON = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]])
 
@@ -61,3 +62,21 @@ def test_a_turned_face_breaks_the_winding() -> None:
 
 def test_unused_vertices_do_not_count() -> None:
     assert topology(TETRAHEDRON * 3) == topology(TETRAHEDRON)
+
+
+def test_damage_is_named_and_measured_alike() -> None:
+    """Random subsets of faces: what is no defect is closed, oriented and manifold, and trimesh's
+    words for closed, for orientation and for the Euler number are ours.
+    """
+    rng = np.random.default_rng(2)
+    for faces in (torus(), TETRAHEDRON, box_asset().joined.faces):
+        for kept in (1.0, 0.8, 0.5):
+            some = faces[rng.random(len(faces)) < kept]
+            if not len(some):
+                continue
+            found = topology(some)
+            body = trimesh.Trimesh(np.zeros((int(faces.max()) + 1, 3)), some, process=False)
+            assert found.watertight == body.is_watertight
+            assert found.euler_number == body.euler_number
+            sound = found.watertight and found.winding_consistent and found.manifold
+            assert (defects(some) == "") == sound

@@ -40,7 +40,7 @@ def ssim(a: NDArray[Any], b: NDArray[Any]) -> float:
     )
 
 
-def mask_iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+def iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     """Intersection over union; two empty masks agree fully."""
     union = int((a | b).sum())
     return float((a & b).sum() / union) if union else 1.0

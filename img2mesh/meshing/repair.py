@@ -1,9 +1,6 @@
-"""What "manifold" means here, how it is checked, and how a closed surface is made so.
+"""A closed surface made manifold. Arrays only; the few bad spots are visited one by one.
 
-A *half-edge* is a directed edge (a, b) of a counter-clockwise face. The surface is closed and
-consistently oriented if every half-edge has as many opposites (b, a) as it has copies; it is
-edge-manifold if that number is one, and vertex-manifold if the faces around each vertex form a
-single fan. Arrays only; the few bad spots are visited one by one.
+A closed, consistently oriented surface has as many half-edges (b, a) as (a, b).
 """
 
 from __future__ import annotations
@@ -12,63 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2mesh.core.arrays import F32, I32
-
-Ints = NDArray[np.int64]
+from img2mesh.geometry.mesh import (
+    Ints,
+    compact,
+    components,
+    half_edges,
+    signed_volumes,
+    sum_at_vertices,
+)
+from img2mesh.geometry.topology import defects, fans_of
 
 #: How far split copies of a vertex move towards their own fan, as a share of the way to its
 #: middle: enough to stay apart in float32 and after a viewer welds equal positions, too little
 #: to see (an edge is about 1 % of the object).
 _APART = 0.03
-
-
-def volume(vertices: NDArray[np.floating], faces: I32) -> float:
-    """Signed volume by the divergence theorem; positive when faces look outwards."""
-    a, b, c = (vertices[faces[:, k]].astype(np.float64) for k in range(3))
-    return float(np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6)
-
-
-def half_edges(faces: I32) -> tuple[Ints, Ints]:
-    """Start and end vertex of the 3m half-edges; number 3f + k runs from corner k to k + 1."""
-    f = faces.astype(np.int64)
-    return f.ravel(), f[:, [1, 2, 0]].ravel()
-
-
-def defects(faces: I32) -> str:
-    """Name what keeps a surface from being a closed, oriented manifold; empty if nothing does."""
-    start, end = half_edges(faces)
-    count = int(faces.max()) + 1
-    if (start == end).any():
-        return "a face names one vertex twice"
-    forward, backward = start * count + end, end * count + start
-    ordered = np.sort(forward)
-    if (ordered[1:] == ordered[:-1]).any():
-        return "an edge has more than two faces"
-    if not np.array_equal(ordered, np.sort(backward)):
-        return "an edge has only one face"
-    fans = _fans(faces, _pairs(faces, None))
-    if int(fans.max()) + 1 != len(np.unique(faces)):
-        return "faces touch in a single point"
-    return ""
-
-
-def components(faces: I32) -> Ints:
-    """(m,) number of the component of each face; faces that share a vertex belong together."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    count = int(faces.max()) + 1
-    row, column = faces[:, [0, 1]].ravel(), faces[:, [1, 2]].ravel()
-    graph = coo_matrix((np.ones(len(row), np.int8), (row, column)), shape=(count, count))
-    _, label = connected_components(graph, directed=False)
-    # Numbered by first appearance among the faces, so that unused vertices leave no gaps.
-    _, number = np.unique(label[faces[:, 0]], return_inverse=True)
-    return number.astype(np.int64)
-
-
-def compact(vertices: F32, faces: I32) -> tuple[F32, I32]:
-    """Drop vertices that no face uses."""
-    used, renumbered = np.unique(faces, return_inverse=True)
-    return vertices[used], renumbered.reshape(faces.shape).astype(np.int32)
 
 
 def largest(vertices: F32, faces: I32) -> tuple[F32, I32]:
@@ -77,9 +31,8 @@ def largest(vertices: F32, faces: I32) -> tuple[F32, I32]:
     count = int(number.max()) + 1
     if count == 1:
         return compact(vertices, faces)
-    a, b, c = (vertices[faces[:, k]].astype(np.float64) for k in range(3))
-    sixth = np.einsum("ij,ij->i", a, np.cross(b, c))
-    best = int(np.argmax(np.bincount(number, weights=sixth, minlength=count)))
+    volumes = np.bincount(number, weights=signed_volumes(vertices, faces), minlength=count)
+    best = int(np.argmax(volumes))
     return compact(vertices, faces[number == best])
 
 
@@ -90,15 +43,15 @@ def repair(vertices: F32, faces: I32) -> tuple[F32, I32]:
     edge they are paired through the solid between them (as in Gueziec et al. 1998, cutting and
     stitching), and a vertex is copied for every fan that then remains around it. An edge whose
     sheets stay joined at both ends gets a new vertex in its middle for each further sheet.
-    A surface with a hole is returned with the hole: :func:`defects` still names it.
+    A surface with a hole is returned with the hole, and still has a defect.
     """
     faces = _without_twins(faces)
     if not len(faces) or not defects(faces):
         return largest(vertices, faces) if len(faces) else (vertices, faces)
-    opposite = _pairs(faces, vertices)
+    opposite = _opposites(faces, vertices)
     if (opposite < 0).any():
         return compact(vertices, faces)
-    fans = _fans(faces, opposite)
+    fans = fans_of(faces, np.arange(len(opposite)), opposite)
     corners = faces.ravel()
     owner = np.empty(int(fans.max()) + 1, np.int64)
     owner[fans] = corners
@@ -137,11 +90,8 @@ def _without_twins(faces: I32) -> I32:
     return faces[keep]
 
 
-def _pairs(faces: I32, vertices: F32 | None) -> Ints:
-    """(3m,) the half-edge on the other side of each half-edge, -1 where there is none.
-
-    Without ``vertices`` the surface must be edge-manifold.
-    """
+def _opposites(faces: I32, vertices: F32) -> Ints:
+    """(3m,) the half-edge on the other side of each half-edge, -1 where there is none."""
     start, end = half_edges(faces)
     count = int(faces.max()) + 1
     forward = start < end
@@ -153,12 +103,11 @@ def _pairs(faces: I32, vertices: F32 | None) -> Ints:
     opposite = np.full(len(start), -1, np.int64)
     simple = first[(size == 2) & forward[order[first]] & ~forward[order[(first + 1) % len(order)]]]
     opposite[order[simple]], opposite[order[simple + 1]] = order[simple + 1], order[simple]
-    if vertices is not None:
-        for begin, length in zip(first[size > 2], size[size > 2], strict=True):
-            bundle = order[begin : begin + length]
-            if forward[bundle].sum() * 2 == length:
-                for one, other in _through_solid(bundle, forward[bundle], faces, vertices):
-                    opposite[one], opposite[other] = other, one
+    for begin, length in zip(first[size > 2], size[size > 2], strict=True):
+        bundle = order[begin : begin + length]
+        if forward[bundle].sum() * 2 == length:
+            for one, other in _through_solid(bundle, forward[bundle], faces, vertices):
+                opposite[one], opposite[other] = other, one
     return opposite
 
 
@@ -192,31 +141,12 @@ def _through_solid(
     return pairs
 
 
-def _fans(faces: I32, opposite: Ints) -> Ints:
-    """(3m,) number of the fan each face corner belongs to; corners joined across half-edges."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    number = np.arange(3 * len(faces))
-    after = number - number % 3 + (number + 1) % 3
-    known = opposite >= 0
-    here, there = number[known], opposite[known]
-    # Half-edge a -> b meets b -> a: the corner at a is the far corner of the opposite half-edge.
-    graph = coo_matrix(
-        (np.ones(len(here), np.int8), (here, after[there])), shape=(len(number), len(number))
-    )
-    _, fan = connected_components(graph, directed=False)
-    fans: Ints = fan.astype(np.int64)
-    return fans
-
-
 def _fan_middles(vertices: F32, faces: I32, fans: Ints) -> NDArray[np.float64]:
     """(fans, 3) mean of the other two corners over the faces of each fan."""
     corners = vertices[faces].astype(np.float64)
-    others = ((corners.sum(axis=1, keepdims=True) - corners) / 2).reshape(-1, 3)
+    others = (corners.sum(axis=1, keepdims=True) - corners) / 2
     size = np.bincount(fans)
-    sums = [np.bincount(fans, weights=others[:, k], minlength=len(size)) for k in range(3)]
-    return np.stack(sums, axis=1) / size[:, None]
+    return sum_at_vertices(fans.reshape(-1, 3), others, len(size)) / size[:, None]
 
 
 def _split_shared_edges(vertices: F32, faces: I32, opposite: Ints) -> tuple[F32, I32]:

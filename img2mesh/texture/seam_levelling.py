@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2mesh.core.arrays import F32, I32
+from img2mesh.geometry.mesh import edges, symmetric
 
 #: How strongly a vertex is held to its blended colour, per unit of edge weight: where the photo
 #: sees it, where other views do (a step at a seam fades over about 1 / sqrt(hold) edges), and where
@@ -45,7 +46,7 @@ def exposure_gains(
 
     Args:
         colours: (s, n, 3) what each source shows at each vertex.
-        weights: (s, n) how far each source is to be believed there; 0 unseen.
+        weights: (s, n) confidence of each source there; 0 unseen.
         photo: (s,) which of the sources is the photo.
 
     Returns:
@@ -61,10 +62,10 @@ def exposure_gains(
             if overlap <= 0:
                 continue
             means = [common @ np.maximum(colours[k], 0.02) / overlap for k in (i, j)]
-            trust = 1 / (1 + (_WIDE * colours.shape[1] / overlap) ** 2) / _MEAN_ERROR**2
-            wish = trust * np.log(means[1] / means[0])  # log gain_i - log gain_j
-            matrix[[i, j], [i, j]] += trust
-            matrix[[i, j], [j, i]] -= trust
+            weight = 1 / (1 + (_WIDE * colours.shape[1] / overlap) ** 2) / _MEAN_ERROR**2
+            wish = weight * np.log(means[1] / means[0])  # log gain_i - log gain_j
+            matrix[[i, j], [i, j]] += weight
+            matrix[[i, j], [j, i]] -= weight
             right[i] += wish
             right[j] -= wish
     if photo.any():
@@ -72,11 +73,10 @@ def exposure_gains(
     log_gain = np.linalg.solve(matrix, right)
     if not photo.any():
         log_gain -= log_gain.mean(axis=0)
-    gains: NDArray[np.float64] = np.clip(np.exp(log_gain), *_GAIN_RANGE)
-    return gains
+    return np.clip(np.exp(log_gain), *_GAIN_RANGE)
 
 
-def level(
+def level_seams(
     faces: I32,
     colours: NDArray[np.float64],
     shares: NDArray[np.float64],
@@ -94,7 +94,7 @@ def level(
         colour: (n, 3) the levelled low-frequency colour of every vertex, seen or not.
         correction: (n, 3) what to add to the plain blend of the views.
     """
-    from scipy.sparse import coo_matrix, diags
+    from scipy.sparse import diags
     from scipy.sparse.linalg import splu
 
     count = shares.shape[1]
@@ -116,9 +116,7 @@ def level(
     hold = np.where(seen, VIEW_HOLD + PHOTO_HOLD * in_photo, UNSEEN_HOLD)
     mean = blend[seen].mean(axis=0) if seen.any() else np.full(3, 0.5)
     target = np.where(seen[:, None], blend, mean)
-    adjacency = coo_matrix(
-        (np.tile(weight, 2), (np.concatenate([a, b]), np.concatenate([b, a]))), (count, count)
-    ).tocsr()
+    adjacency = symmetric(a, b, weight, count)
     degree = np.asarray(adjacency.sum(axis=1)).ravel()
     laplacian = (diags(degree + hold) - adjacency).tocsc()
     right = hold[:, None] * target
@@ -130,14 +128,6 @@ def level(
     if seen.any() and not seen.all():
         correction = _carry_on(correction, seen, adjacency)
     return np.clip(colour, 0, 1).astype(np.float32), correction.astype(np.float32)
-
-
-def edges(faces: I32) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Both ends of every edge, each edge once, in a fixed order."""
-    start, end = faces.astype(np.int64).ravel(), faces[:, [1, 2, 0]].astype(np.int64).ravel()
-    count = int(faces.max()) + 1
-    key = np.unique(np.minimum(start, end) * count + np.maximum(start, end))
-    return key // count, key % count
 
 
 def _carry_on(

@@ -97,7 +97,7 @@ def make_checkpoint(
                     torch.nn.init.normal_(weight, std=4.0 if "embedding" in name else 0.05)
         ramping = (torch.arange(_LENGTH) / _LENGTH + 0.05 * torch.randn(_LENGTH)).tolist()
     if balls:
-        from img2mesh.diffusion.tiny_ball import teach
+        from tests.models.tiny_ball import teach
 
         teach(vae, shape.tile)
     unet.save_pretrained(folder / "unet", safe_serialization=not torch_files)
