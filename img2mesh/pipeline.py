@@ -85,8 +85,9 @@ def views(
 
     Args:
         cutout: the object alone.
-        generator: ``geometric`` is the weight-free prior; any other is a learned checkpoint.
-        body: the geometric prior's body: ``auto``, ``lathe``, ``box`` or ``inflation``.
+        generator: ``geometric`` is the weight-free prior, ``learned`` the network that comes with
+            the package (a ``.safetensors`` file: one of your own); any other is a checkpoint.
+        body: of an embedded generator: ``auto``, ``lathe``, ``box``, ``inflation`` or ``learned``.
         tile: side of one view in pixels, where the generator leaves it free.
         steps: denoising steps of a learned generator.
         guidance_scale: classifier-free guidance of a learned generator.

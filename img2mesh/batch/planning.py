@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from img2mesh import multiview
 from img2mesh.batch import history, machine, manifest
 from img2mesh.batch.folder import Folder
 from img2mesh.batch.items import Entry, Item, from_inputs, name_items
@@ -105,7 +106,7 @@ def plan_photos(
 
 
 def _learned(given: Mapping[str, Mapping[str, Any]]) -> bool:
-    return given.get("views", {}).get("generator", "geometric") != "geometric"
+    return not multiview.embedded(str(given.get("views", {}).get("generator", "geometric")))
 
 
 def _check_backends(request: Request) -> None:

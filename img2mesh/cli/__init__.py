@@ -12,7 +12,7 @@ import sys
 
 import click
 
-from img2mesh.cli import batch, cache, doctor, models, plan, run, serve
+from img2mesh.cli import batch, cache, doctor, models, plan, run, serve, train
 from img2mesh.cli import eval as evaluation
 from img2mesh.core.runtime import STEADY
 from img2mesh.errors import Img2MeshError
@@ -41,7 +41,7 @@ def app() -> None:
 
 for _command in (
     run.run, run.reconstruct, plan.plan, plan.stages, batch.batch, models.models, cache.cache,
-    evaluation.evaluate, serve.serve, doctor.doctor,
+    evaluation.evaluate, train.train, serve.serve, doctor.doctor,
 ):  # fmt: skip
     app.add_command(_command)
 

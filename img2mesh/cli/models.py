@@ -61,7 +61,13 @@ def list_models(as_json: bool) -> None:
             f"commercial use: {use:<3}  {here}\n"
             f"  [dim]{row['repository']} · revision: {revision} · {row['licence']}[/]"
         )
-    say("geometric needs no checkpoint: it is the weight-free default")
+    from img2mesh import multiview
+
+    say(
+        "geometric needs no checkpoint: it has learned nothing; learned comes with the package, "
+        f"trained on meshes under {', '.join(multiview.licences('learned'))} "
+        "(attributions: docs/learned.md)"
+    )
 
 
 @options("offline", "commercial_only")

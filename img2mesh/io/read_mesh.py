@@ -75,10 +75,13 @@ class Surface:
         return out.astype(np.float32)
 
 
-def load_surface(path: Path) -> Surface:
+def load_surface(path: Path, *, encoded: bool | None = None) -> Surface:
     """Read a mesh file with every part in place.
 
-    Vertex colours are linear in glTF files and sRGB-encoded elsewhere, as is the custom.
+    Args:
+        path: the file.
+        encoded: whether vertex colours are sRGB-encoded; by default they are linear in glTF files
+            and encoded elsewhere, as is the custom.
 
     Raises:
         InputError: missing, unreadable, or without triangles or with non-finite vertices.
@@ -91,7 +94,8 @@ def load_surface(path: Path) -> Surface:
         scene = trimesh.load_scene(str(path), process=False)
     except Exception as cause:  # trimesh's readers raise whatever their formats run into
         raise InputError(f"{path.name} cannot be read as a mesh: {cause}") from cause
-    linear = path.suffix.lower() in (".glb", ".gltf")
+    gltf = path.suffix.lower() in (".glb", ".gltf")
+    linear = gltf if encoded is None else not encoded
     parts: list[Surface] = []
     for node in scene.graph.nodes_geometry:
         transform, name = scene.graph[node]

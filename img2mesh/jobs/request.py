@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from img2mesh import settings
+from img2mesh import multiview, settings
 from img2mesh.errors import InputError
 from img2mesh.pipeline import PIPELINE
 
@@ -125,7 +125,7 @@ def request_from(
         forced += PIPELINE.order[PIPELINE.order.index(settings.known_stage(PIPELINE, first)) :]
     resolved = settings.resolve(PIPELINE, *layers, flags, assignments=assignments or ())
     if commercial_only:
-        _require_commercial(resolved.get("views", {}).get("generator", "geometric"))
+        multiview.require_commercial(resolved.get("views", {}).get("generator", "geometric"))
     if offline:
         stay_offline()
     return Request(
@@ -137,14 +137,6 @@ def request_from(
         force=frozenset(forced),
         cache_dir=None if no_cache else (cache_dir or default_cache_dir()),
     )
-
-
-def _require_commercial(generator: str) -> None:
-    from img2mesh.diffusion import checkpoints
-
-    if generator != "geometric":
-        record = checkpoints.find(generator)
-        checkpoints.require_commercial(record or checkpoints.locate(generator).record)
 
 
 def stay_offline() -> None:

@@ -1,20 +1,74 @@
 """Cutout -> posed views of the object, and their second pass. No generator is chosen silently.
 
-``geometric`` is the embedded weight-free prior; every other name is a learned checkpoint: one of
-the table, or a folder in the official layout.
+``geometric`` is the embedded weight-free prior, ``learned`` the small network that comes with the
+package, or the path of a ``.safetensors`` file that one trained oneself; every other name is a
+published checkpoint: one of the table, or a folder in the official layout.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from img2mesh.artifacts import Cutout, DepthSet, ViewSet
 from img2mesh.multiview.geometric.body import BodyKind
 from img2mesh.multiview.sampling import Progress, Sampling
 from img2mesh.multiview.zero123plus import choices
 
-__all__ = ["BodyKind", "Sampling", "generate", "identity", "refine"]
+__all__ = [
+    "BodyKind",
+    "Sampling",
+    "embedded",
+    "generate",
+    "identity",
+    "licences",
+    "refine",
+    "require_commercial",
+]
+
+#: Licences of meshes that allow any use, the later ones with attribution.
+_OPEN = ("CC0", "CC-BY-3", "CC-BY-4")
+
+
+def embedded(generator: str) -> bool:
+    """Whether a generator needs nothing fetched and draws exact views of one body."""
+    return generator in ("geometric", "learned") or _own(generator) is not None
+
+
+def licences(generator: str) -> tuple[str, ...]:
+    """Licences of what an embedded generator learned from; none where it learned nothing.
+
+    Raises:
+        InputError: the generator is a file, and none of ours.
+    """
+    if generator == "geometric" or not embedded(generator):
+        return ()
+    from img2mesh.multiview.learned.model import facts
+
+    return tuple(facts(_own(generator))["licences"])
+
+
+def require_commercial(generator: str) -> None:
+    """Refuse a generator whose weights may not be used commercially, or that do not say.
+
+    Raises:
+        InputError: says which licence stands against it.
+    """
+    from img2mesh.diffusion import checkpoints
+    from img2mesh.errors import InputError
+
+    if not embedded(generator):
+        record = checkpoints.find(generator)
+        checkpoints.require_commercial(record or checkpoints.locate(generator).record)
+    elif closed := [name for name in licences(generator) if not name.startswith(_OPEN)]:
+        raise InputError(
+            f"--commercial-only: {generator} was trained on meshes under {', '.join(closed)}"
+        )
+
+
+def _own(generator: str) -> Path | None:
+    return Path(generator) if generator.endswith(".safetensors") else None
 
 
 def generate(
@@ -32,8 +86,10 @@ def generate(
 
     Args:
         cutout: the object alone.
-        generator: ``geometric``, a checkpoint's name or its folder.
-        body: of the geometric prior: ``auto``, ``lathe``, ``box`` or ``inflation``.
+        generator: ``geometric``, ``learned``, a weights file of ``train shape``, a checkpoint's
+            name or its folder.
+        body: of an embedded generator: ``auto``, ``lathe``, ``box`` or ``inflation``; of
+            ``learned`` also ``learned``.
         tile: side of a view in pixels, where the generator leaves it free.
         normals: let a learned generator draw normal maps too, if it can.
         sampling: how a learned generator samples, and where.
@@ -43,16 +99,22 @@ def generate(
     Raises:
         InputError: no such generator; says what there is, or how to fetch it.
     """
+    if embedded(generator) and (idle := sampling.idle_wishes()):
+        note(
+            f"{' and '.join(idle)} had no effect: the generator {generator} denoises "
+            "nothing; choose a published one with --generator"
+        )
     match generator:
         case "geometric":
             from img2mesh.multiview import geometric
 
-            if idle := sampling.idle_wishes():
-                note(
-                    f"{' and '.join(idle)} had no effect: the generator geometric denoises "
-                    "nothing; choose a learned one with --generator"
-                )
             return geometric.generate(cutout, body=body, tile=tile, progress=progress)
+        case _ if embedded(generator):
+            from img2mesh.multiview import learned
+
+            return learned.generate(
+                cutout, body=body, tile=tile, weights=_own(generator), progress=progress
+            )
         case _:
             from img2mesh.multiview.zero123plus import views
 
@@ -87,7 +149,7 @@ def refine(
         strength: how much the depth counts; 0 draws the first pass again.
         sampling, progress: as for :func:`generate`.
     """
-    if generator == "geometric" or "depth" not in choices.capabilities(generator, controlnet):
+    if embedded(generator) or "depth" not in choices.capabilities(generator, controlnet):
         note = f"{views.provenance.generator} has no depth control: its views are used as drawn"
         notes = (*views.provenance.notes, note)
         return replace(views, provenance=replace(views.provenance, notes=notes))
@@ -115,4 +177,8 @@ def identity(
     """
     if generator == "geometric":
         return {}
+    if embedded(generator):
+        from img2mesh.multiview import learned
+
+        return learned.identity(_own(generator))
     return choices.identity(generator, controlnet, **settings)

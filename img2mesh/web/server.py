@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from img2mesh import multiview
 from img2mesh.core.runtime import ROOMY
 from img2mesh.errors import InputError, missing_extra
 from img2mesh.io.photos import SUFFIXES
@@ -110,7 +111,11 @@ def app_of(
 
     generator = str(request.settings.get("views", {}).get("generator", "geometric"))
     about = {
-        "drawn_by": items.drawn_by(generator, learned=generator != "geometric"),
+        "drawn_by": items.drawn_by(
+            generator,
+            learned=generator != "geometric",
+            licences=multiview.licences(generator),
+        ),
         "preset": request.preset,
         "output_dir": str(output_dir),
         "stages": [*PIPELINE.order, "files"],

@@ -29,7 +29,7 @@ from tests.conftest import ROOT, Command
 CONTRACT = {
     "run", "reconstruct", "plan", "stages", "batch", "serve", "doctor", "models list",
     "models fetch", "models verify", "cache list", "cache show", "cache verify", "cache trim",
-    "eval mesh", "eval views",
+    "eval mesh", "eval views", "train shape",
 }  # fmt: skip
 
 

@@ -36,41 +36,21 @@ def generate(
     Raises:
         InputError: unknown ``body``, a body that does not fit the outline, or ``tile`` < 1.
     """
-    import numpy as np
-
-    from img2mesh.artifacts import Provenance, View
-    from img2mesh.core.rigs import rig
-    from img2mesh.errors import InputError
+    from img2mesh.artifacts import Provenance
     from img2mesh.multiview.geometric.choose import make_body
-    from img2mesh.multiview.geometric.draw import Canvas
+    from img2mesh.multiview.geometric.draw import draw_views
 
-    if tile < 1:
-        raise InputError(f"a view needs at least one pixel, got tile = {tile}")
-    report = progress or (lambda _: None)
     made = make_body(cutout, body=body)
-    report(0.4)
-    canvas = Canvas(made)
-    cameras = rig(RIG).cameras(tile)
-    drawn = []
-    for index, camera in enumerate(cameras):
-        drawn.append(canvas.draw(camera))
-        report(0.4 + 0.6 * (index + 1) / len(cameras))
-    rgb, alpha, depth, normals = (np.stack(pictures) for pictures in zip(*drawn, strict=True))
-    return ViewSet(
-        rgb,
-        alpha,
-        cameras,
-        depth=depth,
-        normals=normals,
-        photo=View(cutout.rgb, cutout.alpha, canvas.photo_camera),
-        provenance=Provenance(
-            generator="geometric",
-            learned_weights=False,
-            exact=True,
-            notes=(
-                f"geometric prior ({made.kind}), no learned weights: "
-                "unseen sides are a guess from the outline",
-                *made.notes,
-            ),
+    provenance = Provenance(
+        generator="geometric",
+        learned_weights=False,
+        exact=True,
+        notes=(
+            f"geometric prior ({made.kind}), no learned weights: "
+            "unseen sides are a guess from the outline",
+            *made.notes,
         ),
+    )
+    return draw_views(
+        cutout, made, rig_name=RIG, tile=tile, provenance=provenance, progress=progress
     )

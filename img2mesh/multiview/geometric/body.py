@@ -13,8 +13,8 @@ from img2mesh.core.arrays import F32
 from img2mesh.core.cameras import Camera
 from img2mesh.multiview.geometric.solid import Solid
 
-#: What users can ask for; ``auto`` picks by the outline.
-BodyKind = Literal["auto", "lathe", "box", "inflation"]
+#: What users can ask for; ``auto`` picks by the outline, ``learned`` is the network's.
+BodyKind = Literal["auto", "lathe", "box", "inflation", "learned"]
 #: Surface points (n, 3) and unit normals (n, 3) in the prior's world -> colours (n, 3).
 Paint = Callable[[NDArray[np.floating], NDArray[np.floating]], F32]
 
@@ -24,7 +24,7 @@ class Body:
     """A painted solid, in the prior's world, where the frame is the plane z = 0 or tilted by it.
 
     Attributes:
-        kind: ``lathe``, ``box`` or ``inflation``.
+        kind: ``lathe``, ``box``, ``inflation`` or ``learned``.
         solid: the surface.
         paint: colours of surface points.
         camera: the camera assumed to have taken the cutout, at the cutout's size.

@@ -22,6 +22,8 @@ _MISFIT = (
 _UNEXPLAINED = 0.06
 #: IoU of a box with the convex hull of an outline that is not solid itself (chairs, tables).
 _HULL_FIT = 0.95
+#: What the prior itself can make.
+BODIES = tuple(kind for kind in get_args(BodyKind) if kind != "learned")
 #: A box around an object that leaves its corners empty (a car) must touch it in most directions,
 #: and its symmetry must hold better.
 _TOUCHING = 0.6
@@ -34,10 +36,22 @@ def make_body(cutout: Cutout, *, body: str) -> Body:
     Raises:
         InputError: unknown body, or the one asked for does not fit the outline at all.
     """
-    if body not in get_args(BodyKind):
-        raise InputError(f"unknown body {body!r}; expected one of {', '.join(get_args(BodyKind))}")
+    if body not in BODIES:
+        raise InputError(f"unknown body {body!r}; expected one of {', '.join(BODIES)}")
     outline = trace(cutout)
     colours = palette(cutout, outline)
+    found = None if body == "inflation" else recognised(cutout, outline, colours, body=body)
+    return found or inflation_body(cutout, outline, colours)
+
+
+def recognised(
+    cutout: Cutout, outline: FrameSilhouette, colours: Palette, *, body: str
+) -> Body | None:
+    """A lathe or a box, where the outline is surely that of one; None where it is of neither.
+
+    Raises:
+        InputError: ``body`` insists on one that does not fit the outline at all.
+    """
     if body in ("auto", "lathe"):
         profile = measure(outline, insist=body == "lathe")
         if profile is not None:
@@ -52,7 +66,7 @@ def make_body(cutout: Cutout, *, body: str) -> Body:
             return found
         if body == "box":
             raise InputError(_MISFIT.format(body="box", what="boxy and seen at an angle"))
-    return inflation_body(cutout, outline, colours)
+    return None
 
 
 def box_body(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
+from img2mesh.artifacts import Cutout, Provenance, View, ViewSet
 from img2mesh.core.arrays import F32, Mask
 from img2mesh.core.cameras import Camera
+from img2mesh.core.rigs import rig
+from img2mesh.errors import InputError
 from img2mesh.geometry.raycast import Hits, Scene
 from img2mesh.imaging.fill import from_nearest
 from img2mesh.multiview.geometric.body import Body
@@ -65,3 +70,39 @@ class Canvas:
         points = camera.origin + hits.depth[where][:, None] * camera.directions()[where]
         prior = points * self._body.solid.radius + self._body.solid.centre
         return self._body.paint(prior, self._normals(hits, where))
+
+
+def draw_views(
+    cutout: Cutout,
+    body: Body,
+    rig_name: str,
+    *,
+    tile: int,
+    provenance: Provenance,
+    progress: Callable[[float], None] | None = None,
+) -> ViewSet:
+    """The views of a rig with depth and normals; the cutout is the photo, with the body's camera.
+
+    Raises:
+        InputError: ``tile`` < 1.
+    """
+    if tile < 1:
+        raise InputError(f"a view needs at least one pixel, got tile = {tile}")
+    report = progress or (lambda _: None)
+    report(0.4)
+    canvas = Canvas(body)
+    cameras = rig(rig_name).cameras(tile)
+    drawn = []
+    for index, camera in enumerate(cameras):
+        drawn.append(canvas.draw(camera))
+        report(0.4 + 0.6 * (index + 1) / len(cameras))
+    rgb, alpha, depth, normals = (np.stack(pictures) for pictures in zip(*drawn, strict=True))
+    return ViewSet(
+        rgb,
+        alpha,
+        cameras,
+        depth=depth,
+        normals=normals,
+        photo=View(cutout.rgb, cutout.alpha, canvas.photo_camera),
+        provenance=provenance,
+    )

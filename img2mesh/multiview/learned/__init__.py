@@ -1,0 +1,111 @@
+"""The learned generator: a small network guesses the body, drawn at six exact poses.
+
+Its weights come with the package. Where the outline surely is that of a turned thing or a box, the
+prior's own bodies are used; the photo stays the truth about everything it shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+from img2mesh.artifacts import Cutout, ViewSet
+from img2mesh.multiview.geometric.body import Body, BodyKind
+
+#: The rig it draws.
+RIG = "zero123plus-v1.1"
+
+
+def generate(
+    cutout: Cutout,
+    *,
+    body: str,
+    tile: int,
+    weights: Path | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> ViewSet:
+    """Draw six views of the body the network believes in.
+
+    Args:
+        cutout: the object alone.
+        body: ``auto`` takes ``lathe`` or ``box`` where the outline is surely that of one, else the
+            network's; a name insists, ``learned`` on the network's.
+        tile: side of the square views in pixels.
+        weights: a file of your own training; by default the one that comes with the package.
+        progress: called with the fraction done.
+
+    Returns:
+        As :func:`img2mesh.multiview.geometric.generate`.
+
+    Raises:
+        InputError: unknown ``body``, a body that does not fit the outline, or ``tile`` < 1.
+    """
+    from img2mesh.artifacts import Provenance
+    from img2mesh.multiview.geometric.draw import draw_views
+    from img2mesh.multiview.learned.model import facts
+
+    made = make_body(cutout, body=body, weights=weights)
+    said = facts(weights)
+    note = (
+        f"{said['name']}: a network trained on {said['meshes']} meshes "
+        f"({', '.join(said['licences'])}); body: {made.kind}; unseen sides are a guess"
+    )
+    provenance = Provenance(
+        generator="learned",
+        learned_weights=True,
+        exact=True,
+        licences=tuple(said["licences"]),
+        notes=(note, *made.notes),
+    )
+    return draw_views(
+        cutout, made, rig_name=RIG, tile=tile, provenance=provenance, progress=progress
+    )
+
+
+def make_body(cutout: Cutout, *, body: str, weights: Path | None = None) -> Body:
+    """Build the body of a cutout.
+
+    Raises:
+        InputError: unknown body, or the one asked for does not fit the outline at all.
+    """
+    from img2mesh.errors import InputError
+    from img2mesh.multiview.geometric import choose
+    from img2mesh.multiview.geometric.colours import palette
+    from img2mesh.multiview.geometric.outline import frame_camera, trace
+    from img2mesh.multiview.geometric.solid import polygonise
+    from img2mesh.multiview.learned import decode, model
+    from img2mesh.multiview.learned.paint import learned_paint
+
+    if body not in get_args(BodyKind):
+        raise InputError(f"unknown body {body!r}; expected one of {', '.join(get_args(BodyKind))}")
+    outline = trace(cutout)
+    colours = palette(cutout, outline)
+    if body == "inflation":
+        return choose.inflation_body(cutout, outline, colours)
+    if body != "learned":
+        found = choose.recognised(cutout, outline, colours, body=body)
+        if found is not None:
+            return found
+    reading = model.read(cutout, file=weights)
+    elevation = min(max(reading.elevation_deg, decode.LOWEST_DEG), decode.HIGHEST_DEG)
+    camera = frame_camera(elevation, cutout.size)
+    field = decode.columns(reading, outline, camera)
+    solid = polygonise(field.implicit, *field.bounds(), cells=CELLS)
+    paint = learned_paint(colours, reading, solid, camera)
+    return Body("learned", solid, paint, camera, outline.notes)
+
+
+#: Grid cells along the longest side of a body: twice as fine as the network's columns.
+CELLS = 120
+
+
+def identity(weights: Path | None = None) -> dict[str, str]:
+    """What decides a result beside the settings: the weights.
+
+    Raises:
+        InputError: no such file.
+    """
+    from img2mesh.multiview.learned.model import fingerprint
+
+    return {"shape": fingerprint(weights)}

@@ -1,0 +1,137 @@
+"""The learned generator: what it makes of columns, and what it promises."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from img2mesh.artifacts import Cutout
+from img2mesh.errors import InputError
+from img2mesh.multiview import identity, learned
+from img2mesh.multiview.geometric.outline import frame_camera, trace
+from img2mesh.multiview.geometric.solid import polygonise
+from img2mesh.multiview.learned import decode, model
+from img2mesh.multiview.learned.frustum import COLUMNS, SLICES, slice_depths
+
+SIZE = 128
+
+
+def cutout_of(mask, rgb=(0.7, 0.4, 0.2)):
+    colours = np.broadcast_to(np.float32(rgb), (*mask.shape, 3)).copy()
+    return Cutout(colours, mask.astype(np.float32))
+
+
+def animal(size=SIZE):
+    """A body on four legs with a head: neither a lathe nor a box."""
+    y, x = np.mgrid[:size, :size] / size
+    body = ((x - 0.5) / 0.3) ** 2 + ((y - 0.5) / 0.13) ** 2 < 1
+    head = ((x - 0.83) / 0.09) ** 2 + ((y - 0.33) / 0.09) ** 2 < 1
+    neck = (np.abs(x - 0.76 - (0.42 - y) * 0.5) < 0.05) & (y > 0.33) & (y < 0.5)
+    legs = np.zeros_like(body)
+    for at in (0.28, 0.38, 0.62, 0.72):
+        legs |= (np.abs(x - at) < 0.03) & (y > 0.5) & (y < 0.85)
+    return cutout_of(body | head | neck | legs)
+
+
+def reading_of(cutout, occupancy, elevation=0.0):
+    frame = model.frame_of(cutout)
+    _, alpha = model.look(cutout, frame)
+    nothing = np.zeros((COLUMNS, COLUMNS, 3), np.float32)
+    return model.Reading(
+        frame, occupancy, model.covered_columns(alpha), nothing, nothing, elevation
+    )
+
+
+def test_the_object_fills_its_share_of_the_network_frame():
+    small = np.zeros((SIZE, SIZE), bool)
+    small[10:50, 80:100] = True
+    cutout = cutout_of(small)
+    frame = model.frame_of(cutout)
+    rgb, alpha = model.look(cutout, frame)
+    rows, columns = np.nonzero(alpha > 0.5)
+    assert np.ptp(rows) + 1 == pytest.approx(0.85 * 128, abs=2)
+    assert rows.mean() == pytest.approx(63.5, abs=1)
+    assert columns.mean() == pytest.approx(63.5, abs=1)
+    np.testing.assert_allclose(rgb[64, 64], [0.7, 0.4, 0.2], atol=1e-3)
+
+
+@pytest.mark.parametrize("elevation", [0.0, 30.0])
+def test_a_slab_of_columns_becomes_a_slab(elevation):
+    mask = np.zeros((SIZE, SIZE), bool)
+    mask[22:106, 30:98] = True
+    cutout = cutout_of(mask)
+    z = slice_depths()[:, None, None]
+    wanted = np.where(np.abs(z - 0.1) < 0.3, 6.0, -6.0) * np.ones((SLICES, COLUMNS, COLUMNS))
+    reading = reading_of(cutout, wanted.astype(np.float32), elevation)
+    camera = frame_camera(elevation, SIZE)
+    field = decode.columns(reading, trace(cutout), camera)
+    solid = polygonise(field.implicit, *field.bounds(), cells=60)
+    local = (solid.vertices - camera.origin) @ camera.world_from_camera[:3, :3]
+    depth = local[:, 2] + np.linalg.norm(camera.origin)
+    k = reading.frame.half
+    assert depth.max() == pytest.approx(0.4 * k, abs=0.05)
+    assert depth.min() == pytest.approx(-0.2 * k, abs=0.05)
+    uv, _ = camera.project(solid.vertices)
+    assert uv.min(0) == pytest.approx([30, 22], abs=1.5)
+    assert uv.max(0) == pytest.approx([98, 106], abs=1.5)
+
+
+def test_no_column_of_the_outline_is_lost():
+    cutout = animal()
+    nothing = np.full((SLICES, COLUMNS, COLUMNS), -5.0, np.float32)
+    nothing[20] = -4
+    field = decode.columns(reading_of(cutout, nothing), trace(cutout), frame_camera(0.0, SIZE))
+    covered = model.covered_columns(model.look(cutout, field.frame)[1])
+    inside = (field.values > 0).any(0).reshape(COLUMNS, 2, COLUMNS, 2).any((1, 3))
+    assert inside[covered].all()
+
+
+def test_the_photo_stays_the_truth_on_the_front():
+    cutout = animal()
+    views = learned.generate(cutout, body="learned", tile=32)
+    body = learned.make_body(cutout, body="learned")
+    from img2mesh.multiview.geometric.draw import Canvas
+
+    rgb, alpha, _, _ = Canvas(body).draw(views.photo.camera)
+    seen = alpha > 0.5
+    assert (seen & (cutout.alpha > 0.5)).sum() / (seen | (cutout.alpha > 0.5)).sum() > 0.93
+    inner = (alpha > 0.99) & (cutout.alpha > 0.99)
+    assert np.abs(rgb - cutout.rgb)[inner].mean() < 0.03
+
+
+def test_what_the_generator_says_of_itself():
+    views = learned.generate(animal(), body="auto", tile=32)
+    assert views.provenance.generator == "learned"
+    assert views.provenance.learned_weights and views.provenance.exact
+    assert set(views.provenance.licences) <= {"CC0-1.0", "CC-BY-3.0", "CC-BY-4.0"}
+    assert "unseen sides are a guess" in views.provenance.notes[0]
+    assert views.depth is not None and views.normals is not None
+    assert len(identity(generator="learned")["shape"]) == 64
+
+
+def test_the_same_bytes_twice():
+    first, second = (learned.generate(animal(), body="auto", tile=24) for _ in range(2))
+    assert first.rgb.tobytes() == second.rgb.tobytes()
+    assert first.depth.tobytes() == second.depth.tobytes()
+
+
+def test_sure_bodies_win_and_can_be_insisted_on():
+    y, x = np.mgrid[:SIZE, :SIZE] / SIZE
+    can = (np.abs(x - 0.5) < 0.25) & (np.abs(y - 0.5) < 0.35)
+    can |= ((x - 0.5) / 0.25) ** 2 + ((y - 0.85) / 0.06) ** 2 < 1
+    can |= ((x - 0.5) / 0.25) ** 2 + ((y - 0.15) / 0.06) ** 2 < 1
+    assert learned.make_body(cutout_of(can), body="auto").kind == "lathe"
+    assert learned.make_body(cutout_of(can), body="learned").kind == "learned"
+    assert learned.make_body(animal(), body="auto").kind == "learned"
+    assert learned.make_body(animal(), body="inflation").kind == "inflation"
+    with pytest.raises(InputError, match="unknown body"):
+        learned.make_body(animal(), body="lemon")
+
+
+def test_a_file_that_is_none_of_ours_is_refused(tmp_path):
+    with pytest.raises(InputError, match="is missing"):
+        identity(generator=str(tmp_path / "none.safetensors"))
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(b"x" * 64)
+    with pytest.raises(InputError, match="not a weights file"):
+        learned.generate(animal(), body="learned", tile=24, weights=other)
