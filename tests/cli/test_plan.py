@@ -53,7 +53,7 @@ def test_stages_and_their_diagram(command: Command) -> None:
         (["--force=texture"], "the stage 'texture' is called 'asset' now"),
         (["--force", "texture"], "the stage 'texture' is called 'asset' now"),
         (["--set", "texture.scale=2"], "the stage 'texture' is called 'asset' now"),
-        (["--set", "asset.size=2"], "the setting of asset 'size' is called 'scale' now"),
+        (["--set", "asset.extent=2"], "the setting of asset 'extent' is called 'scale' now"),
     ],
 )
 def test_an_old_name_is_answered_with_the_new_one(
@@ -63,7 +63,7 @@ def test_an_old_name_is_answered_with_the_new_one(
     command: Command,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    renamed = {"texture": "asset", "asset.size": "asset.scale"}
+    renamed = {"texture": "asset", "asset.extent": "asset.scale"}
     monkeypatch.setattr("img2mesh.settings.RENAMED", renamed)
     done = command("plan", str(toy), *flags)
     assert done.returncode == 2 and words in done.stderr
