@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from img2mesh.batch.items import RESERVED, Entry
+from img2mesh.core.names import safe_name
 from img2mesh.errors import InputError
 
 COLUMNS = ("path", "mask", "name", "preset")
@@ -131,11 +132,11 @@ def _setting(key: str, value: object, where: str) -> str:
 
 
 def _name(name: str, where: str) -> str:
-    bad = [c for c in name if c in '/\\:*?"<>|' or not c.isprintable()]
-    if bad or name.startswith(".") or name.endswith((".", " ")) or len(name) > _LONGEST_NAME:
+    safe = name == safe_name(name) and name.isprintable()
+    if not safe or name.startswith(".") or len(name) > _LONGEST_NAME:
         raise InputError(
             f"{where}: {name[:60]!r} cannot name a folder; expected up to {_LONGEST_NAME} "
-            "characters without slashes, colons or a leading dot"
+            "characters without slashes, colons or a leading dot, and no device of Windows"
         )
     if name.casefold() in RESERVED:
         raise InputError(f"{where}: the name {name!r} is the batch's own; choose another")

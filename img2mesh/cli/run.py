@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from img2mesh.cli.flags import Command, call, pipeline_options, settings_of
-from img2mesh.cli.output import print_json
+from img2mesh.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from img2mesh.jobs.delivery import Delivered
@@ -95,9 +95,10 @@ def run_jobs(jobs: Sequence[Job], flags: Mapping[str, Any], settings: Mapping[st
     reports: list[dict[str, Any]] = []
     worst, began = 0, STARTED  # the first job's time holds what was loaded for it
     for job in jobs:
+        progress = StageProgress(Console(stderr=True), quiet=flags["quiet"])
         try:
             folder, renamed = output_folder(flags["output_dir"], job)
-            with StageProgress(Console(stderr=True), quiet=flags["quiet"]) as progress:
+            with progress:
                 progress.begin(job.source, renamed)
                 done = execute(job, request, options, folder, progress, began=began)
                 progress.conclude(done.report)
@@ -112,10 +113,10 @@ def run_jobs(jobs: Sequence[Job], flags: Mapping[str, Any], settings: Mapping[st
 
                 traceback.print_exc()
         except KeyboardInterrupt:
-            sys.stderr.write(
-                "img2mesh: interrupted; nothing is lost, the same command goes on from here\n"
-            )
-            sys.exit(130)
+            lost = "nothing is kept without a cache"
+            on = "nothing is lost, the same command goes on from here"
+            sys.stderr.write(f"img2mesh: interrupted; {lost if flags['no_cache'] else on}\n")
+            sys.exit(128 + (progress.ended_by or 2))
         else:
             files = {name: str(path) for name, path in done.files.items()}
             reports.append(done.report | {"files": files})
@@ -138,6 +139,6 @@ def _tell(done: Delivered) -> None:
     }  # fmt: skip
     shown = [name for name in names if name in done.files] or ["report"]
     for name in shown:
-        sys.stdout.write(f"{names.get(name, name):<10}{done.files[name]}\n")
-    sys.stdout.write(f"{'wall time':<10}{done.report['seconds_this_run']:.1f} s\n")
+        say(f"{names.get(name, name):<10}{done.files[name]}")
+    say(f"{'wall time':<10}{done.report['seconds_this_run']:.1f} s")
     sys.stdout.flush()

@@ -10,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from img2mesh.artifacts.codecs import CODECS
+from img2mesh.core.failures import told, write_log
+from img2mesh.errors import StageFailedError
 from img2mesh.graph import Event, Runner, Store
-from img2mesh.jobs.delivery import Delivered, deliver
+from img2mesh.jobs.delivery import Delivered, deliver, require_writable
 from img2mesh.jobs.job import Job
 from img2mesh.jobs.records import versions
 from img2mesh.jobs.request import OutputOptions, Request
@@ -42,6 +44,8 @@ def execute(
         Img2MeshError: a stage failed, or a file could not be written.
     """
     began = time.perf_counter() if began is None else began
+    require_writable(folder)
+    kept = request.cache_dir is not None
     with ExitStack() as stack:
         if request.cache_dir is None:
             # Without a cache the stages still hand files to each other, in a folder that goes.
@@ -50,9 +54,13 @@ def execute(
         # Why a result is not in the cache is asked by nobody here, and the answer costs a look at
         # every entry: seconds an item once there are ten thousand.
         runner = runner_for(request, on_event, explain=False)
-        runner.run(request.until, job.given)
+        try:
+            runner.run(request.until, job.given)
+        except StageFailedError as error:
+            log = write_log(error, folder)
+            raise StageFailedError(told(str(error), log)) from error.__cause__
         seconds = time.perf_counter() - began
-        return deliver(runner, job, request, options, folder, seconds=seconds)
+        return deliver(runner, job, request, options, folder, seconds=seconds, kept=kept)
 
 
 def runner_for(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from img2mesh.artifacts import Photo, ViewSet
+from img2mesh.core.names import safe_name
 from img2mesh.errors import Img2MeshError, InputError
 from img2mesh.graph import Leaf
 
@@ -46,7 +47,8 @@ def photo_job(photo: Path | Photo, *, mask: Path | None = None) -> Job:
         if mask is not None:
             raise InputError("give the mask of a Photo with it, as in Photo.open(path, mask=...)")
         digest = _digest_of_values(photo.rgb, photo.alpha, photo.mask)
-        return Job(Path(photo.name), photo.name, digest, {"photo": Leaf(digest, lambda: photo)})
+        stem = safe_name(photo.name)
+        return Job(Path(photo.name), stem, digest, {"photo": Leaf(digest, lambda: photo)})
     path = photo
 
     def digest_of() -> str:
@@ -63,7 +65,7 @@ def photo_job(photo: Path | Photo, *, mask: Path | None = None) -> Job:
 
     name = repr(str(path)) + ("" if mask is None else f" or its mask {str(mask)!r}")
     digest = digest_of()
-    return Job(path, path.stem, digest, {"photo": Leaf(digest, load)})
+    return Job(path, safe_name(path.stem), digest, {"photo": Leaf(digest, load)})
 
 
 def views_job(
@@ -107,7 +109,7 @@ def views_job(
 def _views_job(source: Path, stem: str, digest: str, views: ViewSet) -> Job:
     # Given views are as good as refined ones: the second pass needs the photo and a network.
     leaf = Leaf(digest, lambda: views)
-    return Job(source, stem, digest, {"views": leaf, "refined": leaf})
+    return Job(source, safe_name(stem, fallback="views"), digest, {"views": leaf, "refined": leaf})
 
 
 def _require_unchanged(name: str, digest: str, digest_of: Callable[[], str]) -> None:
