@@ -14,6 +14,7 @@ from img2mesh.core.failures import told, write_log
 from img2mesh.errors import StageFailedError
 from img2mesh.graph import Event, Runner, Store
 from img2mesh.jobs.delivery import Delivered, deliver, require_writable
+from img2mesh.jobs.early import require_possible, require_writers
 from img2mesh.jobs.job import Job
 from img2mesh.jobs.records import versions
 from img2mesh.jobs.request import OutputOptions, Request
@@ -45,6 +46,7 @@ def execute(
     """
     began = time.perf_counter() if began is None else began
     require_writable(folder)
+    require_writers(options)
     kept = request.cache_dir is not None
     with ExitStack() as stack:
         if request.cache_dir is None:
@@ -66,7 +68,12 @@ def execute(
 def runner_for(
     request: Request, on_event: Callable[[Event], None] | None = None, *, explain: bool = True
 ) -> Runner:
-    """The engine, set up for a request; without ``explain`` it does not search for reasons."""
+    """The engine, set up for a request; without ``explain`` it does not search for reasons.
+
+    Raises:
+        InputError: something that makes the work impossible here.
+    """
+    require_possible(request)
     store = None if request.cache_dir is None else Store(request.cache_dir)
     return Runner(
         PIPELINE,

@@ -33,7 +33,9 @@ def test_a_safe_name_is_one_folder_on_every_system(stem: str) -> None:
     assert not name.endswith((".", " ")) and len(name.encode()) <= 201
 
 
-@pytest.mark.parametrize("stem", ["chair", "stühl-椅子", "-q", "[red]", "$(x)", "%s", ".hidden", "a.b"])
+@pytest.mark.parametrize(
+    "stem", ["chair", "stühl-椅子", "-q", "[red]", "$(x)", "%s", ".hidden", "a.b"]
+)
 def test_good_names_stay_as_they_are(stem: str) -> None:
     assert safe_name(stem) == stem
 

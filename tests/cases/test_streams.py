@@ -14,7 +14,6 @@ import pytest
 
 from img2mesh import cli
 from img2mesh.cli import streams
-
 from tests.conftest import ROOT, Command
 
 

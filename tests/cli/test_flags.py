@@ -101,7 +101,7 @@ def test_a_stated_default_is_the_signature_s(row: flags.Option) -> None:
         assert stated is None
         assert row.secondary_opts or row.sets is not declared[0].default, "it changes something"
     else:
-        assert stated is not None and stated[1] == str(*defaults)
+        assert stated is not None and stated[1].partition("; ")[0] == str(*defaults)
     assert "default" not in (row.help or "") and row.default is None
     if isinstance(row.metavar, str) and "|" in row.metavar:
         assert tuple(row.metavar.split("|")) == get_args(declared[0].annotation)
