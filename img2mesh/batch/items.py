@@ -12,6 +12,7 @@ from pathlib import Path
 
 from img2mesh.core.names import safe_name
 from img2mesh.errors import InputError
+from img2mesh.io.inputs import mask_beside
 
 #: Names in the output folder that belong to the batch itself.
 RESERVED = frozenset({"quarantine", ".batch", "batch.json", "batch.jsonl", "index.html"})
@@ -115,4 +116,4 @@ def from_inputs(inputs: Iterable[str]) -> list[Entry]:
     """
     from img2mesh.io.photos import list_photos
 
-    return [Entry(path, origin=str(path)) for path in list_photos(inputs)]
+    return [Entry(path, mask_beside(path), origin=str(path)) for path in list_photos(inputs)]

@@ -114,7 +114,7 @@ def deliver(
     folder: Path,
     *,
     seconds: float,
-    kept: bool = True,
+    cached: bool = True,
 ) -> Delivered:
     """Write the output folder from the runner's outcomes.
 
@@ -125,7 +125,7 @@ def deliver(
         options: which files to leave.
         folder: where they go.
         seconds: what the run took.
-        kept: a cache outlives the run, so that what was computed is not lost with the files.
+        cached: a cache outlives the run, so that what was computed is not lost with the files.
 
     Raises:
         Img2MeshError: a file could not be written; names it and the cause.
@@ -143,7 +143,7 @@ def deliver(
     except OSError as error:
         what = (
             "what was computed is kept in the cache, so the next run only writes"
-            if kept
+            if cached
             else "without a cache nothing of it is kept"
         )
         raise Img2MeshError(

@@ -47,7 +47,7 @@ def execute(
     began = time.perf_counter() if began is None else began
     require_writable(folder)
     require_writers(options)
-    kept = request.cache_dir is not None
+    cached = request.cache_dir is not None
     with ExitStack() as stack:
         if request.cache_dir is None:
             # Without a cache the stages still hand files to each other, in a folder that goes.
@@ -62,7 +62,7 @@ def execute(
             log = write_log(error, folder)
             raise StageFailedError(told(str(error), log)) from error.__cause__
         seconds = time.perf_counter() - began
-        return deliver(runner, job, request, options, folder, seconds=seconds, kept=kept)
+        return deliver(runner, job, request, options, folder, seconds=seconds, cached=cached)
 
 
 def runner_for(

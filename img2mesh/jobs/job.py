@@ -18,6 +18,7 @@ from img2mesh.artifacts import Photo, ViewSet
 from img2mesh.core.names import safe_name
 from img2mesh.errors import Img2MeshError, InputError
 from img2mesh.graph import Leaf
+from img2mesh.io.inputs import mask_beside, refuse_address
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Job:
 
 
 def photo_job(photo: Path | Photo, *, mask: Path | None = None) -> Job:
-    """A job that starts at the photo, in a file or in memory.
+    """A job that starts at the photo, in a file or in memory; a mask beside the file is its mask.
 
     Raises:
         InputError: the file cannot be read at all (whether it is a picture shows when it runs).
@@ -50,6 +51,7 @@ def photo_job(photo: Path | Photo, *, mask: Path | None = None) -> Job:
         stem = safe_name(photo.name)
         return Job(Path(photo.name), stem, digest, {"photo": Leaf(digest, lambda: photo)})
     path = photo
+    mask = mask or mask_beside(path)
 
     def digest_of() -> str:
         from img2mesh.io import photos
@@ -89,6 +91,7 @@ def views_job(
     from img2mesh.io import views as files
 
     path = given
+    refuse_address(str(path))
 
     def digest_of() -> str:
         whole = files.digest_of(path, rig=rig, group=group)

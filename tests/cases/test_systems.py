@@ -62,7 +62,10 @@ def test_no_module_imports_what_posix_alone_has() -> None:
         if path.name == "system.py":
             continue
         for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                if node.attr in ABSENT.get(node.value.id, ()):
-                    wrong.append(f"{path.name}:{node.lineno} {node.value.id}.{node.attr}")
+            if (
+                isinstance(node, ast.Attribute)
+                and isinstance(node.value, ast.Name)
+                and node.attr in ABSENT.get(node.value.id, ())
+            ):
+                wrong.append(f"{path.name}:{node.lineno} {node.value.id}.{node.attr}")
     assert not wrong, "\n".join(wrong)
