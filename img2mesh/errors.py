@@ -18,6 +18,10 @@ class InputError(Img2MeshError):
     exit_code = 2
 
 
+class StageFailedError(Img2MeshError):
+    """A stage met what nobody foresaw; ``__cause__`` is what it raised."""
+
+
 class CacheError(Img2MeshError):
     """The cache folder cannot be read or written; names the path and the cause."""
 

@@ -11,6 +11,8 @@ the cache. Bump a stage's ``version`` when its results change.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from img2mesh import field, multiview, segmentation
 from img2mesh.artifacts import (
     Cutout,
@@ -24,9 +26,12 @@ from img2mesh.artifacts import (
     ViewSet,
 )
 from img2mesh.core.lengths import Unit
+from img2mesh.core.ranges import Between
 from img2mesh.export.frame import Frame, Pivot, Up
 from img2mesh.graph import Graph, Run, stage
 from img2mesh.meshing import Remesh
+
+Seed = Annotated[int, Between(0, 4_294_967_295)]
 
 
 @stage(version=3, identity=segmentation.identity)
@@ -37,8 +42,8 @@ def cutout(
     model: str | None = None,
     box: tuple[int, int, int, int] | None = None,
     remove_background: bool = True,
-    foreground_ratio: float = 0.85,
-    max_size: int = 1024,
+    foreground_ratio: Annotated[float, Between(0.1, 1)] = 0.85,
+    max_size: Annotated[int, Between(256, 4096)] = 1024,
     run: Run | None = None,
 ) -> Cutout:
     """The object alone, centred in a square.
@@ -74,11 +79,11 @@ def views(
     *,
     generator: str = "geometric",
     body: multiview.BodyKind = "auto",
-    tile: int = 320,
-    steps: int = 28,
-    guidance_scale: float = 4.0,
+    tile: Annotated[int, Between(16, 1024)] = 320,
+    steps: Annotated[int, Between(1, 1000)] = 28,
+    guidance_scale: Annotated[float, Between(0, 100)] = 4.0,
     normals: bool = False,
-    seed: int = 42,
+    seed: Seed = 42,
     run: Run | None = None,
 ) -> ViewSet:
     """Six views around the object, on the rig the generator draws.
@@ -111,7 +116,12 @@ def views(
 
 
 @stage(version=1)
-def depths(views: ViewSet, *, resolution: int = 96, run: Run | None = None) -> DepthSet:
+def depths(
+    views: ViewSet,
+    *,
+    resolution: Annotated[int, Between(16, 512)] = 96,
+    run: Run | None = None,
+) -> DepthSet:
     """z-depth of the coarse shape at the views' poses: the views' own, else the visual hull's.
 
     Args:
@@ -135,10 +145,10 @@ def refined(
     *,
     generator: str = "geometric",
     controlnet: str | None = None,
-    strength: float = 0.75,
-    steps: int = 28,
-    guidance_scale: float = 4.0,
-    seed: int = 42,
+    strength: Annotated[float, Between(0, 10)] = 0.75,
+    steps: Annotated[int, Between(1, 1000)] = 28,
+    guidance_scale: Annotated[float, Between(0, 100)] = 4.0,
+    seed: Seed = 42,
     run: Run | None = None,
 ) -> ViewSet:
     """The views after the depth-controlled second pass; handed on where there is no such control.
@@ -171,7 +181,12 @@ def refined(
 
 
 @stage(version=1)
-def registered(refined: ViewSet, *, confidence: float = 0.5, run: Run | None = None) -> ViewSet:
+def registered(
+    refined: ViewSet,
+    *,
+    confidence: Annotated[float, Between(0, 10)] = 0.5,
+    run: Run | None = None,
+) -> ViewSet:
     """The views with the photo's camera, estimated where the generator does not know it.
 
     Args:
@@ -190,15 +205,15 @@ def registered(refined: ViewSet, *, confidence: float = 0.5, run: Run | None = N
 def radiance(
     registered: ViewSet,
     *,
-    grid: int = 128,
-    fine_grid: int = 0,
-    density_steps: int = 200,
+    grid: Annotated[int, Between(16, 512)] = 128,
+    fine_grid: Annotated[int, Between(16, 512, off=0)] = 0,
+    density_steps: Annotated[int, Between(0, 100_000)] = 200,
     smoothness: field.Smoothness = "auto",
-    relax_px: float | None = None,
-    normal_weight: float = 1.0,
-    depth_weight: float = 20.0,
+    relax_px: Annotated[float | None, Between(0, 64)] = None,
+    normal_weight: Annotated[float, Between(0, 10_000)] = 1.0,
+    depth_weight: Annotated[float, Between(0, 10_000)] = 20.0,
     use_photo: bool = True,
-    seed: int = 42,
+    seed: Seed = 42,
     run: Run | None = None,
 ) -> RadianceField:
     """A signed-distance radiance field fitted to the views by volume rendering.
@@ -240,9 +255,9 @@ def radiance(
 def surface(
     radiance: RadianceField,
     *,
-    target_faces: int = 20_000,
-    resolution: int = 0,
-    smoothing_steps: int = 2,
+    target_faces: Annotated[int, Between(4, 5_000_000)] = 20_000,
+    resolution: Annotated[int, Between(16, 768, off=0)] = 0,
+    smoothing_steps: Annotated[int, Between(0, 1000)] = 2,
     remesh: Remesh = "none",
     run: Run | None = None,
 ) -> Mesh:
@@ -275,11 +290,11 @@ def asset(
     surface: Mesh,
     registered: ViewSet,
     *,
-    texture_resolution: int = 1024,
+    texture_resolution: Annotated[int, Between(64, 8192)] = 1024,
     delight: bool = False,
     frame: Frame = "asset",
     pivot: Pivot = "base",
-    scale: float = 1.0,
+    scale: Annotated[float, Between(1e-6, 1e6)] = 1.0,
     up: Up = "auto",
     size: str | None = None,
     unit: Unit | None = None,
@@ -325,11 +340,11 @@ def game(
     *,
     normal_map: bool = False,
     orm_map: bool = False,
-    lods: int = 0,
-    lod_ratio: float = 0.5,
+    lods: Annotated[int, Between(0, 8)] = 0,
+    lod_ratio: Annotated[float, Between(0.05, 0.95)] = 0.5,
     collision: bool = False,
-    collision_hulls: int = 16,
-    collision_vertices: int = 32,
+    collision_hulls: Annotated[int, Between(1, 256)] = 16,
+    collision_vertices: Annotated[int, Between(4, 256)] = 32,
     run: Run | None = None,
 ) -> GameParts:
     """What a game engine wants besides; all of it is off unless asked for.

@@ -11,8 +11,9 @@ import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from img2mesh.core.ranges import Between
 from img2mesh.errors import InputError
 from img2mesh.graph import Graph
 from img2mesh.graph.stage import normalise, unknown
@@ -117,11 +118,23 @@ def _fitting(graph: Graph, stage: str, name: str, given: Any, readings: Iterable
     kind = known[_known(f"setting of {stage}", name, known, f"{stage}.")].annotation
     for value in readings:
         with suppress(InputError, OverflowError):
-            return normalise(value, kind, name)
-    if get_origin(kind) is Literal:
-        raise InputError(unknown(f"value of {stage}.{name}", str(given), get_args(kind)))
-    expected = inspect.formatannotation(kind).replace("|", "or")
-    raise InputError(f"{stage}.{name} expects {expected}, got {given!r}")
+            fitting = normalise(value, kind, name)
+            break
+    else:
+        if get_origin(kind) is Literal:
+            raise InputError(unknown(f"value of {stage}.{name}", str(given), get_args(kind)))
+        expected = inspect.formatannotation(kind).replace("|", "or")
+        raise InputError(f"{stage}.{name} expects {expected}, got {given!r}")
+    between = range_of(graph, stage, name)
+    if between is not None and not between.holds(fitting):
+        raise InputError(f"{stage}.{name} expects {between}, got {fitting}")
+    return fitting
+
+
+def range_of(graph: Graph, stage: str, name: str) -> Between | None:
+    """What a setting's number may be, as its signature says, or None."""
+    hint = get_type_hints(graph.stages[stage].function, include_extras=True)[name]
+    return next((one for one in get_args(hint)[1:] if isinstance(one, Between)), None)
 
 
 def _readings(raw: str) -> Iterator[Any]:

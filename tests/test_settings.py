@@ -98,8 +98,8 @@ def test_a_renamed_setting_has_one_name() -> None:
     [
         ("asset.scale=.5", 0.5),
         ("surface.target_faces=1_000", 1000),
-        ("radiance.grid=007", 7),
-        ("radiance.grid=1", 1),
+        ("radiance.density_steps=007", 7),
+        ("radiance.density_steps=1", 1),
         ("radiance.use_photo=1", True),
         ("radiance.use_photo=FALSE", False),
         ("radiance.relax_px=None", None),

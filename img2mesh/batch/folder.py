@@ -154,7 +154,7 @@ class Folder:
         folder = self.root / "quarantine"
         folder.mkdir(exist_ok=True)
         with replacing(folder / f"{name}.txt") as path:
-            path.write_text(f"{source}\n{reason}\n", encoding="utf-8")
+            path.write_bytes(f"{source}\n{reason}\n".encode("utf-8", "backslashreplace"))
 
     def release(self, name: str) -> None:
         """The input is good after all."""
@@ -175,7 +175,8 @@ class JsonLines:
 
     def __init__(self, path: Path, *, durable: bool = True) -> None:
         self._durable = durable
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        binary = getattr(os, "O_BINARY", 0)  # of Windows, which else writes \r\n
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | binary, 0o666)
         size = os.fstat(self._file).st_size
         whole = _whole(path, size)
         if whole < size:
@@ -183,7 +184,7 @@ class JsonLines:
 
     def append(self, value: Mapping[str, Any]) -> None:
         """Add a line; OSError if it could not be written, and then nothing of it is there."""
-        data = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        data = json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
         before = os.fstat(self._file).st_size
         try:
             if os.write(self._file, data) < len(data):  # the disk filled up in the middle

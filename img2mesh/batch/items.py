@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from img2mesh.core.names import safe_name
 from img2mesh.errors import InputError
+from img2mesh.io.inputs import mask_beside
 
 #: Names in the output folder that belong to the batch itself.
 RESERVED = frozenset({"quarantine", ".batch", "batch.json", "batch.jsonl", "index.html"})
@@ -68,14 +70,15 @@ def name_items(entries: Sequence[Entry]) -> tuple[list[Item], list[tuple[Entry, 
                 f"{entry.origin}: the name {entry.name!r} was already given at {other.origin}; "
                 "expected a name of its own for every input"
             )
-    stems = Counter(_fold(e.source.stem) for e in entries if e.name is None)
+    stems = Counter(_fold(safe_name(e.source.stem)) for e in entries if e.name is None)
     taken = {*given, *RESERVED}
     kept: dict[str, Entry] = {}
     duplicates: list[tuple[Entry, Entry]] = []
     for entry in entries:
         name = entry.name
         if name is None:
-            name, folded = entry.source.stem, _fold(entry.source.stem)
+            name = safe_name(entry.source.stem)
+            folded = _fold(name)
             if stems[folded] > 1 or folded in taken:
                 name = f"{name}-{_identity(entry)[:8]}"
         before = kept.setdefault(name, entry)
@@ -113,4 +116,4 @@ def from_inputs(inputs: Iterable[str]) -> list[Entry]:
     """
     from img2mesh.io.photos import list_photos
 
-    return [Entry(path, origin=str(path)) for path in list_photos(inputs)]
+    return [Entry(path, mask_beside(path), origin=str(path)) for path in list_photos(inputs)]

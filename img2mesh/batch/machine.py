@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from img2mesh.core import system
+
 #: Memory a worker is taken to need unless --worker-memory says otherwise. Measured peaks of the
 #: geometric generator are 1.0 GB (draft) to 1.6 GB (high); decoding a huge picture adds up to 1 GB.
 WORKER_BYTES = 2_500_000_000
@@ -26,11 +28,11 @@ class WorkerCount:
 
 def cores() -> int:
     """CPUs this process may use: the affinity mask, and the control group's quota."""
-    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    found = system.cores()
     with suppress(OSError, ValueError):
         quota, period = (_GROUP / "cpu.max").read_text().split()
-        found = min(found or 1, max(1, int(quota) // int(period)))
-    return found or 1
+        found = min(found, max(1, int(quota) // int(period)))
+    return found
 
 
 def free_memory() -> int:

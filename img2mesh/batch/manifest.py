@@ -1,20 +1,28 @@
-"""A list of inputs with settings of their own: CSV with a header, or one JSON object a line."""
+"""A list of inputs with settings of their own: CSV with a header, or one JSON object a line.
+
+Cells are separated by commas, semicolons or tabs, as spreadsheets write them.
+"""
 
 from __future__ import annotations
 
 import csv
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from img2mesh.batch.items import RESERVED, Entry
+from img2mesh.core.names import safe_name
 from img2mesh.errors import InputError
+from img2mesh.io.inputs import mask_beside, refuse_address
 
 COLUMNS = ("path", "mask", "name", "preset")
 _EXPECTED = f"{', '.join(COLUMNS)} or a setting such as radiance.grid"
 _LONGEST_NAME = 150
+#: What spreadsheets put between cells; where none is, the first.
+_SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
 
 def read_manifest(path: Path) -> list[Entry]:
@@ -44,13 +52,18 @@ def read_manifest(path: Path) -> list[Entry]:
 
 
 def _csv_lines(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    reader = csv.reader(text.splitlines(keepends=True), strict=True)
-    header: list[str] | None = None
+    lines = text.splitlines(keepends=True)
     start = 1
+    if lines and re.fullmatch(r"sep=.", lines[0].strip()):  # of Excel, for itself
+        lines, start = lines[1:], 2
+    separator = _separator(next((line for line in lines if line.strip()), ""))
+    reader = csv.reader(lines, delimiter=separator, strict=True)
+    first = start
+    header: list[str] | None = None
     try:
         for row in reader:
             # A quoted cell may span lines: the row is named by its first.
-            number, start = start, reader.line_num + 1
+            number, start = start, reader.line_num + first
             cells = [cell.strip() for cell in row]
             if not any(cells):
                 continue
@@ -61,11 +74,18 @@ def _csv_lines(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]
             if len(cells) > len(header):
                 raise InputError(
                     f"{path}, line {number}: has {len(cells)} cells, but the header names "
-                    f"{len(header)} columns; quote cells that hold a comma"
+                    f"{len(header)} columns; quote cells that hold a {_SEPARATORS[separator]}"
                 )
             yield number, {k: v for k, v in zip(header, cells, strict=False) if v}
     except csv.Error as error:
-        raise InputError(f"{path}, line {max(start, reader.line_num)}: {error}") from error
+        raise InputError(
+            f"{path}, line {max(start, reader.line_num + first - 1)}: {error}"
+        ) from error
+
+
+def _separator(header: str) -> str:
+    """What stands between the columns: of a spreadsheet's three, the one there is most of."""
+    return max(_SEPARATORS, key=header.count)
 
 
 def _check_header(header: list[str], where: str) -> None:
@@ -111,9 +131,11 @@ def _entry(fields: Mapping[str, Any], folder: Path, where: str) -> Entry:
             raise InputError(f"{where}: unknown column {key!r}; {hint}")
     if "path" not in texts:
         raise InputError(f"{where}: names no picture; expected a 'path'")
+    refuse_address(texts["path"])
+    source = folder / texts["path"]
     return Entry(
-        source=folder / texts["path"],
-        mask=folder / texts["mask"] if "mask" in texts else None,
+        source=source,
+        mask=folder / texts["mask"] if "mask" in texts else mask_beside(source),
         name=_name(texts["name"], where) if "name" in texts else None,
         preset=texts.get("preset"),
         assignments=tuple(assignments),
@@ -131,11 +153,11 @@ def _setting(key: str, value: object, where: str) -> str:
 
 
 def _name(name: str, where: str) -> str:
-    bad = [c for c in name if c in '/\\:*?"<>|' or not c.isprintable()]
-    if bad or name.startswith(".") or name.endswith((".", " ")) or len(name) > _LONGEST_NAME:
+    safe = name == safe_name(name) and name.isprintable()
+    if not safe or name.startswith(".") or len(name) > _LONGEST_NAME:
         raise InputError(
             f"{where}: {name[:60]!r} cannot name a folder; expected up to {_LONGEST_NAME} "
-            "characters without slashes, colons or a leading dot"
+            "characters without slashes, colons or a leading dot, and no device of Windows"
         )
     if name.casefold() in RESERVED:
         raise InputError(f"{where}: the name {name!r} is the batch's own; choose another")

@@ -16,6 +16,7 @@ from img2mesh.batch.run import Plan
 from img2mesh.batch.scheduler import Executor
 from img2mesh.core.runtime import with_threads
 from img2mesh.errors import InputError
+from img2mesh.jobs.early import require_possible, require_writers
 from img2mesh.jobs.records import versions
 from img2mesh.jobs.request import OutputOptions, Request, request_from
 from img2mesh.pipeline import PIPELINE
@@ -78,6 +79,8 @@ def plan_photos(
                 **flags,
             )
             _check_backends(request)
+            require_possible(request, here=False)
+            require_writers(options)
         except InputError as error:
             if item.entry.preset or item.entry.assignments:
                 raise InputError(f"{item.entry.origin}: {error}") from error

@@ -238,16 +238,25 @@ def _work(
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM, as a cluster's own scheduler sends it, stops a batch as Ctrl-C does."""
+    """SIGTERM, as a cluster's own scheduler sends it, stops a batch as Ctrl-C does; so does SIGHUP.
+
+    What the caller had ignored (``nohup``) stays ignored.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]  # no HUP on Windows
+    before = {
+        number: signal.signal(number, stop)
+        for number in numbers
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _conclude(

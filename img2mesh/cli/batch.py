@@ -63,8 +63,11 @@ def batch(
     from img2mesh.batch import planning
     from img2mesh.batch.run import Output, run_batch
     from img2mesh.batch.scheduler import Policy
+    from img2mesh.core.devices import require_device
     from img2mesh.jobs.request import output_options, request_from
 
+    if flags["ray"] is None:  # else the workers' machines have it, or have not
+        require_device(flags["device"])
     plan = planning.plan_photos(
         planning.entries_from(inputs, manifest),
         overrides=settings_of(flags),

@@ -13,6 +13,7 @@ import click
 
 from img2mesh.cli.flags import Command, options
 from img2mesh.cli.output import print_json, print_table
+from img2mesh.core.system import cores, total_memory
 
 #: System libraries whose absence shows only when open3d is imported.
 _APT = "sudo apt-get install libgl1 libegl1 libopengl0 libx11-6 libusb-1.0-0 libgomp1"
@@ -65,7 +66,7 @@ def examine() -> list[Finding]:
     """Look at Python, memory, device, libraries, cache and clients."""
     findings = [
         Finding("python", "ok", sys.version.split()[0]),
-        Finding("cores", "ok", str(len(os.sched_getaffinity(0)))),
+        Finding("cores", "ok", str(cores())),
         _memory(),
     ]
     findings += [_needed(name) for name in _NEEDED]
@@ -81,7 +82,7 @@ def examine() -> list[Finding]:
 
 
 def _memory() -> Finding:
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    total = total_memory() / 1e9
     enough = total >= 4
     return Finding(
         "memory",

@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 
 import click
 
+from img2mesh.core.ranges import Between
+
 T = TypeVar("T")
 
 #: Commands that begin with a photo, and those that begin with posed views.
@@ -102,23 +104,46 @@ class Option(click.Option):
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Spelling and help; with the default that the signature of its stage gives."""
         record = super().get_help_record(ctx)
-        default = signature_defaults().get(self.settings[0]) if self.settings else None
+        default, between = signatures().get(self.settings[0] if self.settings else "", (None, None))
         if record is None or default is None or isinstance(default, bool):
             return record
-        return record[0], f"{record[1]}  [default: {default}]"
+        allowed = f"; {between}" if between else ""
+        return record[0], f"{record[1]}  [default: {default}{allowed}]"
 
 
 @cache
-def signature_defaults() -> dict[str, Any]:
-    """``stage.setting`` → its default, read from the source: to import it would load numpy."""
+def signatures() -> dict[str, tuple[Any, Between | None]]:
+    """``stage.setting`` → default and range, read from the source: to import it loads numpy."""
     source = pkgutil.get_data("img2mesh", "pipeline.py") or b""
+    module = ast.parse(source).body
+    names = {
+        target.id: _range_in(one.value)
+        for one in module
+        if isinstance(one, ast.Assign)
+        for target in one.targets
+        if isinstance(target, ast.Name)
+    }
     return {
-        f"{stage.name}.{setting.arg}": ast.literal_eval(default)
-        for stage in ast.parse(source).body
+        f"{stage.name}.{setting.arg}": (
+            ast.literal_eval(default),
+            _range_in(setting.annotation) or names.get(getattr(setting.annotation, "id", "")),
+        )
+        for stage in module
         if isinstance(stage, ast.FunctionDef)
         for setting, default in zip(stage.args.kwonlyargs, stage.args.kw_defaults, strict=True)
         if default is not None
     }
+
+
+def _range_in(node: ast.AST | None) -> Between | None:
+    """The range that an annotation holds."""
+    for call in ast.walk(node) if node is not None else ():
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "Between":
+            numbers = [ast.literal_eval(one) for one in call.args]
+            return Between(
+                *numbers, **{str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+            )
+    return None
 
 
 #: Panel of the help → its flags.
@@ -197,8 +222,8 @@ TABLE = {
                ("game.collision_vertices",), implies=("game.collision",)),
     ],
     "Files": [
-        Option("--output-dir -o", Path, "Where each input gets its own folder.", metavar="DIR",
-               default=Path("outputs"), commands=(*SINGLE, "serve")),
+        Option("--output-dir -o", Path, "Where each input gets its own folder; x.glb: that mesh alone.",
+               metavar="DIR", default=Path("outputs"), commands=(*SINGLE, "serve")),
         Option("--format formats", str, "Comma-separated: glb, obj, ply, stl, usdz (glb always).",
                metavar="LIST", default="glb", commands=FILES),
         Option("--turntable/--no-turntable", bool, "Also write turntable.webp.", default=False,

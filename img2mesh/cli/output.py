@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
+
+from img2mesh.cli.streams import json_text
 
 
 def say(line: str) -> None:
@@ -14,7 +15,7 @@ def say(line: str) -> None:
 
 def print_json(value: object) -> None:
     """The result of ``--json``."""
-    say(json.dumps(value, indent=1, ensure_ascii=False))
+    say(json_text(value, indent=1))
 
 
 def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -58,6 +58,7 @@ def stages(mermaid: bool, as_json: bool) -> None:
     from rich.console import Console
 
     from img2mesh.pipeline import PIPELINE
+    from img2mesh.settings import range_of
 
     if mermaid:
         say(PIPELINE.mermaid())
@@ -69,6 +70,11 @@ def stages(mermaid: bool, as_json: bool) -> None:
             "inputs": list(stage.inputs),
             "summary": (stage.doc or "").strip().splitlines()[0],
             "settings": {name: setting.default for name, setting in stage.settings.items()},
+            "ranges": {
+                name: str(between)
+                for name in stage.settings
+                if (between := range_of(PIPELINE, stage.name, name))
+            },
         }
         for stage in (PIPELINE.stages[name] for name in PIPELINE.order)
     ]
@@ -81,4 +87,6 @@ def stages(mermaid: bool, as_json: bool) -> None:
         console.print(f"[bold]{entry['stage']}[/] [dim]v{entry['version']}[/]  ← {inputs}")
         console.print(f"  {entry['summary']}")
         for name, default in entry["settings"].items():
-            console.print(f"    {entry['stage']}.{name} = {default!r}")
+            between = entry["ranges"].get(name)
+            allowed = f"  [dim]({between})[/]" if between else ""
+            console.print(f"    {entry['stage']}.{name} = {default!r}{allowed}")

@@ -35,8 +35,8 @@ class StageProgress:
         self._console = console
         self._quiet = quiet
         self._task: Any = None
-        self._interrupted = False
-        self._handler: Any = None
+        self.ended_by = 0  # the signal that asked for the end
+        self._handlers: dict[int, Any] = {}
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("[bold]{task.description:<9}[/]"),
@@ -54,12 +54,16 @@ class StageProgress:
     def __enter__(self) -> StageProgress:
         self._bar.start()
         if threading.current_thread() is threading.main_thread():
-            self._handler = signal.signal(signal.SIGINT, self._interrupt)
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the last is not on Windows
+                number = getattr(signal, name, None)
+                # What the caller had ignored (nohup) stays ignored.
+                if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                    self._handlers[number] = signal.signal(number, self._interrupt)
         return self
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         # A library's bare `except` may swallow the exception; the next event raises it again.
-        self._interrupted = True
+        self.ended_by = number
         raise KeyboardInterrupt
 
     def __exit__(
@@ -69,8 +73,11 @@ class StageProgress:
         trace: TracebackType | None,
     ) -> None:
         self._bar.stop()
-        if self._handler is not None:
-            signal.signal(signal.SIGINT, self._handler)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        if self.ended_by and kind is not None and not issubclass(kind, KeyboardInterrupt):
+            # A library that was loading calls it an ImportError.
+            raise KeyboardInterrupt from error
 
     def say(self, text: str) -> None:
         """One line above the bars."""
@@ -95,9 +102,9 @@ class StageProgress:
         """Take one event of the runner.
 
         Raises:
-            KeyboardInterrupt: the user pressed Ctrl-C and something swallowed it.
+            KeyboardInterrupt: the end was asked for and something swallowed it.
         """
-        if self._interrupted:
+        if self.ended_by:
             raise KeyboardInterrupt
         match event:
             case Started():

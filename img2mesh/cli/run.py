@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from img2mesh.cli.flags import Command, call, pipeline_options, settings_of
-from img2mesh.cli.output import print_json
+from img2mesh.cli.output import print_json, say
+from img2mesh.cli.single_file import STDIN, alone, named_file, placed, read_stdin, staging
 
 if TYPE_CHECKING:
     from img2mesh.jobs.delivery import Delivered
@@ -28,7 +31,8 @@ STARTED = time.perf_counter()
 def run(inputs: tuple[str, ...], mask: Path | None, **flags: Any) -> None:
     """Photo(s) to mesh: each INPUT (a file, a folder or a glob) gets a folder.
 
-    In it are mesh.glb, preview.png and report.html.
+    In it are mesh.glb, preview.png and report.html; `-o chair.glb` writes that file alone, and the
+    INPUT `-` is a picture on standard input.
     """
     run_jobs(photo_jobs(inputs, mask), flags, settings_of(flags))
 
@@ -50,7 +54,7 @@ def reconstruct(source: Path, **flags: Any) -> None:
 
 
 def photo_jobs(inputs: Sequence[str], mask: Path | None) -> list[Job]:
-    """One job a picture.
+    """One job a picture; ``-`` is standard input.
 
     Raises:
         InputError: nothing to do, or one mask for several pictures.
@@ -59,10 +63,13 @@ def photo_jobs(inputs: Sequence[str], mask: Path | None) -> list[Job]:
     from img2mesh.io.photos import list_photos
     from img2mesh.jobs.job import photo_job
 
-    paths = list_photos(inputs)
-    if mask is not None and len(paths) > 1:
-        raise InputError(f"--mask fits one picture, but {len(paths)} were given")
-    return [photo_job(path, mask=mask) for path in paths]
+    piped = []
+    if STDIN in inputs:
+        piped.append(replace(photo_job(read_stdin(), mask=mask), source=Path(STDIN)))
+    paths = list_photos(name for name in inputs if name != STDIN)
+    if mask is not None and len(piped) + len(paths) > 1:
+        raise InputError(f"--mask fits one picture, but {len(piped) + len(paths)} were given")
+    return [*piped, *(photo_job(path, mask=mask) for path in paths)]
 
 
 def request_of(flags: Mapping[str, Any], settings: Mapping[str, Any]) -> Request:
@@ -93,13 +100,20 @@ def run_jobs(jobs: Sequence[Job], flags: Mapping[str, Any], settings: Mapping[st
 
     request, options = request_of(flags, settings), call(output_options, flags)
     reports: list[dict[str, Any]] = []
+    file = named_file(flags["output_dir"])
+    if file is not None:
+        request, options = alone(file, len(jobs), request, options)
     worst, began = 0, STARTED  # the first job's time holds what was loaded for it
     for job in jobs:
+        progress = StageProgress(Console(stderr=True), quiet=flags["quiet"])
         try:
-            folder, renamed = output_folder(flags["output_dir"], job)
-            with StageProgress(Console(stderr=True), quiet=flags["quiet"]) as progress:
+            with progress, ExitStack() as stack:
+                root = flags["output_dir"] if file is None else stack.enter_context(staging(file))
+                folder, renamed = output_folder(root, job)
                 progress.begin(job.source, renamed)
                 done = execute(job, request, options, folder, progress, began=began)
+                if file is not None:
+                    done = placed(done, file)
                 progress.conclude(done.report)
         except Img2MeshError as error:
             if len(jobs) == 1:
@@ -112,10 +126,10 @@ def run_jobs(jobs: Sequence[Job], flags: Mapping[str, Any], settings: Mapping[st
 
                 traceback.print_exc()
         except KeyboardInterrupt:
-            sys.stderr.write(
-                "img2mesh: interrupted; nothing is lost, the same command goes on from here\n"
-            )
-            sys.exit(130)
+            lost = "nothing is kept without a cache"
+            on = "nothing is lost, the same command goes on from here"
+            sys.stderr.write(f"img2mesh: interrupted; {lost if flags['no_cache'] else on}\n")
+            sys.exit(128 + (progress.ended_by or 2))
         else:
             files = {name: str(path) for name, path in done.files.items()}
             reports.append(done.report | {"files": files})
@@ -138,6 +152,6 @@ def _tell(done: Delivered) -> None:
     }  # fmt: skip
     shown = [name for name in names if name in done.files] or ["report"]
     for name in shown:
-        sys.stdout.write(f"{names.get(name, name):<10}{done.files[name]}\n")
-    sys.stdout.write(f"{'wall time':<10}{done.report['seconds_this_run']:.1f} s\n")
+        say(f"{names.get(name, name):<10}{done.files[name]}")
+    say(f"{'wall time':<10}{done.report['seconds_this_run']:.1f} s")
     sys.stdout.flush()

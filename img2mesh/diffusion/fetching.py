@@ -6,6 +6,7 @@ records it with the hash of every file in the lock file; later fetches want the 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,15 +173,27 @@ def _download(
             _demand(record, file, hashes[file], lock, _stated_hash(stated.get(file)))
             if progress is not None:
                 progress((i + 1) / len(files))
-    except (OSError, HfHubHTTPError, LocalEntryNotFoundError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise Img2MeshError(
-            f"fetching {record.name} failed ({reason}); run the command again to resume"
-        ) from None
+    except Img2MeshError:
+        raise
+    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+        raise _failed(record, error, "run the command again to resume") from None
+    # The hub's client raises what the client below it raises, and that has changed three times.
+    except Exception as error:
+        host = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+        way = (
+            f"{host} cannot be reached: run the command again once it can, or fetch on another "
+            f"machine and copy the folder to {home}"
+        )
+        raise _failed(record, error, way) from None
     say(f"{record.name}: {len(files)} files verified.")
     for capability, net in record.controlnets:
         say(f"For {capability} control fetch {net} as well.")
     return Lock(record.repository, revision, hashes)
+
+
+def _failed(record: Checkpoint, error: Exception, way: str) -> Img2MeshError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return Img2MeshError(f"fetching {record.name} failed ({reason}); {way}")
 
 
 def _stated_hash(sibling: Any) -> str | None:

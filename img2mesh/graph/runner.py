@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from img2mesh.errors import Img2MeshError, InputError
+from img2mesh.errors import Img2MeshError, InputError, StageFailedError
 from img2mesh.graph import events
 from img2mesh.graph.events import Event, Planned, Progressed, Reason, explain_miss
 from img2mesh.graph.graph import Graph
@@ -227,4 +227,4 @@ def _blamed(stage: str) -> Iterator[None]:
         raise
     except Exception as error:
         cause = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")
-        raise Img2MeshError(f"stage {stage} failed: {cause}") from error
+        raise StageFailedError(f"stage {stage} failed: {cause}") from error

@@ -30,9 +30,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def write_json(path: Path, value: object) -> None:
     """JSON with sorted keys and a newline at the end, so that equal values are equal bytes."""
-    path.write_text(
-        json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    # Bytes of a name that are no UTF-8 are surrogates in Python: their escape is JSON's own.
+    path.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def read_json(path: Path) -> Any:

@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 
 from img2mesh.core.arrays import U8, unit_floats
 from img2mesh.errors import InputError, missing_extra
+from img2mesh.io import foreign_formats
+from img2mesh.io.inputs import refuse_address, without_masks
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -69,7 +71,8 @@ def list_photos(inputs: Iterable[str]) -> list[Path]:
     """The picture files a user names: files, folders (not their subfolders) and globs.
 
     Files are taken as they are; folders and globs give their pictures by suffix, sorted by name,
-    hidden files left out. The order of ``inputs`` is kept and a file named twice comes once.
+    hidden files left out; a mask beside its photo is no photo. The order of ``inputs`` is kept and
+    a file named twice comes once.
 
     Raises:
         InputError: nothing there, or a folder or glob without pictures.
@@ -78,10 +81,13 @@ def list_photos(inputs: Iterable[str]) -> list[Path]:
     for name in inputs:
         for path in _expand(name):
             found.setdefault(path)
-    return list(found)
+    return without_masks(found)
 
 
 def _expand(name: str) -> list[Path]:
+    refuse_address(name)
+    if name == "-":
+        raise InputError("standard input is one picture: `-` is for `run` and `plan` alone")
     path = Path(name)
     try:
         if path.is_dir():
@@ -308,6 +314,9 @@ def _identify(file: BufferedReader, path: Path) -> Image.Image:
             "allowed: make it smaller and try again"
         ) from error
     except UnidentifiedImageError as error:
+        file.seek(0)
+        if known := foreign_formats.described(file.read(1024)):
+            raise InputError(f"{_name(path)} is {known[0]}: {known[1]}") from error
         raise InputError(
             f"{_name(path)} is not a picture that can be read (or is damaged): expected {EXPECTED}"
         ) from error
@@ -370,9 +379,12 @@ def _opened(path: Path) -> BufferedReader:
         if stat.S_ISDIR(mode):
             raise InputError(f"{_name(path)} is a folder where a picture file was expected")
         if not stat.S_ISREG(mode):
-            raise InputError(f"{_name(path)} is not a regular file: expected {EXPECTED}")
+            raise InputError(
+                f"{_name(path)} is not a regular file: expected {EXPECTED}; a pipe is read as `-`"
+            )
         return path.open("rb")
     except FileNotFoundError as error:
+        refuse_address(str(path))
         raise InputError(
             f"there is no file {_name(path)} here: check the name and the folder"
         ) from error

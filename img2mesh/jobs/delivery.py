@@ -15,6 +15,7 @@ from img2mesh import report
 from img2mesh.artifacts import TexturedMesh, ViewSet
 from img2mesh.artifacts.codecs import write_rgba
 from img2mesh.artifacts.game import GameParts
+from img2mesh.core import failures
 from img2mesh.errors import Img2MeshError
 from img2mesh.graph import Outcome, Runner
 from img2mesh.imaging.sheet import tile
@@ -87,6 +88,24 @@ def output_folder(root: Path, job: Job) -> tuple[Path, str | None]:
     return folder, None
 
 
+def require_writable(folder: Path) -> None:
+    """Find out before the work whether the folder, or what is there of its path, takes files.
+
+    Raises:
+        Img2MeshError: no; names the part of the path that is in the way.
+    """
+    try:
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise Img2MeshError(f"cannot write the results to {folder}: {there} is no folder")
+        with tempfile.TemporaryFile(dir=there):
+            return
+    except OSError as error:
+        raise Img2MeshError(
+            f"cannot write the results to {folder}: {error.strerror or error}; choose another -o"
+        ) from error
+
+
 def deliver(
     runner: Runner,
     job: Job,
@@ -95,8 +114,18 @@ def deliver(
     folder: Path,
     *,
     seconds: float,
+    cached: bool = True,
 ) -> Delivered:
-    """Write the output folder from the runner's outcomes; ``seconds`` is what the run took.
+    """Write the output folder from the runner's outcomes.
+
+    Args:
+        runner: what ran.
+        job: the input.
+        request: what was asked for.
+        options: which files to leave.
+        folder: where they go.
+        seconds: what the run took.
+        cached: a cache outlives the run, so that what was computed is not lost with the files.
 
     Raises:
         Img2MeshError: a file could not be written; names it and the cause.
@@ -110,10 +139,15 @@ def deliver(
         patterns = [p for stage in runner.outcomes for p in _OPTIONAL.get(stage, ())]
         for stale in {path for p in patterns for path in folder.glob(p)} - kept:
             stale.unlink()
+        (folder / failures.NAME).unlink(missing_ok=True)
     except OSError as error:
+        what = (
+            "what was computed is kept in the cache, so the next run only writes"
+            if cached
+            else "without a cache nothing of it is kept"
+        )
         raise Img2MeshError(
-            f"cannot write the results to {folder}: {error.strerror or error}; what was "
-            "computed is kept in the cache, so the next run only writes"
+            f"cannot write the results to {folder}: {error.strerror or error}; {what}"
         ) from error
     files = {purpose: paths[0] for purpose, paths in plan.placed.items()}
     return Delivered(folder, files, plan.report, runner.outcomes)

@@ -10,8 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from img2mesh.artifacts.codecs import CODECS
+from img2mesh.core.failures import told, write_log
+from img2mesh.errors import StageFailedError
 from img2mesh.graph import Event, Runner, Store
-from img2mesh.jobs.delivery import Delivered, deliver
+from img2mesh.jobs.delivery import Delivered, deliver, require_writable
+from img2mesh.jobs.early import require_possible, require_writers
 from img2mesh.jobs.job import Job
 from img2mesh.jobs.records import versions
 from img2mesh.jobs.request import OutputOptions, Request
@@ -42,6 +45,9 @@ def execute(
         Img2MeshError: a stage failed, or a file could not be written.
     """
     began = time.perf_counter() if began is None else began
+    require_writable(folder)
+    require_writers(options)
+    cached = request.cache_dir is not None
     with ExitStack() as stack:
         if request.cache_dir is None:
             # Without a cache the stages still hand files to each other, in a folder that goes.
@@ -50,15 +56,24 @@ def execute(
         # Why a result is not in the cache is asked by nobody here, and the answer costs a look at
         # every entry: seconds an item once there are ten thousand.
         runner = runner_for(request, on_event, explain=False)
-        runner.run(request.until, job.given)
+        try:
+            runner.run(request.until, job.given)
+        except StageFailedError as error:
+            log = write_log(error, folder)
+            raise StageFailedError(told(str(error), log)) from error.__cause__
         seconds = time.perf_counter() - began
-        return deliver(runner, job, request, options, folder, seconds=seconds)
+        return deliver(runner, job, request, options, folder, seconds=seconds, cached=cached)
 
 
 def runner_for(
     request: Request, on_event: Callable[[Event], None] | None = None, *, explain: bool = True
 ) -> Runner:
-    """The engine, set up for a request; without ``explain`` it does not search for reasons."""
+    """The engine, set up for a request; without ``explain`` it does not search for reasons.
+
+    Raises:
+        InputError: something that makes the work impossible here.
+    """
+    require_possible(request)
     store = None if request.cache_dir is None else Store(request.cache_dir)
     return Runner(
         PIPELINE,

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from img2mesh.artifacts import Photo, ViewSet
+from img2mesh.core.names import safe_name
 from img2mesh.errors import Img2MeshError, InputError
 from img2mesh.graph import Leaf
+from img2mesh.io.inputs import mask_beside, refuse_address
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Job:
 
 
 def photo_job(photo: Path | Photo, *, mask: Path | None = None) -> Job:
-    """A job that starts at the photo, in a file or in memory.
+    """A job that starts at the photo, in a file or in memory; a mask beside the file is its mask.
 
     Raises:
         InputError: the file cannot be read at all (whether it is a picture shows when it runs).
@@ -46,8 +48,10 @@ def photo_job(photo: Path | Photo, *, mask: Path | None = None) -> Job:
         if mask is not None:
             raise InputError("give the mask of a Photo with it, as in Photo.open(path, mask=...)")
         digest = _digest_of_values(photo.rgb, photo.alpha, photo.mask)
-        return Job(Path(photo.name), photo.name, digest, {"photo": Leaf(digest, lambda: photo)})
+        stem = safe_name(photo.name)
+        return Job(Path(photo.name), stem, digest, {"photo": Leaf(digest, lambda: photo)})
     path = photo
+    mask = mask or mask_beside(path)
 
     def digest_of() -> str:
         from img2mesh.io import photos
@@ -63,7 +67,7 @@ def photo_job(photo: Path | Photo, *, mask: Path | None = None) -> Job:
 
     name = repr(str(path)) + ("" if mask is None else f" or its mask {str(mask)!r}")
     digest = digest_of()
-    return Job(path, path.stem, digest, {"photo": Leaf(digest, load)})
+    return Job(path, safe_name(path.stem), digest, {"photo": Leaf(digest, load)})
 
 
 def views_job(
@@ -87,6 +91,7 @@ def views_job(
     from img2mesh.io import views as files
 
     path = given
+    refuse_address(str(path))
 
     def digest_of() -> str:
         whole = files.digest_of(path, rig=rig, group=group)
@@ -108,7 +113,7 @@ def _views_job(source: Path, stem: str, digest: str, views: ViewSet) -> Job:
     # Given views are as good as refined ones: the second pass needs the photo and a network.
     usual = views.in_usual_unit()
     leaf = Leaf(digest, lambda: usual)
-    return Job(source, stem, digest, {"views": leaf, "refined": leaf})
+    return Job(source, safe_name(stem, fallback="views"), digest, {"views": leaf, "refined": leaf})
 
 
 def _require_unchanged(name: str, digest: str, digest_of: Callable[[], str]) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import resource
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from img2mesh.core.system import peak_memory
 from img2mesh.graph import Outcome, Runner
 from img2mesh.jobs.job import Job
 from img2mesh.jobs.mesh_files import parts_report
@@ -60,13 +59,12 @@ def report_of(outcomes: Mapping[str, Outcome], job: Job, seconds: float) -> dict
     if "asset" in outcomes and "game" in outcomes and (parts := outcomes["game"].load()):
         report |= parts_report(parts, outcomes["asset"].load())
         notes += parts.notes
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return report | {
         "warnings": list(dict.fromkeys(notes)),
         "seconds": {name: round(o.seconds, 3) for name, o in outcomes.items()},
         "seconds_this_run": round(seconds, 3),
         "cached": {name: o.cached for name, o in outcomes.items()},
-        "peak_memory_mb": round(peak / (2**20 if sys.platform == "darwin" else 2**10)),
+        "peak_memory_mb": round(peak_memory() / 2**20),
     }
 
 

@@ -23,7 +23,7 @@ from img2mesh.errors import InputError, MissingExtraError
 from img2mesh.worker.protocol import Function, Why
 
 #: A disk in this state fails every item alike.
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+_FULL = {errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _SECONDS_BETWEEN_MESSAGES = 0.25
 
 

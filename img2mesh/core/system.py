@@ -1,0 +1,40 @@
+"""What this system has to tell of itself, whichever it is: no module here is POSIX's alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def cores() -> int:
+    """CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux alone
+        return len(os.sched_getaffinity(0)) or 1
+    return os.cpu_count() or 1
+
+
+def total_memory() -> int:
+    """Bytes of memory of the machine."""
+    import psutil
+
+    total: int = psutil.virtual_memory().total
+    return total
+
+
+def peak_memory() -> int:
+    """Most bytes of memory that this process has held; 0 where nothing tells."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return _peak_of_windows()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _peak_of_windows() -> int:
+    try:
+        import psutil
+    except ImportError:
+        return 0
+    held = psutil.Process().memory_info()
+    return int(getattr(held, "peak_wset", held.rss))

@@ -1,0 +1,77 @@
+"""What can be known before the work is said before the work, and before torch is loaded.
+
+Names and ranges of settings are checked where they are read, formats where they are chosen; here is
+what depends on the machine, or on two settings at once.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from img2mesh.core.devices import require_device
+from img2mesh.errors import InputError, missing_extra
+from img2mesh.jobs.request import OutputOptions, Request
+from img2mesh.pipeline import PIPELINE
+
+
+def require_possible(request: Request, *, here: bool = True) -> None:
+    """Find out that a job cannot end well.
+
+    Args:
+        request: what was asked for.
+        here: it will run on this machine, not on a cluster's.
+
+    Raises:
+        InputError: a device, weights or two settings that do not go together.
+        MissingExtraError: a library that a stage will ask for.
+    """
+    if here:
+        require_device(request.device)
+    needed = PIPELINE.needed(request.until, ["photo"])
+    chosen = {n: PIPELINE.stages[n].resolve(request.settings.get(n, {})) for n in needed}
+    _require_weights(chosen.get("cutout", {}))
+    fit = chosen.get("radiance", {})
+    if fit and fit["fine_grid"] and fit["fine_grid"] < fit["grid"]:
+        raise InputError(
+            f"radiance.fine_grid is {fit['fine_grid']}, coarser than radiance.grid, which is "
+            f"{fit['grid']}; expected 0, or that and more"
+        )
+    game, surface = chosen.get("game", {}), chosen.get("surface", {})
+    if game.get("lods"):
+        _require_library("meshoptimizer", "meshoptimizer", "lods", "levels of detail")
+    if game.get("collision"):
+        _require_library("coacd", "coacd", "collision", "collision hulls")
+    if surface.get("remesh") == "triangle":
+        _require_library("pymeshlab", "pymeshlab", "remesh", "--remesh triangle")
+    if surface.get("remesh") == "quad":
+        name = "pynanoinstantmeshes"
+        _require_library(name, name, "remesh", "--remesh quad")
+
+
+def require_writers(options: OutputOptions) -> None:
+    """Find out that a file cannot be written.
+
+    Raises:
+        MissingExtraError: the library that writes it is not installed.
+    """
+    if options.compress == "meshopt":
+        _require_library("meshoptimizer", "meshoptimizer", "lods", "--compress meshopt")
+    if "usdz" in options.mesh_formats:
+        _require_library("pxr", "usd-core", "usd", "a .usdz file")
+
+
+def _require_weights(cutout: dict[str, Any]) -> None:
+    model = cutout.get("model")
+    if cutout.get("segmenter") in ("sam", "onnx") and model and not Path(model).exists():
+        raise InputError(f"cutout.model: there is no {model!r}; expected the segmenter's weights")
+
+
+def _require_library(module: str, library: str, extra: str, purpose: str) -> None:
+    try:
+        there = importlib.util.find_spec(module) is not None
+    except ValueError:  # it is loaded, by other means than an import
+        there = True
+    if not there:
+        raise missing_extra(library, extra=extra, purpose=purpose)
