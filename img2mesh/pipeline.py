@@ -395,16 +395,5 @@ def quality(
 
 PIPELINE = Graph(
     source={"photo": Photo},
-    stages=[
-        cutout,
-        views,
-        depths,
-        refined,
-        registered,
-        radiance,
-        surface,
-        asset,
-        game,
-        quality,
-    ],
+    stages=[cutout, views, depths, refined, registered, radiance, surface, asset, game, quality],
 )

@@ -114,6 +114,6 @@ def from_inputs(inputs: Iterable[str]) -> list[Entry]:
     Raises:
         InputError: one of them is not there or holds no picture.
     """
-    from img2mesh.io.photos import list_photos
+    from img2mesh.io.listing import list_photos
 
     return [Entry(path, mask_beside(path), origin=str(path)) for path in list_photos(inputs)]

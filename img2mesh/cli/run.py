@@ -60,7 +60,7 @@ def photo_jobs(inputs: Sequence[str], mask: Path | None) -> list[Job]:
         InputError: nothing to do, or one mask for several pictures.
     """
     from img2mesh.errors import InputError
-    from img2mesh.io.photos import list_photos
+    from img2mesh.io.listing import list_photos
     from img2mesh.jobs.job import photo_job
 
     piped = []

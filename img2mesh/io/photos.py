@@ -1,4 +1,4 @@
-"""Pictures from files: find what a user names, open one safely, else say why not.
+"""Pictures from files: open one safely, else say why not.
 
 Every picture that comes from outside passes here, photos and views alike: regular files only, few
 decoders, bounded sizes, upright, in sRGB. Nothing about pixels is decided here;
@@ -8,12 +8,11 @@ decoders, bounded sizes, upright, in sRGB. Nothing about pixels is decided here;
 from __future__ import annotations
 
 import contextlib
-import glob
 import hashlib
 import re
 import stat
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from img2mesh.core.arrays import U8, unit_floats
 from img2mesh.errors import InputError, missing_extra
 from img2mesh.io import foreign_formats
-from img2mesh.io.inputs import refuse_address, without_masks
+from img2mesh.io.inputs import refuse_address
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -67,66 +66,13 @@ MAX_ASPECT = 20.0
 _PRODUCT_OF_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
-def list_photos(inputs: Iterable[str]) -> list[Path]:
-    """The picture files a user names: files, folders (not their subfolders) and globs.
-
-    Files are taken as they are; folders and globs give their pictures by suffix, sorted by name,
-    hidden files left out; a mask beside its photo is no photo. The order of ``inputs`` is kept and
-    a file named twice comes once.
-
-    Raises:
-        InputError: nothing there, or a folder or glob without pictures.
-    """
-    found: dict[Path, None] = {}
-    for name in inputs:
-        for path in _expand(name):
-            found.setdefault(path)
-    return without_masks(found)
-
-
-def _expand(name: str) -> list[Path]:
-    refuse_address(name)
-    if name == "-":
-        raise InputError("standard input is one picture: `-` is for `run` and `plan` alone")
-    path = Path(name)
-    try:
-        if path.is_dir():
-            pictures = _pictures_in(path)
-            if not pictures:
-                raise InputError(
-                    f"the folder {name!r} holds no pictures: expected {EXPECTED} in it"
-                )
-            return pictures
-        if path.exists():
-            return [path]
-        if not glob.has_magic(name):
-            _opened(path).close()  # raises the sentence for what is wrong with it
-        # Not Path.glob: the pattern may be absolute or climb with "..".
-        matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207
-    except (OSError, ValueError) as error:  # too long, a NUL in it, unreadable
-        raise InputError(f"cannot look for {name!r}: {_cause(error)}") from error
-    pictures = [p for m in matches for p in (_pictures_in(m) if m.is_dir() else [m])]
-    pictures = [p for p in pictures if p.suffix.lower() in SUFFIXES]
-    if not pictures:
-        raise InputError(f"no picture matches {name!r}: check the spelling, or name a file")
-    return pictures
-
-
-def _pictures_in(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
-
-
 def digest_of(path: Path) -> str:
     """SHA-256 of the file's bytes, in hexadecimal.
 
     Raises:
         InputError: it cannot be read.
     """
-    with _opened(Path(path)) as file:
+    with opened(Path(path)) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -273,7 +219,7 @@ def read_stored(path: Path) -> NDArray[Any]:
 @contextlib.contextmanager
 def _loading(path: Path) -> Iterator[Image.Image]:
     """The identified picture; whatever its decoder stumbles over becomes an InputError."""
-    with _opened(path) as file, warnings.catch_warnings():
+    with opened(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Pillow: odd metadata is no news to the user
         image = _identify(file, path)
         try:
@@ -288,7 +234,7 @@ def _loading(path: Path) -> Iterator[Image.Image]:
         # struct.error, zlib.error, EOFError, ValueError, IndexError, ...
         except Exception as error:
             raise InputError(
-                f"{_name(path)} is damaged or cut short ({_cause(error)}): "
+                f"{_name(path)} is damaged or cut short ({cause_of(error)}): "
                 "save or download it again"
             ) from error
 
@@ -322,7 +268,7 @@ def _identify(file: BufferedReader, path: Path) -> Image.Image:
         ) from error
     except Exception as error:  # a damaged header; see _loading
         raise InputError(
-            f"{_name(path)} is damaged ({_cause(error)}): save or download it again"
+            f"{_name(path)} is damaged ({cause_of(error)}): save or download it again"
         ) from error
     _check_size(image, path)
     return image
@@ -373,7 +319,8 @@ def _reduced(size: tuple[int, int], most: int) -> tuple[str, ...]:
     return (f"reduced from {size[0]}x{size[1]} to {most} pixels on the longest side",)
 
 
-def _opened(path: Path) -> BufferedReader:
+def opened(path: Path) -> BufferedReader:
+    """A regular file, open for reading; every way to fail is an InputError."""
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -393,7 +340,7 @@ def _opened(path: Path) -> BufferedReader:
             f"{_name(path)} may not be read: give yourself permission (chmod +r) or copy it"
         ) from error
     except (OSError, ValueError) as error:
-        raise InputError(f"{_name(path)} cannot be read: {_cause(error)}") from error
+        raise InputError(f"{_name(path)} cannot be read: {cause_of(error)}") from error
 
 
 def _name(path: Path) -> str:
@@ -402,7 +349,7 @@ def _name(path: Path) -> str:
     return repr(text if len(text) <= 160 else f"{text[:60]}...{text[-60:]}")
 
 
-def _cause(error: BaseException) -> str:
+def cause_of(error: BaseException) -> str:
     """The library's words in short, on one line."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(str(text).split())[:120]

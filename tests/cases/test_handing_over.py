@@ -17,7 +17,8 @@ from img2mesh.batch.items import from_inputs
 from img2mesh.batch.manifest import read_manifest
 from img2mesh.errors import InputError
 from img2mesh.io.inputs import mask_beside
-from img2mesh.io.photos import decode, list_photos
+from img2mesh.io.listing import list_photos
+from img2mesh.io.photos import decode
 from img2mesh.jobs.delivery import Delivered
 from img2mesh.jobs.job import photo_job
 from tests.conftest import Command, toy_picture

@@ -17,7 +17,7 @@ from PIL import Image, ImageCms
 
 from img2mesh.artifacts import Photo
 from img2mesh.errors import InputError, MissingExtraError
-from img2mesh.io import photos
+from img2mesh.io import listing, photos
 
 
 def picture(width: int = 48, height: int = 32) -> np.ndarray:
@@ -73,7 +73,7 @@ def test_formats(tmp_path: Path, name: str, options: dict, tolerance: float) -> 
 def test_odd_names(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     saved(tmp_path, name, picture())
     monkeypatch.chdir(tmp_path)
-    (found,) = photos.list_photos([name])
+    (found,) = listing.list_photos([name])
     assert Photo.open(found).name == Path(name).stem
 
 
@@ -445,18 +445,18 @@ def test_listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "deeper").mkdir()
     (folder / "deeper" / "c.png").touch()
     inside = [folder / "a.png", folder / "b.JPG"]
-    assert photos.list_photos(["x.png"]) == inside
-    assert photos.list_photos(["x.png/[ab]*"]) == inside
-    assert photos.list_photos(["x.png/*"]) == [*inside, folder / "deeper" / "c.png"], "as a shell"
-    assert photos.list_photos(["x.png/b.JPG", "x.png"]) == [inside[1], inside[0]]
-    assert photos.list_photos(["x.png/notes.txt"]) == [folder / "notes.txt"]
-    assert photos.list_photos(["x.png/**/*.png"]) == [inside[0], folder / "deeper" / "c.png"]
+    assert listing.list_photos(["x.png"]) == inside
+    assert listing.list_photos(["x.png/[ab]*"]) == inside
+    assert listing.list_photos(["x.png/*"]) == [*inside, folder / "deeper" / "c.png"], "as a shell"
+    assert listing.list_photos(["x.png/b.JPG", "x.png"]) == [inside[1], inside[0]]
+    assert listing.list_photos(["x.png/notes.txt"]) == [folder / "notes.txt"]
+    assert listing.list_photos(["x.png/**/*.png"]) == [inside[0], folder / "deeper" / "c.png"]
     for nothing in ("*.tif", "gone.png"):
         with pytest.raises(InputError):
-            photos.list_photos([nothing])
+            listing.list_photos([nothing])
     Path("void").mkdir()
     with pytest.raises(InputError, match="no pictures"):
-        photos.list_photos(["void"])
+        listing.list_photos(["void"])
 
 
 def test_digest(tmp_path: Path) -> None:
