@@ -77,7 +77,7 @@ def cutout(
 def views(
     cutout: Cutout,
     *,
-    generator: str = "geometric",
+    generator: str = "learned",
     body: multiview.BodyKind = "auto",
     tile: Annotated[int, Between(16, 1024)] = 320,
     steps: Annotated[int, Between(1, 1000)] = 28,
@@ -90,8 +90,8 @@ def views(
 
     Args:
         cutout: the object alone.
-        generator: ``geometric`` is the weight-free prior, ``learned`` the network that comes with
-            the package (a ``.safetensors`` file: one of your own); any other is a checkpoint.
+        generator: ``learned`` is the network that comes with the package (a ``.safetensors`` file:
+            one of your own), ``geometric`` the weight-free prior; any other is a checkpoint.
         body: of an embedded generator: ``auto``, ``lathe``, ``box``, ``inflation`` or ``learned``.
         tile: side of one view in pixels, where the generator leaves it free.
         steps: denoising steps of a learned generator.
@@ -143,7 +143,7 @@ def refined(
     views: ViewSet,
     depths: DepthSet,
     *,
-    generator: str = "geometric",
+    generator: str = "learned",
     controlnet: str | None = None,
     strength: Annotated[float, Between(0, 10)] = 0.75,
     steps: Annotated[int, Between(1, 1000)] = 28,
