@@ -222,7 +222,7 @@ TABLE = {
                ("game.collision_vertices",), implies=("game.collision",)),
     ],
     "Files": [
-        Option("--output-dir -o", Path, "Where each input gets its own folder; x.glb: that mesh.",
+        Option("--output-dir -o", Path, "Where each input gets a folder; x.glb: that mesh alone.",
                metavar="DIR", default=Path("outputs"), commands=(*SINGLE, "serve")),
         Option("--format formats", str, "Comma-separated: glb, obj, ply, stl, usdz (glb always).",
                metavar="LIST", default="glb", commands=FILES),
