@@ -67,7 +67,7 @@ def cutout(
 def views(
     cutout: Cutout,
     *,
-    generator: str = "geometric",
+    generator: str = "learned",
     body: multiview.BodyKind = "auto",
     tile: int = 320,
     steps: int = 28,
@@ -80,8 +80,8 @@ def views(
 
     Args:
         cutout: the object alone.
-        generator: ``geometric`` is the weight-free prior, ``learned`` the network that comes with
-            the package (a ``.safetensors`` file: one of your own); any other is a checkpoint.
+        generator: ``learned`` is the network that comes with the package (a ``.safetensors`` file:
+            one of your own), ``geometric`` the weight-free prior; any other is a checkpoint.
         body: of an embedded generator: ``auto``, ``lathe``, ``box``, ``inflation`` or ``learned``.
         tile: side of one view in pixels, where the generator leaves it free.
         steps: denoising steps of a learned generator.
@@ -128,7 +128,7 @@ def refined(
     views: ViewSet,
     depths: DepthSet,
     *,
-    generator: str = "geometric",
+    generator: str = "learned",
     controlnet: str | None = None,
     strength: float = 0.75,
     steps: int = 28,

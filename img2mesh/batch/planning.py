@@ -17,7 +17,7 @@ from img2mesh.batch.scheduler import Executor
 from img2mesh.core.runtime import with_threads
 from img2mesh.errors import InputError
 from img2mesh.jobs.records import versions
-from img2mesh.jobs.request import OutputOptions, Request, request_from
+from img2mesh.jobs.request import OutputOptions, Request, generator_of, request_from
 from img2mesh.pipeline import PIPELINE
 from img2mesh.worker import task
 
@@ -106,7 +106,7 @@ def plan_photos(
 
 
 def _learned(given: Mapping[str, Mapping[str, Any]]) -> bool:
-    return not multiview.embedded(str(given.get("views", {}).get("generator", "geometric")))
+    return not multiview.embedded(generator_of(given))
 
 
 def _check_backends(request: Request) -> None:

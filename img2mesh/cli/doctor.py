@@ -113,8 +113,13 @@ def _device() -> Finding:
 
 
 def _models() -> Finding:
+    from img2mesh.multiview.learned.model import facts
+
     return Finding(
-        "generator", "ok", "geometric: the weight-free prior, always there; nothing is downloaded"
+        "generator",
+        "ok",
+        f"learned: {facts()['name']} comes with the package; geometric needs no weights; "
+        "nothing is downloaded",
     )
 
 

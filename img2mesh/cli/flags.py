@@ -119,7 +119,7 @@ TABLE = {
                ("views.seed", "refined.seed", "radiance.seed")),
     ],
     "Views": [
-        Option("--generator", str, "geometric (a weight-free prior) or a learned model's name.",
+        Option("--generator", str, "learned, geometric (no weights), your own file, or a model.",
                ("views.generator", "refined.generator"), metavar="NAME", commands=PHOTO),
         Option("--steps", int, "Denoising steps of a learned generator.",
                ("views.steps", "refined.steps"), commands=PHOTO),

@@ -64,9 +64,9 @@ def list_models(as_json: bool) -> None:
     from img2mesh import multiview
 
     say(
-        "geometric needs no checkpoint: it has learned nothing; learned comes with the package, "
-        f"trained on meshes under {', '.join(multiview.licences('learned'))} "
-        "(attributions: docs/learned.md)"
+        "learned, the default, comes with the package, trained on meshes under "
+        f"{', '.join(multiview.licences('learned'))} (attributions: docs/learned.md); "
+        "geometric has learned nothing"
     )
 
 

@@ -125,7 +125,7 @@ def request_from(
         forced += PIPELINE.order[PIPELINE.order.index(settings.known_stage(PIPELINE, first)) :]
     resolved = settings.resolve(PIPELINE, *layers, flags, assignments=assignments or ())
     if commercial_only:
-        multiview.require_commercial(resolved.get("views", {}).get("generator", "geometric"))
+        multiview.require_commercial(generator_of(resolved))
     if offline:
         stay_offline()
     return Request(
@@ -137,6 +137,11 @@ def request_from(
         force=frozenset(forced),
         cache_dir=None if no_cache else (cache_dir or default_cache_dir()),
     )
+
+
+def generator_of(given: Mapping[str, Mapping[str, Any]]) -> str:
+    """The generator that some settings choose, or that the pipeline does."""
+    return str(PIPELINE.stages["views"].resolve(given.get("views", {}))["generator"])
 
 
 def stay_offline() -> None:

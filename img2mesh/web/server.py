@@ -13,7 +13,7 @@ from img2mesh import multiview
 from img2mesh.core.runtime import ROOMY
 from img2mesh.errors import InputError, missing_extra
 from img2mesh.io.photos import SUFFIXES
-from img2mesh.jobs.request import OutputOptions, Request
+from img2mesh.jobs.request import OutputOptions, Request, generator_of
 from img2mesh.pipeline import PIPELINE
 from img2mesh.web import guard, items, uploads
 from img2mesh.web.queue import Queue
@@ -109,7 +109,7 @@ def app_of(
     """The web app of a server with these settings."""
     from img2mesh.web.app import application
 
-    generator = str(request.settings.get("views", {}).get("generator", "geometric"))
+    generator = generator_of(request.settings)
     about = {
         "drawn_by": items.drawn_by(
             generator,

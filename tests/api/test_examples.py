@@ -52,7 +52,7 @@ def test_folder_of_photos(
         shared=shared)  # fmt: skip
     assert (shared / "out" / "toy" / "report.html").exists()
     told = capsys.readouterr().out
-    assert "poem.txt' is not a picture" in told and "no learned weights" in told
+    assert "poem.txt' is not a picture" in told and "unseen sides are a guess" in told
 
 
 def test_own_views(

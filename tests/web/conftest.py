@@ -100,7 +100,8 @@ class Server:
 def server(tmp_path: Path) -> Iterator[Server]:
     root = tmp_path / "outputs"
     root.mkdir()
-    request = Request(cache_dir=tmp_path / "cache")
+    settings = {"views": {"generator": "geometric"}}
+    request = Request(settings=settings, cache_dir=tmp_path / "cache")
     queue = serving.queue_of(
         request, root, log=tmp_path / "log", function=FUNCTION, environment=ENVIRONMENT
     )

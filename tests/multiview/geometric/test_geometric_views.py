@@ -190,7 +190,7 @@ def test_the_named_generator_is_used():
 )
 def test_wishes_that_only_a_sampler_hears_are_pointed_out(wishes, said):
     run = Run()
-    views = pipeline.views(blob(64), tile=32, run=run, **wishes)
+    views = pipeline.views(blob(64), generator="geometric", tile=32, run=run, **wishes)
     assert views.provenance.generator == "geometric"
     assert len(run.notes) == (said is not None)
     assert said is None or run.notes[0].startswith(said)
