@@ -28,12 +28,13 @@ from img2mesh.graph import Graph, Run, stage
 from img2mesh.meshing import Remesh
 
 
-@stage(version=1, identity=segmentation.identity)
+@stage(version=2, identity=segmentation.identity)
 def cutout(
     photo: Photo,
     *,
-    segmenter: segmentation.Segmenter = "border",
+    segmenter: segmentation.Segmenter = "auto",
     model: str | None = None,
+    box: tuple[int, int, int, int] | None = None,
     remove_background: bool = True,
     foreground_ratio: float = 0.85,
     max_size: int = 1024,
@@ -43,8 +44,10 @@ def cutout(
 
     Args:
         photo: the picture; its own alpha or a given mask wins over any segmenter.
-        segmenter: ``border`` (no weights), ``sam`` or ``onnx`` (with ``model``).
-        model: file or folder of the segmenter's weights.
+        segmenter: ``auto`` (weight-free, and the network u2netp where it was fetched), ``border``
+            (weight-free alone), ``u2netp``, ``u2net``, ``sam`` or ``onnx`` (with ``model``).
+        model: file or folder of the weights of ``sam`` and ``onnx``.
+        box: x, y, width, height around the object, in pixels of the photo's file.
         remove_background: False takes the picture as it is.
         foreground_ratio: the object's longest side as a share of the frame.
         max_size: largest side of the cutout in pixels.
@@ -55,6 +58,7 @@ def cutout(
         photo,
         segmenter=segmenter,
         model=model,
+        box=box,
         remove_background=remove_background,
         foreground_ratio=foreground_ratio,
         max_size=max_size,

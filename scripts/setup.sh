@@ -31,6 +31,10 @@ echo "installing img2mesh into $VENV" >&2
 "$VENV/bin/python" -m pip install --quiet --constraint constraints.txt torch
 "$VENV/bin/python" -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
 
+# The network that the default segmenter asks; without it the weight-free way is taken.
+"$VENV/bin/img2mesh" models fetch u2netp >/dev/null 2>&1 ||
+    echo "the network u2netp could not be fetched; objects are found without it (img2mesh models fetch u2netp)" >&2
+
 # The Khronos validator is a test-time client; without Node.js its tests are skipped, and say so.
 if command -v npm >/dev/null && [ ! -d node_modules/gltf-validator ]; then
     npm install --no-save --no-audit --no-fund --silent gltf-validator@2.0.0-dev.3.10 >/dev/null 2>&1 ||

@@ -29,6 +29,9 @@ from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 
+# What the user has fetched must not decide what a test sees.
+os.environ["IMG2MESH_MODELS"] = str(ROOT / "no-models")
+
 #: Settings under which the whole pipeline runs in seconds and still makes a recognisable object:
 #: what the weight-free generator draws.
 TINY = (

@@ -34,6 +34,7 @@ class Photo:
         mask: (h, w) uint8 object mask given beside the picture (``--mask``), or None.
         name: the file's stem.
         notes: what was done or ignored while opening it, in sentences for the user.
+        reduction: pixels of the file per pixel here, 1 where it was not shrunk.
     """
 
     rgb: U8
@@ -41,6 +42,7 @@ class Photo:
     mask: U8 | None = None
     name: str = "photo"
     notes: tuple[str, ...] = ()
+    reduction: float = 1.0
 
     def __post_init__(self) -> None:
         rgb = frozen_array(self, "rgb", np.uint8, None, None, 3)
@@ -63,7 +65,7 @@ class Photo:
 
         path = Path(path)
         photo, object_mask = read_photo(path, mask=None if mask is None else Path(mask))
-        return cls(photo.rgb, photo.alpha, object_mask, path.stem, photo.notes)
+        return cls(photo.rgb, photo.alpha, object_mask, path.stem, photo.notes, photo.reduction)
 
     @classmethod
     def from_image(
@@ -86,7 +88,7 @@ class Photo:
         from img2mesh.io.photos import read_photo
 
         photo, object_mask = read_photo(picture, mask=mask)
-        return cls(photo.rgb, photo.alpha, object_mask, name, photo.notes)
+        return cls(photo.rgb, photo.alpha, object_mask, name, photo.notes, photo.reduction)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +100,7 @@ class Cutout:
         alpha: (s, s) float32 straight alpha.
         photo_from_cutout: (3, 3) float64 homogeneous pixel map, cutout pixel (u, v, 1) -> photo.
         confidence: how sure the segmentation is, in [0, 1]; 1 for a given alpha or mask.
-        method: what made the mask: ``alpha``, ``mask``, ``border``, ``sam``, ``onnx``, ``none``.
+        method: what made the mask: ``alpha``, ``mask``, ``none``, or the segmenter.
         notes: warnings in sentences for the user.
     """
 

@@ -31,6 +31,22 @@ SINGLE = ("run", "reconstruct", "plan")
 METAVARS = {int: "N", click.IntRange: "N", float: "X", click.FloatRange: "X", Path: "FILE"}
 
 
+class Box(click.ParamType[tuple[int, ...]]):
+    """Four whole numbers with commas between."""
+
+    name = "box"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
+        """As the setting wants it."""
+        try:
+            box = tuple(int(part) for part in value.split(","))
+        except ValueError:
+            box = ()
+        if len(box) != 4:
+            self.fail(f"{value!r} is not X,Y,W,H, such as 40,30,200,150", param, ctx)
+        return box
+
+
 class Option(click.Option):
     """One flag.
 
@@ -98,6 +114,10 @@ TABLE = {
         Option("--mask", Path, "A picture of the object's mask.", commands=("run", "plan")),
         Option("--no-remove-bg --no-rembg", bool, "Take the picture as it is.",
                ("cutout.remove_background",), sets=False, commands=PHOTO),
+        Option("--segmenter", str, "auto: weight-free, and u2netp if fetched; or one alone.",
+               ("cutout.segmenter",), metavar="auto|border|u2netp|u2net|sam|onnx", commands=PHOTO),
+        Option("--box", Box(), "Where the object is, in pixels of the photo.", ("cutout.box",),
+               metavar="X,Y,W,H", commands=("run", "plan")),
         Option("--foreground-ratio", float, "Object's longest side as a share of the frame.",
                ("cutout.foreground_ratio",), commands=PHOTO),
         Option("--rig", str, "Cameras of a sheet: zero123plus-v1.1 or zero123plus-v1.2.",

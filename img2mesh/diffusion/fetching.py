@@ -281,16 +281,12 @@ def verify(
 
 
 def _verify_wheel(name: str, root: Path) -> Status:
+    wheel, home = WHEELS[name], root / name
     try:
         wheels.verified(name, root=root)
     except InputError as damage:
-        problems: tuple[str, ...] = (str(damage),)
-    else:
-        problems = ()
-    wheel = WHEELS[name]
-    return Status(
-        wheel, "damaged" if problems else "verified", wheel.revision, root / name, problems
-    )
+        return Status(wheel, "damaged", wheel.revision, home, (str(damage),))
+    return Status(wheel, "verified", wheel.revision, home)
 
 
 def _problems(home: Path, lock: Lock, progress: Callable[[int], None] | None) -> list[str]:

@@ -34,6 +34,12 @@ def keep_pieces(
     return kept, areas[large]
 
 
+def pieces(mask: Mask) -> tuple[int, I32]:
+    """How many connected pieces, corners included, and their numbers (h, w) from 1; 0 outside."""
+    labels, stats = _pieces(mask, diagonal=True)
+    return len(stats) - 1, labels
+
+
 def touching_border(mask: Mask) -> Mask:
     """Those pieces of a mask that reach the picture's border; sides connect, corners do not."""
     labels, stats = _pieces(mask, diagonal=False)

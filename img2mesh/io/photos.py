@@ -133,12 +133,14 @@ class Decoded:
         alpha: (h, w) uint8, or None where every pixel is opaque.
         notes: what was done or ignored, in sentences for the user.
         lossy: the file was JPEG or WebP, whose flats ring around the object.
+        reduction: stored pixels per pixel of ``rgb``, 1 where nothing was shrunk.
     """
 
     rgb: U8
     alpha: U8 | None
     notes: tuple[str, ...]
     lossy: bool
+    reduction: float = 1.0
 
 
 def read_photo(
@@ -184,10 +186,11 @@ def _read(source: Path | Picture, what: str) -> tuple[Decoded, str]:
         floats = unit_floats(given, f"the {what}")
         source = Image.fromarray(np.round(floats * 255).astype(np.uint8))
     _check_size(source, Path(what))
-    notes = _reduced(source.size, LONGEST_SIDE)
+    notes, longest = _reduced(source.size, LONGEST_SIDE), max(source.size)
     source.load()
     rgb, alpha, more = pixel_modes.to_srgb(source, longest=LONGEST_SIDE)
-    return Decoded(rgb, alpha, (*notes, *more), source.format in _LOSSY), f"the {what}"
+    lossy, reduction = source.format in _LOSSY, longest / max(rgb.shape[:2])
+    return Decoded(rgb, alpha, (*notes, *more), lossy, reduction), f"the {what}"
 
 
 def _read_mask(mask: Path | Picture, width: int, height: int) -> U8:
@@ -220,10 +223,12 @@ def decode(path: Path, *, longest: int | None = None) -> Decoded:
     from img2mesh.io import pixel_modes
 
     with _loading(path) as image:
+        stored = max(image.size)
         notes = () if longest is None else _shrink_while_decoding(image, longest)
         image.load()
         rgb, alpha, more = pixel_modes.to_srgb(image, longest=longest)
-        return Decoded(rgb, alpha, (*notes, *more), image.format in _LOSSY)
+        lossy, reduction = image.format in _LOSSY, stored / max(rgb.shape[:2])
+        return Decoded(rgb, alpha, (*notes, *more), lossy, reduction)
 
 
 def read_stored(path: Path) -> NDArray[Any]:

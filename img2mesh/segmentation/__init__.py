@@ -2,24 +2,34 @@
 
 A mask given by the user wins, then transparency in the file, then the chosen segmenter: one file
 each, imported only when chosen. What makes a segmenter: ``segment(rgb, ...) -> Segmentation``.
+``auto``, the default, asks the small network u2netp where it is on this machine.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+import math
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from img2mesh.artifacts import Cutout, Photo
-from img2mesh.core.arrays import F32, U8
+from img2mesh.core.arrays import F32, U8, Mask
+from img2mesh.diffusion import wheels
 from img2mesh.errors import InputError
 from img2mesh.graph.stage import unknown
 from img2mesh.segmentation.result import Segmentation
 
-Segmenter = Literal["border", "sam", "onnx"]
+Segmenter = Literal["auto", "border", "u2netp", "u2net", "sam", "onnx"]
+#: x, y, width, height in pixels.
+Box = tuple[int, int, int, int]
+#: What ``auto`` asks beside the weight-free hypotheses.
+NETWORK = "u2netp"
 
 #: Below the first the object counts as not found, below the second the user is warned. Chosen on
 #: composites of known masks (specification of the offline prior, "Segmentation"); see border.py.
@@ -30,6 +40,11 @@ _USEFUL_ALPHA = 0.005
 #: An object is at least this share of the photo and this many pixels.
 _MIN_SHARE, _MIN_PIXELS = 0.0005, 64
 
+#: Around the user's box so much of its size is looked at, as background, and may still be object.
+_BOX_ROOM, _BOX_SLACK = 0.15, 0.02
+#: Pixels of a box's side at least.
+_SHORTEST_BOX = 8
+
 Progress = Callable[[float], None]
 
 
@@ -38,6 +53,7 @@ def cut_out(
     *,
     segmenter: str,
     model: str | None,
+    box: Box | None,
     remove_background: bool,
     foreground_ratio: float,
     max_size: int,
@@ -48,8 +64,12 @@ def cut_out(
 
     Args:
         photo: upright sRGB; its ``mask`` wins over its ``alpha`` over the segmenter.
-        segmenter: ``border`` (no weights), ``sam`` or ``onnx``.
+        segmenter: ``auto`` (weight-free, together with the network u2netp where that is here),
+            ``border`` (weight-free alone), ``u2netp`` and ``u2net`` (networks alone), ``sam``,
+            ``onnx``.
         model: for ``sam`` a folder, for ``onnx`` a file.
+        box: x, y, width and height of a box around the object, in pixels of the photo's file; only
+            what lies in it is looked at.
         remove_background: False takes the picture as it is: its alpha if any, else all of it.
         foreground_ratio: longest side of the object's box over the side of the square, in (0, 1].
         max_size: limit for the side of the square in pixels; it is never above what the photo
@@ -67,7 +87,8 @@ def cut_out(
     if max_size < framing.MIN_SIZE:
         raise InputError(f"cutouts have at least {framing.MIN_SIZE} pixels, got {max_size}")
     report = progress or (lambda fraction: None)
-    method, found = _segment(photo, segmenter, model, remove_background, device, report)
+    ask = partial(find, photo, segmenter=segmenter, model=model, device=device, report=report)
+    method, found = _first_source(photo, segmenter, box, remove_background, ask)
     report(0.9)
     clean = found.matte
     notes: tuple[str, ...] = ()
@@ -93,55 +114,123 @@ def cut_out(
     )
 
 
-def _segment(
+def _first_source(
     photo: Photo,
     segmenter: str,
-    model: str | None,
+    box: Box | None,
     remove_background: bool,
-    device: str,
-    report: Progress,
+    ask: Callable[[Box | None], tuple[str, Segmentation]],
 ) -> tuple[str, Segmentation]:
     """(method, what was found) by the first source of a mask there is."""
     if segmenter not in get_args(Segmenter):
         raise InputError(unknown("segmenter", segmenter, get_args(Segmenter)))
+    idle = () if box is None else ("the box had no effect: the picture's own mask was taken",)
     if photo.mask is not None:
-        return "mask", Segmentation(_unit(photo.mask))
+        return "mask", Segmentation(_unit(photo.mask), 1.0, idle)
     notes: tuple[str, ...] = ()
     if photo.alpha is not None:
         if (photo.alpha < 128).mean() >= _USEFUL_ALPHA:
-            return "alpha", Segmentation(_unit(photo.alpha))
+            return "alpha", Segmentation(_unit(photo.alpha), 1.0, idle)
         notes = ("the picture's transparency leaves nearly all of it and was ignored",)
     if not remove_background:
         return "none", Segmentation(np.ones(photo.rgb.shape[:2], np.float32), 1.0, notes)
-    found = _run(photo.rgb, segmenter, model, device, report)
+    method, found = ask(box)
     if found.confidence < REFUSE_BELOW:
         raise InputError(
             f"no object was found in {photo.name!r} (confidence {found.confidence:.2f}, at least "
-            f"{REFUSE_BELOW} expected): pass a mask of it with --mask, or a picture with a "
-            "transparent or plainer background"
+            f"{REFUSE_BELOW} expected): say where it is with --box X,Y,W,H, pass a mask of it with "
+            "--mask, or a picture with a transparent or plainer background"
         )
     if found.confidence < WARN_BELOW:
         notes += (
             f"the object was found with low confidence ({found.confidence:.2f}): look at "
-            "cutout.png, and pass --mask if it is wrong",
+            "cutout.png, and pass --box or --mask if it is wrong",
         )
-    return segmenter, Segmentation(found.matte, found.confidence, (*found.notes, *notes))
+    return method, Segmentation(found.matte, found.confidence, (*found.notes, *notes))
 
 
-def _run(rgb: U8, segmenter: str, model: str | None, device: str, report: Progress) -> Segmentation:
+def find(
+    photo: Photo,
+    box: Box | None,
+    *,
+    segmenter: str,
+    model: str | None,
+    device: str,
+    report: Progress,
+) -> tuple[str, Segmentation]:
+    """(method, what the segmenter finds), in a part of the photo if the user says where.
+
+    The photo's own mask and alpha are not looked at; arguments as for :func:`cut_out`.
+    """
+    if box is None:
+        return _run(photo.rgb, segmenter, model, device, report)
+    rows, columns, allowed = _around(box, photo)
+    method, found = _run(photo.rgb[rows, columns], segmenter, model, device, report)
+    matte = np.zeros(photo.rgb.shape[:2], np.float32)
+    matte[rows, columns] = found.matte
+    return method, Segmentation(np.where(allowed, matte, 0), found.confidence, found.notes)
+
+
+def _around(box: Box, photo: Photo) -> tuple[slice, slice, Mask]:
+    """Rows and columns to look at, with some background around, and (h, w) where object may be."""
+    height, width = photo.rgb.shape[:2]
+    x, y, w, h = (round(value / photo.reduction) for value in box)
+    if min(x, y) < 0 or min(w, h) < _SHORTEST_BOX or x + w > width + 1 or y + h > height + 1:
+        shown = ",".join(map(str, box))
+        whole = f"{round(width * photo.reduction)}x{round(height * photo.reduction)}"
+        raise InputError(
+            f"the box {shown} does not lie in {photo.name!r} ({whole} pixels): expected x, y, "
+            "width, height of a box around the object, such as 40,30,200,150"
+        )
+
+    def grown(share: float) -> tuple[slice, slice]:
+        room_x, room_y = math.ceil(share * w), math.ceil(share * h)
+        return (
+            slice(max(y - room_y, 0), min(y + h + room_y, height)),
+            slice(max(x - room_x, 0), min(x + w + room_x, width)),
+        )
+
+    allowed = np.zeros((height, width), bool)
+    allowed[grown(_BOX_SLACK)] = True
+    return *grown(_BOX_ROOM), allowed
+
+
+def _run(
+    rgb: U8, segmenter: str, model: str | None, device: str, report: Progress
+) -> tuple[str, Segmentation]:
     match segmenter:
-        case "border":
+        case "auto" if _missing() is None:
+            from img2mesh.segmentation import fused
+
+            network = wheels.verified(NETWORK)
+            found = fused.segment(rgb, network=network, device=device, progress=report)
+            return f"border+{NETWORK}", found
+        case "auto" | "border":
             from img2mesh.segmentation import border
 
-            return border.segment(rgb, progress=report)
+            found = border.segment(rgb, progress=report)
+            why = _missing() if segmenter == "auto" else None
+            notes = () if why is None else (f"{why}: the object was found without a network",)
+            return "border", replace(found, notes=(*found.notes, *notes))
         case "sam":
             from img2mesh.segmentation import sam
 
-            return sam.segment(rgb, model=_needed(model, "sam", "folder"), device=device)
+            return segmenter, sam.segment(rgb, model=_needed(model, "sam", "folder"), device=device)
         case _:
             from img2mesh.segmentation import onnx
 
-            return onnx.segment(rgb, model=_needed(model, "onnx", "file"), device=device)
+            own = segmenter == "onnx"
+            path = _needed(model, "onnx", "file") if own else wheels.verified(segmenter)
+            return segmenter, onnx.segment(rgb, model=path, device=device)
+
+
+def _missing() -> str | None:
+    """What ``auto`` lacks to ask the network, or None."""
+    if not wheels.is_here(NETWORK):
+        return f"{NETWORK} is not on this machine (img2mesh models fetch {NETWORK})"
+    if importlib.util.find_spec("onnxruntime") is None:
+        return "onnxruntime is not installed"
+    return None
 
 
 def _needed(model: str | None, segmenter: str, kind: str) -> Path:
@@ -163,12 +252,16 @@ def _unit(plane: U8) -> F32:
 
 
 def identity(*, segmenter: str, model: str | None, **_: Any) -> dict[str, str]:
-    """What a cached cutout depends on beside its settings: the content of the model, if any.
+    """What a cached cutout depends on beside its settings: the content of the network, if any.
 
     Returns:
-        SHA-256 of the model file, or of the names and contents in a model folder; {} without one.
+        SHA-256 of the network's file, or of the names and contents in a model folder; {} without.
     """
-    if segmenter == "border" or model is None:
+    if segmenter == "border" or (segmenter == "auto" and _missing() is not None):
+        return {}
+    if segmenter in ("auto", *wheels.WHEELS):
+        return {"model": wheels.WHEELS[NETWORK if segmenter == "auto" else segmenter].sha256}
+    if model is None:
         return {}
     path = Path(model)
     if path.is_file():

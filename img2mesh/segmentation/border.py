@@ -23,6 +23,7 @@ import numpy as np
 
 from img2mesh.core.arrays import F32, F64, U8, Mask
 from img2mesh.imaging.masks import fill_pinholes
+from img2mesh.imaging.metrics import iou
 from img2mesh.segmentation import background
 from img2mesh.segmentation.colours import ColourPlaces, cut
 from img2mesh.segmentation.matte import main_object, refine_edges
@@ -30,7 +31,7 @@ from img2mesh.segmentation.result import Segmentation
 from img2mesh.segmentation.saliency import saliency
 
 _WORK = 256  # longest side for finding, in pixels
-_ROUNDS = 4
+ROUNDS = 4
 #: Evidence against smoothness in the cut; 3 leaves fewer bad results than 6 or 12.
 _GAIN = 3.0
 #: What a pixel's misfit to the background adds, in nats a sigma beyond the usual, clipped.
@@ -53,7 +54,7 @@ _DISTRUST = 0.7
 #: A result with less than this IoU to every other one stands alone.
 _LONELY = 0.6
 #: Fewer pixels than this at the working size are no object.
-_SMALLEST = 40
+SMALLEST = 40
 
 
 def segment(rgb: U8, *, progress: Callable[[float], None] | None = None) -> Segmentation:
@@ -76,29 +77,91 @@ def segment(rgb: U8, *, progress: Callable[[float], None] | None = None) -> Segm
 
 
 def _segment(rgb: U8, report: Callable[[float], None]) -> Segmentation:
-    scale = min(1.0, _WORK / max(rgb.shape[:2]))
-    size = (max(8, round(rgb.shape[1] * scale)), max(8, round(rgb.shape[0] * scale)))
-    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    lab = _f32(cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB))
-    guesses, rough = _guesses(lab)
-    # Before a smooth backdrop, what stands out of it is no evidence of background, whatever the
-    # first cuts say: a white chest before a grey wall stays with the animal.
-    odd = guesses[0] if rough < _SMOOTH else np.zeros_like(guesses[0])
+    scene = Scene(rgb)
+    guesses = [*scene.guesses, _with_saliency(scene)]
     report(0.3)
-    places = ColourPlaces(_f32(cv2.GaussianBlur(lab, (0, 0), 0.7)))
     found: list[tuple[Mask, F64]] = []
     for number, guess in enumerate(guesses):
-        found.append(_refined(lab, places, guess, odd))
+        found.append(scene.refined(guess))
         report(0.3 + 0.19 * (number + 1))
-    mask, ratio, agreement = _choose(found, rough)
+    mask, ratio, agreement = _choose(found, scene.rough)
     mask, notes = main_object(mask)
-    if mask.sum() < _SMALLEST:
+    if mask.sum() < SMALLEST:
         return Segmentation(np.zeros(rgb.shape[:2], np.float32), 0.0)
-    confidence = _evidence(mask, ratio, lab) * np.clip((agreement - 0.4) / 0.5, 0, 1)
+    confidence = evidence(mask, ratio, scene.lab) * np.clip((agreement - 0.4) / 0.5, 0, 1)
     # Clutter along the frame makes confident parts of objects: cups without their saucers.
-    confidence *= np.clip(1 - (rough - _CLUTTER[0]) / _CLUTTER[1], 0.6, 1)
+    confidence *= np.clip(1 - (scene.rough - _CLUTTER[0]) / _CLUTTER[1], 0.6, 1)
     matte = refine_edges(rgb, mask)
     return Segmentation(matte, round(float(confidence), 3), notes)
+
+
+class Scene:
+    """A photo at the working size, and what its frame says about the background.
+
+    Attributes:
+        lab: (h, w, 3) float32 CIE Lab, longest side at most 256.
+        surface, nearest: (h, w) float32 differences from the frame, in Lab units: from smooth
+            surfaces through its colours, and from the nearest of its colours.
+        rough: how rough the frame is, in Lab units.
+        guesses: two (h, w) probabilities of foreground, by either difference.
+    """
+
+    def __init__(self, rgb: U8) -> None:
+        scale = min(1.0, _WORK / max(rgb.shape[:2]))
+        size = (max(8, round(rgb.shape[1] * scale)), max(8, round(rgb.shape[0] * scale)))
+        small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+        self.lab = _f32(cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB))
+        self._smooth = _f32(cv2.GaussianBlur(self.lab, (0, 0), 0.7))
+        self._sharp = _sharpness(self.lab)
+        self._places = ColourPlaces(self._smooth)
+        frame = background.along_frame(self.lab.shape[:2])
+        self.surface = background.surface_difference(self.lab, frame)
+        self.nearest = background.frame_difference(self.lab, frame)
+        self.rough = float(np.quantile(self.surface[frame], 0.9))
+        by_noise = _probability(self.surface, max(_FLOORS[0], _NOISE * self.rough))
+        by_nearest = _probability(self.nearest, max(_FLOORS[1], 0.8 * _threshold(self.nearest)))
+        self.guesses = (by_noise, by_nearest)
+        # Before a smooth backdrop, what stands out of it is no evidence of background, whatever
+        # the first cuts say: a white chest before a grey wall stays with the animal.
+        self._odd = by_noise if self.rough < _SMOOTH else np.zeros_like(by_noise)
+
+    def refined(
+        self, guess: F64, *, rounds: int = ROUNDS, prior: F64 | None = None
+    ) -> tuple[Mask, F64]:
+        """Rounds of colour models and cuts from a first guess.
+
+        Args:
+            guess: (h, w) probability of foreground.
+            rounds: how many.
+            prior: log-odds of foreground in nats that every round hears; then the guess, not what
+                stands out of the frame, says what is background.
+
+        Returns:
+            the mask and the last log-likelihood ratio, (h, w) each.
+        """
+        odd = self._odd if prior is None else np.zeros_like(self._odd)
+        probability, more = guess, np.zeros(guess.shape)
+        mask, ratio = np.zeros(guess.shape, bool), np.zeros(guess.shape)
+        for _ in range(rounds):
+            if min(probability.sum(), (1 - probability).sum()) < SMALLEST:
+                return np.zeros_like(mask), ratio
+            ratio = self._places.ratio(probability, 1 - _DISTRUST * odd) + more
+            ratio = ratio if prior is None else ratio + prior
+            mask = cut(ratio, self.lab, _GAIN)
+            if mask.sum() < SMALLEST or (~mask).sum() < SMALLEST:
+                return np.zeros_like(mask), ratio
+            around = ~fill_pinholes(mask, below=np.inf)  # the holes may be the object's
+            hidden = background.behind(self.lab, around & (odd < 0.5))
+            misfit = background.mismatch(self._smooth, hidden, around) - _USUAL_MISFIT
+            mask |= _filled(~mask & ~around, misfit)
+            more = _MISFIT * np.clip(misfit, *_MISFIT_RANGE)
+            certainty = 1 / (1 + np.exp(-np.clip(ratio, -20, 20)))
+            if prior is None:
+                more = more + _softness(self._places, self._sharp, mask)
+                probability = 0.8 * mask + 0.2 * certainty
+            else:
+                probability = 0.6 * mask + 0.2 * guess + 0.2 * certainty
+        return mask, ratio
 
 
 def _f32(array: object) -> F32:
@@ -114,7 +177,8 @@ def _choose(found: list[tuple[Mask, F64]], rough: float) -> tuple[Mask, F64, flo
     """
     alike = np.eye(len(found))
     for i, j in combinations(range(len(found)), 2):
-        alike[i, j] = alike[j, i] = _iou(found[i][0], found[j][0])
+        if found[i][0].any() and found[j][0].any():  # nothing agrees with nothing found
+            alike[i, j] = alike[j, i] = iou(found[i][0], found[j][0])
     others = alike - np.eye(len(found))
     best = 0 if rough < _SMOOTH else 1
     if others[best].max() < _LONELY <= others.max() or not found[best][0].any():
@@ -123,27 +187,16 @@ def _choose(found: list[tuple[Mask, F64]], rough: float) -> tuple[Mask, F64, flo
     return *found[best], float(agreement)
 
 
-def _iou(a: Mask, b: Mask) -> float:
-    union = int((a | b).sum())
-    return int((a & b).sum()) / union if union else 0.0
-
-
-def _guesses(lab: F32) -> tuple[list[F64], float]:
-    """Probabilities of foreground, (h, w) in [0, 1] each; roughness of the frame in Lab units."""
-    frame = background.along_frame(lab.shape[:2])
-    surface = background.surface_difference(lab, frame)
-    nearest = background.frame_difference(lab, frame)
-    salient = saliency(lab)
-    rough = float(np.quantile(surface[frame], 0.9))
-    by_noise = _probability(surface, max(_FLOORS[0], _NOISE * rough))
+def _with_saliency(scene: Scene) -> F64:
+    """Probability of foreground, (h, w), by both differences and saliency together."""
+    surface, salient = scene.surface, saliency(scene.lab)
     by_surface = _probability(surface, max(_FLOORS[0], 0.7 * _threshold(surface)))
-    by_nearest = _probability(nearest, max(_FLOORS[1], 0.8 * _threshold(nearest)))
     by_salience = _probability(salient, _threshold(salient))
-    together = np.cbrt(by_surface * by_nearest * by_salience)
-    if max(float(by_noise.max()), float(by_nearest.max())) < 0.5:
+    together = np.cbrt(by_surface * scene.guesses[1] * by_salience)
+    if max(float(guess.max()) for guess in scene.guesses) < 0.5:
         # Nothing stands out from the frame beyond noise; saliency alone always finds something.
         together = np.zeros_like(together)
-    return [by_noise, by_nearest, together], rough
+    return together
 
 
 def _threshold(values: F32) -> float:
@@ -159,39 +212,6 @@ def _probability(values: F32, middle: float) -> F64:
     result[:3] = result[-3:] = 0
     result[:, :3] = result[:, -3:] = 0
     return result
-
-
-def _refined(lab: F32, places: ColourPlaces, guess: F64, odd: F64) -> tuple[Mask, F64]:
-    """Rounds of colour models and cuts from a first guess.
-
-    Args:
-        lab: (h, w, 3) float32.
-        places: the histograms of the same picture.
-        guess: (h, w) probability of foreground.
-        odd: (h, w) in [0, 1], how little a pixel may teach what the background looks like.
-
-    Returns:
-        the mask and the last log-likelihood ratio, (h, w) each.
-    """
-    smooth = _f32(cv2.GaussianBlur(lab, (0, 0), 0.7))
-    sharp = _sharpness(lab)
-    probability, more = guess, np.zeros(guess.shape)
-    mask, ratio = np.zeros(guess.shape, bool), np.zeros(guess.shape)
-    for _ in range(_ROUNDS):
-        if min(probability.sum(), (1 - probability).sum()) < _SMALLEST:
-            return np.zeros_like(mask), ratio
-        ratio = places.ratio(probability, 1 - _DISTRUST * odd) + more
-        mask = cut(ratio, lab, _GAIN)
-        if mask.sum() < _SMALLEST or (~mask).sum() < _SMALLEST:
-            return np.zeros_like(mask), ratio
-        around = ~fill_pinholes(mask, below=np.inf)  # without the holes: they may be the object's
-        hidden = background.behind(lab, around & (odd < 0.5))
-        misfit = background.mismatch(smooth, hidden, around) - _USUAL_MISFIT
-        mask |= _filled(~mask & ~around, misfit)
-        more = _MISFIT * np.clip(misfit, *_MISFIT_RANGE) + _softness(places, sharp, mask)
-        certainty = 1 / (1 + np.exp(-np.clip(ratio, -20, 20)))
-        probability = 0.8 * mask + 0.2 * certainty
-    return mask, ratio
 
 
 def _filled(holes: Mask, misfit: F32) -> Mask:
@@ -233,7 +253,7 @@ def _softness(places: ColourPlaces, sharp: tuple[F32, F32], mask: Mask) -> F64:
     return np.where(told, -_SOFT_NATS * np.clip((high - mean) / (high - low), 0, 1), 0.0)
 
 
-def _evidence(mask: Mask, ratio: F64, lab: F32) -> float:
+def evidence(mask: Mask, ratio: F64, lab: F32) -> float:
     """How much a mask looks like an object in front of a background, in [0, 1]."""
     area = mask.mean()
     frame = background.along_frame(mask.shape, 0.01)

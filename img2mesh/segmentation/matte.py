@@ -155,7 +155,7 @@ def main_object(mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], tuple[str, 
         elif share >= _SECOND_OBJECT:
             notes = (
                 "there is more than one object: the larger, more central one was kept; "
-                "pass --mask for another",
+                "say which with --box or --mask if another was meant",
             )
     return keep, notes
 

@@ -100,6 +100,8 @@ def test_a_stated_default_is_the_signature_s(row: flags.Option) -> None:
     if row.is_flag:
         assert stated is None
         assert row.secondary_opts or row.sets is not declared[0].default, "it changes something"
+    elif defaults == {None}:
+        assert stated is None, "nothing is nothing to state"
     else:
         assert stated is not None and stated[1] == str(*defaults)
     assert "default" not in (row.help or "") and row.default is None
@@ -221,3 +223,10 @@ def test_an_interrupt_ends_with_130(command: Command, monkeypatch: pytest.Monkey
 
 def test_the_version(command: Command) -> None:
     assert re.fullmatch(r"img2mesh \d+\.\d+\.\d+\S*\n", command("--version").stdout)
+
+
+@pytest.mark.parametrize("text", ["1,2,3", "a,b,c,d", "1.5,2,3,4", ""])
+def test_a_box_is_four_whole_numbers(text: str) -> None:
+    assert flags.Box().convert("40,30,200,150", None, None) == (40, 30, 200, 150)
+    with pytest.raises(click.BadParameter, match="X,Y,W,H"):
+        flags.Box().convert(text, None, None)

@@ -142,7 +142,9 @@ def test_kill_9_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: s
         assert not set(starts[len(before) :]) & done, "a finished stage ran again"
         assert len(starts) <= 3 + 1, f"more than the interrupted stage ran again: {starts}"
         assert store.verify() == []
-        assert {item.stage for item in store.items()} == {"first", "second", "third"}
+        # A kill between a stage's commit and its sweep leaves its scratch folder, for `trim`.
+        left = {item.stage for item in store.items()} - {"scratch"}
+        assert left == {"first", "second", "third"}
         assert toy.leftovers(store) == []
     if how == "at a line":
         # The kills fell before, between and after the stages: the test tests what it says.

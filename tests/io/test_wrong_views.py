@@ -277,7 +277,7 @@ def test_pictures_that_do_not_fit(
     Image.new("RGBA", (SIZE, SIZE)).save(good)
     assert "3.png shows no object" in refused(home)
     good.write_bytes(Path(kept).read_bytes()[:300])
-    assert "3.png is damaged" in refused(home)
+    assert "3.png' is damaged" in refused(home)
     good.unlink()
     assert "3.png, which is not there" in refused(home)
 

@@ -135,7 +135,7 @@ def test_empty_masks_are_refused(count: int) -> None:
     ("settings", "word"),
     [
         ({"segmenter": "bordr"}, "did you mean 'border'"),
-        ({"segmenter": "rembg"}, "border, sam, onnx"),
+        ({"segmenter": "rembg"}, "auto, border, u2netp, u2net, sam, onnx"),
         ({"segmenter": "sam"}, "model folder"),
         ({"segmenter": "onnx", "model": "/nowhere.onnx"}, "existing file"),
         ({"foreground_ratio": 0.0}, "foreground ratio"),

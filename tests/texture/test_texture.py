@@ -115,7 +115,6 @@ def test_shape_is_handed_on(asset, body):
     np.testing.assert_array_equal(joined.vertices, body.vertices)
     np.testing.assert_array_equal(joined.faces, body.faces)
     np.testing.assert_array_equal(asset.asset_from_world, np.eye(4))
-    assert asset.name == "ball"
     assert asset.texture.shape == (SIZE, SIZE, 3)
     assert asset.coverage.shape == (SIZE, SIZE)
 
