@@ -181,8 +181,8 @@ def _download(
     except Exception as error:
         host = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
         way = (
-            f"{host} cannot be reached: run the command again once it can, or fetch on another "
-            f"machine and copy the folder to {home}"
+            f"{host} cannot be reached: once it can, run the command again to resume, or fetch on "
+            f"another machine and copy the folder to {home}"
         )
         raise _failed(record, error, way) from None
     say(f"{record.name}: {len(files)} files verified.")
