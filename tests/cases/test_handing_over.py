@@ -63,7 +63,7 @@ ADDRESSES = [
     "https://example.com/chair.png",
     "http://example.com/a.png?size=[200]*",
     "s3://bucket/chair.png",
-    "file:///home/me/chair.png",
+    "file:///photos/chair.png",
     "data:image/png;base64,iVBORw0KGgo=",
 ]
 

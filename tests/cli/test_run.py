@@ -149,7 +149,14 @@ def test_one_bad_picture_of_two_stops_nothing(toy: Path, tmp_path: Path, command
 def test_interrupt_ends_with_130_and_the_next_run_goes_on(toy: Path, tmp_path: Path) -> None:
     flags = tiny_flags(cache=tmp_path / "cache", out=tmp_path / "out")
     command = [sys.executable, "-m", "img2mesh", "run", str(toy), *flags]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever runs the tests in the background ignores Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     deadline = time.monotonic() + 300
     # Interrupt once the first stage is safely in the cache and a later one is at work.
     while time.monotonic() < deadline and not list((tmp_path / "cache").glob("v1/views/*/*")):
