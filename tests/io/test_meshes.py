@@ -20,6 +20,7 @@ from img2mesh.artifacts.asset_files import load_asset, load_glb, save_asset
 from img2mesh.errors import Img2MeshError, InputError
 from img2mesh.geometry.mesh import same_position
 from img2mesh.imaging.lookup import texture_at
+from img2mesh.io import glb_container
 from img2mesh.io.glb_container import renamed
 from img2mesh.io.gltf import glb_bytes
 from img2mesh.io.meshes import FORMATS, save_mesh, vertex_colours
@@ -307,3 +308,10 @@ def test_khronos_validator_has_nothing_to_say(kind: str) -> None:
     assert report["info"]["totalTriangleCount"] == len(asset.faces)
     (length,) = struct.unpack_from("<I", data, 12)
     assert json.loads(data[20 : 20 + length])["asset"]["generator"].startswith("img2mesh ")
+
+
+@pytest.mark.parametrize(("count", "component"), [(65534, 5123), (65535, 5125)])
+def test_the_restart_index_of_short_indices_is_never_used(count: int, component: int) -> None:
+    block = glb_container.Block()
+    block.indices(np.array([[0, 1, count - 1]], np.int32), count)
+    assert block.accessors[0]["componentType"] == component

@@ -465,3 +465,14 @@ def test_digest(tmp_path: Path) -> None:
     assert photos.digest_of(tmp_path / "a").startswith("ba7816bf8f01cfea414140de5dae2223")
     with pytest.raises(InputError):
         photos.digest_of(tmp_path / "b")
+
+
+def test_one_pixel_more_than_allowed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "MAX_PIXELS", 40 * 50)
+    Image.new("RGB", (40, 50)).save(tmp_path / "just.png")
+    Image.new("RGB", (41, 50)).save(tmp_path / "more.png")
+    assert photos.decode(tmp_path / "just.png").rgb.shape == (50, 40, 3)
+    with pytest.raises(InputError, match="41x50 pixels, more than"):
+        photos.decode(tmp_path / "more.png")
