@@ -57,7 +57,6 @@ def cutout(
         remove_background: False takes the picture as it is.
         foreground_ratio: the object's longest side as a share of the frame.
         max_size: largest side of the cutout in pixels.
-        run: where and how.
     """
     run = run or Run()
     return segmentation.cut_out(
@@ -98,7 +97,6 @@ def views(
         guidance_scale: classifier-free guidance of a learned generator.
         normals: let a learned generator draw normal maps too, if it can.
         seed: seed of everything random.
-        run: where and how.
     """
     run = run or Run()
     return multiview.generate(
@@ -127,7 +125,6 @@ def depths(
     Args:
         views: posed views.
         resolution: grid points along the longest side of the visual hull.
-        run: where and how.
     """
     from img2mesh.geometry.visual_hull import hull_depths
 
@@ -163,7 +160,6 @@ def refined(
         steps: denoising steps.
         guidance_scale: classifier-free guidance.
         seed: seed of everything random.
-        run: where and how.
     """
     run = run or Run()
     return multiview.refine(
@@ -193,7 +189,6 @@ def registered(
         refined: posed views, and the photo with or without a camera.
         confidence: how sure, in [0, 1], an estimated camera must be to be used; above 1 none is
             looked for.
-        run: where and how.
     """
     from img2mesh.pose import pose_photo
 
@@ -231,7 +226,6 @@ def radiance(
         depth_weight: weight of the given depth.
         use_photo: use the photo as one more view where its pose is known.
         seed: seed of the ray order.
-        run: where and how.
     """
     run = run or Run()
     return field.fit(
@@ -270,7 +264,6 @@ def surface(
         smoothing_steps: non-shrinking smoothing steps before decimation.
         remesh: ``none`` spends faces where the surface bends; ``triangle`` and ``quad`` spread them
             evenly.
-        run: where and how.
     """
     from img2mesh.meshing import extract
 
@@ -313,7 +306,6 @@ def asset(
         up: the axis of the cameras' world that is up; ``auto`` asks the cameras.
         size: true size instead of scale, as ``height=9cm`` (width, depth, longest).
         unit: what one unit of the given cameras' world is; the asset then keeps its true size.
-        run: where and how.
     """
     from img2mesh.export.frame import in_given_world, to_asset_frame, true_scale, upright
     from img2mesh.texture import texture_mesh
@@ -359,7 +351,6 @@ def game(
         collision: make convex collision hulls.
         collision_hulls: hulls at most.
         collision_vertices: vertices of a hull at most.
-        run: where and how.
     """
     from img2mesh.export.game import game_parts
     from img2mesh.texture import bake_maps
@@ -386,7 +377,6 @@ def quality(
         asset: the deliverable.
         game: the maps that it wears.
         registered: the views it was made from.
-        run: where and how.
     """
     from img2mesh.report import measure
 
