@@ -23,7 +23,7 @@ def each(
     Parts must not write what others read. Each is computed by one torch thread, so that nothing is
     summed in another order. A GPU is kept busy by one thread.
     """
-    workers = 1 if device.type == "cuda" else min(threads(), len(parts))
+    workers = 1 if device.type != "cpu" else min(threads(), len(parts))
     if workers < 2:
         return [work(part) for part in parts]
     with ThreadPoolExecutor(workers, initializer=_calm) as pool:
