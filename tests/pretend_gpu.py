@@ -128,7 +128,7 @@ class PretendGpu(TorchDispatchMode):
         device: what to hand to the code under test, as it is or as text.
         operations: kernels launched, about: operations on its tensors.
         waits: line -> how often it made the device wait for the CPU, or brought a result back.
-        sent: line -> how often it copied from the CPU; waits too, but not for what is being computed.
+        sent: line -> how often it copied from the CPU.
         bytes, most_bytes: of its living tensors, now and at most.
         flops: multiplications and additions of matrix products, convolutions and attention.
     """
@@ -238,7 +238,7 @@ class PretendGpu(TorchDispatchMode):
                 filled = name != "aten::index" and args[2].numel() == 1 and len(indices) == 1
                 if not filled:
                     self._wait("mask as an index")
-        mixed = [t for t in strange if t.dim() > 0 or name in _INDEXING and t is not args[2]]
+        mixed = [t for t in strange if t.dim() > 0]  # numbers may come from anywhere
         if mixed:
             shapes = ", ".join(f"{tuple(t.shape)} {t.device}" for t in mixed)
             raise Mixed(f"{name}: expected all tensors on {self.device}, but got {shapes}")
