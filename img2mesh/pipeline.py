@@ -72,7 +72,7 @@ def cutout(
     )
 
 
-@stage(version=1, identity=multiview.identity)
+@stage(version=2, identity=multiview.identity)
 def views(
     cutout: Cutout,
     *,
