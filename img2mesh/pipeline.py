@@ -72,7 +72,7 @@ def cutout(
     )
 
 
-@stage(version=1, identity=multiview.identity)
+@stage(version=2, identity=multiview.identity)
 def views(
     cutout: Cutout,
     *,
@@ -82,6 +82,8 @@ def views(
     steps: Annotated[int, Between(1, 1000)] = 28,
     guidance_scale: Annotated[float, Between(0, 100)] = 4.0,
     normals: bool = False,
+    elevation: Annotated[float | None, Between(-90, 90)] = None,
+    consistency: multiview.Consistency = "none",
     seed: Seed = 42,
     run: Run | None = None,
 ) -> ViewSet:
@@ -96,6 +98,8 @@ def views(
         steps: denoising steps of a learned generator.
         guidance_scale: classifier-free guidance of a learned generator.
         normals: let a learned generator draw normal maps too, if it can.
+        elevation: of the photo's camera, degrees, for generators that draw relative to it.
+        consistency: ``shared-attention`` lets views that are drawn one by one see each other.
         seed: seed of everything random.
     """
     run = run or Run()
@@ -105,6 +109,8 @@ def views(
         body=body,
         tile=tile,
         normals=normals,
+        elevation=elevation,
+        consistency=consistency,
         sampling=multiview.Sampling(
             steps, guidance_scale, seed, device=run.device, low_vram=run.low_memory
         ),
@@ -196,7 +202,7 @@ def registered(
     return pose_photo(refined, least=confidence, note=run.note)
 
 
-@stage(version=9)
+@stage(version=10)
 def radiance(
     registered: ViewSet,
     *,
@@ -208,6 +214,7 @@ def radiance(
     normal_weight: Annotated[float, Between(0, 10_000)] = 1.0,
     depth_weight: Annotated[float, Between(0, 10_000)] = 20.0,
     use_photo: bool = True,
+    renderer: field.Renderer = "torch",
     seed: Seed = 42,
     run: Run | None = None,
 ) -> RadianceField:
@@ -225,6 +232,7 @@ def radiance(
         normal_weight: weight of the given normals.
         depth_weight: weight of the given depth.
         use_photo: use the photo as one more view where its pose is known.
+        renderer: ``torch``; ``nerfacc`` is for comparison (its CUDA extension on a GPU).
         seed: seed of the ray order.
     """
     run = run or Run()
@@ -238,6 +246,7 @@ def radiance(
         normal_weight=normal_weight,
         depth_weight=depth_weight,
         use_photo=use_photo,
+        renderer=renderer,
         seed=seed,
         device=run.device,
         scratch=run.scratch,

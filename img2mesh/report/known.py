@@ -1,9 +1,12 @@
-"""What of an asset the photo shows and what is a guess, as a texture to look at."""
+"""What of an asset the photo shows and what is a guess, and the photo itself, to look at."""
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 
+from img2mesh.artifacts import Photo, TexturedMesh
 from img2mesh.core.arrays import SEEN_IN_VIEWS, U8, UNSEEN
 
 #: sRGB of the stripes: drawn by the generator, and seen by nothing.
@@ -30,3 +33,25 @@ def hatched(texture: U8, coverage: U8) -> U8:
         tinted = shown * (1 - weight) + np.array(colour, np.float32) * weight
         shown = np.where(place[..., None], tinted, shown)
     return np.rint(shown).astype(np.uint8)
+
+
+def striped(asset: TexturedMesh, *, side: int = 1024) -> bytes:
+    """:func:`hatched` as a WebP file of at most ``side`` pixels: small enough for a page."""
+    return _webp(hatched(asset.texture, asset.coverage), side)
+
+
+def small_photo(photo: Photo, *, side: int = 1024) -> bytes:
+    """The photo as a WebP file of at most ``side`` pixels, with its transparency if it has any."""
+    if photo.alpha is None:
+        return _webp(photo.rgb, side)
+    return _webp(np.dstack([photo.rgb, photo.alpha]), side)
+
+
+def _webp(pixels: U8, side: int) -> bytes:
+    from PIL import Image
+
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=80)
+    return buffer.getvalue()

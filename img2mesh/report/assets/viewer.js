@@ -32,7 +32,7 @@ function seenFrom(camera) {
   };
 }
 
-// host: an empty element. given: src, name; and where known: camera (report.json's input_camera),
+// host: an element, empty or with a <model-viewer>. given: src, name; and where known: camera (report.json's input_camera),
 // photo (address of the whole picture), cutout (of the square that the camera saw), known (address
 // of the hatched texture, or a function that returns one or a promise of it), failed (told of it).
 // Returns the <model-viewer>, or null where there is no WebGL.
@@ -45,13 +45,16 @@ export function turnable(host, given) {
       part("p", { class: "hint", text: "This browser has no WebGL, so the mesh cannot be turned here: the file is beside." }));
     return null;
   }
-  const viewer = part("model-viewer", {
+  const viewer = host.querySelector("model-viewer") || part("model-viewer", {
     src: given.src, alt: `${given.name}: the mesh`, "camera-controls": "", "touch-action": "pan-y",
     "interaction-prompt": "none", "shadow-intensity": "0.6", "shadow-softness": "1",
-    "min-field-of-view": "1deg", "min-camera-orbit": "auto 0deg auto", poster: still,
-    "max-camera-orbit": "auto 180deg 100m", "environment-image": "neutral",
-    loading: "eager", "interpolation-decay": "80",
+    loading: "eager",
   });
+  const limits = {
+    "min-field-of-view": "1deg", "min-camera-orbit": "auto 0deg auto",
+    "max-camera-orbit": "auto 180deg 100m", "interpolation-decay": "80", poster: still,
+  };
+  for (const [name, value] of Object.entries(limits)) if (value) viewer.setAttribute(name, value);
   const over = part("img", { class: "over", alt: "", src: given.cutout || "", hidden: "" });
   const whole = part("img", { class: "whole", alt: `${given.name}: the photo`, src: given.photo || "", hidden: "" });
   const frame = part("div", { class: "frame" }, viewer, over, whole);
