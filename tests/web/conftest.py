@@ -134,6 +134,7 @@ def started(
     function: str = FUNCTION,
     desk: str = DESK,
     settings: dict[str, dict[str, Any]] | None = None,
+    port: int = 0,
 ) -> Iterator[Started]:
     """A server over an output folder, with the connections' book as in the command."""
     root.mkdir(exist_ok=True)
@@ -149,12 +150,13 @@ def started(
         queue, wishes, request, root, names=names, token=token, limit=limit, disk=disk
     )
     book = connections.Connections()
-    listener = addresses.listen("127.0.0.1", 0)
+    listener = addresses.listen("127.0.0.1", port)
     config = uvicorn.Config(
         connections.watched(app, book), http=connections.protocol(book), log_level="warning",
         lifespan="off", ws="none", backlog=connections.BACKLOG,
     )  # fmt: skip
     served = uvicorn.Server(config)
+    connections.with_long_queue(served, listener)
     thread = threading.Thread(target=served.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -28,7 +28,8 @@ export function editor(host, photo, mode, { send, leave, failed }) {
     (mode === "box" ? boxing : brushing)({ canvas, tools, how, photo, go, leave });
     canvas.focus({ preventScroll: true });
   };
-  if (image.complete && image.naturalWidth) start();
+  // Not before it stands on the page: nothing else can take the focus.
+  if (image.complete && image.naturalWidth) requestAnimationFrame(start);
   else image.addEventListener("load", start);
 }
 
