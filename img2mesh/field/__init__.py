@@ -84,7 +84,8 @@ def fit(
             found to be misplaced by, and nothing from exact views.
         normal_weight, depth_weight: weights of known normals and depths.
         use_photo: use the input picture as one more view where its camera is known.
-        seed: order of the rays. The same seed gives the same bytes.
+        seed: order of the rays. The same seed gives the same bytes on the CPU; on CUDA sums of
+            many threads are added in any order, so that runs differ by rounding.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:n``.
         scratch: folder for checkpoints; a fit that was killed resumes from there.
         progress: called with the fraction done.
