@@ -26,7 +26,7 @@ FUNCTION = "img2mesh.worker.task:run"
 _QUALITY = (
     "generator", "learned_weights", "licences", "faces", "vertices", "watertight", "manifold",
     "components", "uv_overlap", "texture_resolution", "seen_surface_fraction", "silhouette_iou",
-    "psnr_views", "peak_memory_mb",
+    "psnr_views", "peak_memory_mb", "verdict",
 )  # fmt: skip
 _THUMBNAIL = (440, 200)  # pixels at most; some 5 kB as WebP
 
