@@ -28,7 +28,7 @@ from PIL import Image
 from img2mesh.artifacts import Cutout
 from img2mesh.core.cameras import Camera
 from img2mesh.evaluation import tables
-from img2mesh.evaluation.examples import PHOTO, PHOTO_FOV_DEG, pose_of, turned
+from img2mesh.evaluation.examples import PHOTO, PHOTO_FOV_DEG, pose_of
 from img2mesh.geometry.raycast import Scene
 from img2mesh.multiview import learned
 from img2mesh.multiview.geometric.body import Body
@@ -39,6 +39,7 @@ from img2mesh.multiview.geometric.solid import polygonise
 from img2mesh.training.catalog import Entry, read_catalog
 from img2mesh.training.photograph import photograph, soft_light
 from img2mesh.training.prepare import read_surface
+from img2mesh.training.renders import turned
 from img2mesh.training.views import Subject, cropped_camera
 
 POSES = ((30, 30), (90, -20), (150, 30), (210, -20), (270, 30), (330, -20))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,13 @@ from img2mesh.core.rigs import RIGS
 from img2mesh.errors import InputError
 from img2mesh.io.read_mesh import Surface
 from img2mesh.training.catalog import Entry, read_catalog
-from img2mesh.training.photograph import Shot, photograph, soft_light
+from img2mesh.training.photograph import photograph, soft_light
 from img2mesh.training.prepare import read_surface
+from img2mesh.training.renders import OBJECT_RADIUS, closer, turned
 from img2mesh.training.views import Subject, cropped_camera
 
 #: Side of the photograph in pixels, its field of view, and how far above it is taken.
 PHOTO, PHOTO_FOV_DEG, ELEVATIONS_DEG = 384, 30.0, (0.0, 30.0)
-#: Radius of the sphere around the object in the world of a rig's cameras. v1.2: the published
-#: training put a sphere of radius .5 at distance .5 / tan 15 (zero123plus issue 73); here the
-#: cameras stand at 4.
-OBJECT_RADIUS = {"zero123plus-v1.1": 1.0, "zero123plus-v1.2": 4.0 * float(np.tan(np.deg2rad(15)))}
 
 
 @dataclass(frozen=True)
@@ -143,22 +140,10 @@ def photographed(
     )
 
 
-def turned(surface: Surface, azimuth_deg: float) -> Subject:
-    """A mesh of the unit sphere, turned so that a photograph from that azimuth is one from 0."""
-    a = np.deg2rad(azimuth_deg)
-    turn = np.array([[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]])
-    surface = replace(surface, vertices=surface.vertices @ turn.T)
-    return Subject.of(surface, np.zeros((1, 1, 1), bool))  # nobody asks what is inside
-
-
 def true_views(subject: Subject, cameras: tuple[Camera, ...]) -> ViewSet:
     """The object as a rig's cameras see it in the light of its photograph."""
     radius = object_radius(cameras)
-    shots: list[Shot] = []
-    for camera in cameras:
-        nearer = camera.world_from_camera.copy()
-        nearer[:3, 3] /= radius  # as good as a larger object
-        shots.append(photograph(subject, replace(camera, world_from_camera=nearer), soft_light))
+    shots = [photograph(subject, closer(camera, radius), soft_light) for camera in cameras]
     return ViewSet(
         np.stack([s.rgb for s in shots]),
         np.stack([s.alpha for s in shots]),
