@@ -25,6 +25,7 @@ from img2mesh.artifacts import (
     TexturedMesh,
     ViewSet,
 )
+from img2mesh.core.devices import with_doubles
 from img2mesh.core.lengths import Unit
 from img2mesh.core.ranges import Between
 from img2mesh.export.frame import Frame, Pivot, Up
@@ -72,16 +73,19 @@ def cutout(
     )
 
 
-@stage(version=1, identity=multiview.identity)
+@stage(version=2, identity=multiview.identity)
 def views(
     cutout: Cutout,
     *,
     generator: str = "learned",
     body: multiview.BodyKind = "auto",
     tile: Annotated[int, Between(16, 1024)] = 320,
-    steps: Annotated[int, Between(1, 1000)] = 28,
+    speed: multiview.SpeedName = "exact",
+    steps: Annotated[int | None, Between(1, 1000)] = None,
     guidance_scale: Annotated[float, Between(0, 100)] = 4.0,
     normals: bool = False,
+    elevation: Annotated[float | None, Between(-90, 90)] = None,
+    consistency: multiview.Consistency = "none",
     seed: Seed = 42,
     run: Run | None = None,
 ) -> ViewSet:
@@ -93,9 +97,12 @@ def views(
             one of your own), ``geometric`` the weight-free prior; any other is a checkpoint.
         body: of an embedded generator: ``auto``, ``lathe``, ``box``, ``inflation`` or ``learned``.
         tile: side of one view in pixels, where the generator leaves it free.
-        steps: denoising steps of a learned generator.
-        guidance_scale: classifier-free guidance of a learned generator.
-        normals: let a learned generator draw normal maps too, if it can.
+        speed: of a published generator: ``exact``, ``fast`` or ``draft``.
+        steps: denoising steps; none takes the speed's own (28, 20 or 12).
+        guidance_scale: classifier-free guidance of a published generator.
+        normals: let a published generator draw normal maps too, if it can.
+        elevation: of the photo's camera, degrees, for generators that draw relative to it.
+        consistency: ``shared-attention`` lets views that are drawn one by one see each other.
         seed: seed of everything random.
     """
     run = run or Run()
@@ -105,9 +112,9 @@ def views(
         body=body,
         tile=tile,
         normals=normals,
-        sampling=multiview.Sampling(
-            steps, guidance_scale, seed, device=run.device, low_vram=run.low_memory
-        ),
+        elevation=elevation,
+        consistency=consistency,
+        sampling=multiview.Sampling(speed, steps, guidance_scale, seed, run.device, run.low_memory),
         progress=run.progress,
         note=run.note,
     )
@@ -134,7 +141,7 @@ def depths(
     return DepthSet(depth, views.cameras)
 
 
-@stage(version=1, identity=multiview.identity)
+@stage(version=2, identity=multiview.identity)
 def refined(
     cutout: Cutout,
     views: ViewSet,
@@ -143,7 +150,8 @@ def refined(
     generator: str = "learned",
     controlnet: str | None = None,
     strength: Annotated[float, Between(0, 10)] = 0.75,
-    steps: Annotated[int, Between(1, 1000)] = 28,
+    speed: multiview.SpeedName = "exact",
+    steps: Annotated[int | None, Between(1, 1000)] = None,
     guidance_scale: Annotated[float, Between(0, 100)] = 4.0,
     seed: Seed = 42,
     run: Run | None = None,
@@ -157,7 +165,8 @@ def refined(
         generator: what drew the views and draws them again.
         controlnet: name or folder of the depth ControlNet; none takes the checkpoint's own.
         strength: how much the depth counts; 0 draws the first pass again.
-        steps: denoising steps.
+        speed: as in ``views``.
+        steps: as in ``views``.
         guidance_scale: classifier-free guidance.
         seed: seed of everything random.
     """
@@ -169,9 +178,7 @@ def refined(
         generator=generator,
         controlnet=controlnet,
         strength=strength,
-        sampling=multiview.Sampling(
-            steps, guidance_scale, seed, device=run.device, low_vram=run.low_memory
-        ),
+        sampling=multiview.Sampling(speed, steps, guidance_scale, seed, run.device, run.low_memory),
         progress=run.progress,
     )
 
@@ -196,7 +203,7 @@ def registered(
     return pose_photo(refined, least=confidence, note=run.note)
 
 
-@stage(version=9)
+@stage(version=10)
 def radiance(
     registered: ViewSet,
     *,
@@ -208,6 +215,7 @@ def radiance(
     normal_weight: Annotated[float, Between(0, 10_000)] = 1.0,
     depth_weight: Annotated[float, Between(0, 10_000)] = 20.0,
     use_photo: bool = True,
+    renderer: field.Renderer = "torch",
     seed: Seed = 42,
     run: Run | None = None,
 ) -> RadianceField:
@@ -225,6 +233,7 @@ def radiance(
         normal_weight: weight of the given normals.
         depth_weight: weight of the given depth.
         use_photo: use the photo as one more view where its pose is known.
+        renderer: ``torch``; ``nerfacc`` is for comparison (its CUDA extension on a GPU).
         seed: seed of the ray order.
     """
     run = run or Run()
@@ -238,8 +247,9 @@ def radiance(
         normal_weight=normal_weight,
         depth_weight=depth_weight,
         use_photo=use_photo,
+        renderer=renderer,
         seed=seed,
-        device=run.device,
+        device=with_doubles(run.device, run.note),
         scratch=run.scratch,
         progress=run.progress,
     )
