@@ -124,6 +124,7 @@ def html_page(
 <body>
 <h1>{escape(title)}</h1>
 {_origin(report)}
+{_light(report)}
 <div class="top">
 <div class="card turn" id="turn" data-camera="{camera}">
 <model-viewer src="{model}" alt="{escape(title)}" camera-controls touch-action="pan-y"
@@ -202,6 +203,18 @@ def _origin(report: dict[str, Any]) -> str:
             "plausible guess, not knowledge of the object."
         )
     return f'<p class="origin">{text}</p>'
+
+
+def _light(report: dict[str, Any]) -> str:
+    """The traffic light, and what keeps it from being green."""
+    found = report.get("verdict") or {}
+    words = {"green": "Looks good", "amber": "Worth a look", "red": "Probably wrong"}
+    light = str(found.get("light"))
+    if light not in words:
+        return ""
+    reasons = "; ".join(str(reason) for reason in found.get("reasons") or [])
+    more = f": {escape(reasons)}" if reasons else ": outlines, colours and coverage agree"
+    return f'<p class="verdict {light}"><span></span><b>{words[light]}</b>{more}.</p>'
 
 
 def _quality(report: dict[str, Any]) -> str:
