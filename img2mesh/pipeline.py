@@ -73,7 +73,7 @@ def cutout(
     )
 
 
-@stage(version=2, identity=multiview.identity)
+@stage(version=3, identity=multiview.identity)
 def views(
     cutout: Cutout,
     *,
@@ -84,6 +84,8 @@ def views(
     steps: Annotated[int | None, Between(1, 1000)] = None,
     guidance_scale: Annotated[float, Between(0, 100)] = 4.0,
     normals: bool = False,
+    elevation: Annotated[float | None, Between(-90, 90)] = None,
+    consistency: multiview.Consistency = "none",
     seed: Seed = 42,
     run: Run | None = None,
 ) -> ViewSet:
@@ -96,9 +98,11 @@ def views(
         body: of an embedded generator: ``auto``, ``lathe``, ``box``, ``inflation`` or ``learned``.
         tile: side of one view in pixels, where the generator leaves it free.
         speed: of a published generator: ``exact``, ``fast`` or ``draft``.
-        steps: denoising steps; none takes the speed's own (28, 20 or 12).
+        steps: denoising steps; none takes the generator's own for that speed.
         guidance_scale: classifier-free guidance of a published generator.
         normals: let a published generator draw normal maps too, if it can.
+        elevation: of the photo's camera, degrees, for generators that draw relative to it.
+        consistency: ``shared-attention`` lets views that are drawn one by one see each other.
         seed: seed of everything random.
     """
     run = run or Run()
@@ -108,6 +112,8 @@ def views(
         body=body,
         tile=tile,
         normals=normals,
+        elevation=elevation,
+        consistency=consistency,
         sampling=multiview.Sampling(speed, steps, guidance_scale, seed, run.device, run.low_memory),
         progress=run.progress,
         note=run.note,
@@ -197,7 +203,7 @@ def registered(
     return pose_photo(refined, least=confidence, note=run.note)
 
 
-@stage(version=9)
+@stage(version=10)
 def radiance(
     registered: ViewSet,
     *,
@@ -209,6 +215,7 @@ def radiance(
     normal_weight: Annotated[float, Between(0, 10_000)] = 1.0,
     depth_weight: Annotated[float, Between(0, 10_000)] = 20.0,
     use_photo: bool = True,
+    renderer: field.Renderer = "torch",
     seed: Seed = 42,
     run: Run | None = None,
 ) -> RadianceField:
@@ -226,6 +233,7 @@ def radiance(
         normal_weight: weight of the given normals.
         depth_weight: weight of the given depth.
         use_photo: use the photo as one more view where its pose is known.
+        renderer: ``torch``; ``nerfacc`` is for comparison (its CUDA extension on a GPU).
         seed: seed of the ray order.
     """
     run = run or Run()
@@ -239,6 +247,7 @@ def radiance(
         normal_weight=normal_weight,
         depth_weight=depth_weight,
         use_photo=use_photo,
+        renderer=renderer,
         seed=seed,
         device=with_doubles(run.device, run.note),
         scratch=run.scratch,

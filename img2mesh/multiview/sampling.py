@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from img2mesh.diffusion.speed import SpeedName
 
 Progress = Callable[[float], None]
+#: Whether views that are drawn one by one see each other meanwhile.
+Consistency = Literal["none", "shared-attention"]
 
 
 @dataclass(frozen=True)
