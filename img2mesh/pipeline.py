@@ -72,7 +72,7 @@ def cutout(
     )
 
 
-@stage(version=1, identity=multiview.identity)
+@stage(version=2, identity=multiview.identity)
 def views(
     cutout: Cutout,
     *,
@@ -82,6 +82,8 @@ def views(
     steps: Annotated[int, Between(1, 1000)] = 28,
     guidance_scale: Annotated[float, Between(0, 100)] = 4.0,
     normals: bool = False,
+    elevation: Annotated[float | None, Between(-90, 90)] = None,
+    consistency: multiview.Consistency = "none",
     seed: Seed = 42,
     run: Run | None = None,
 ) -> ViewSet:
@@ -96,6 +98,8 @@ def views(
         steps: denoising steps of a learned generator.
         guidance_scale: classifier-free guidance of a learned generator.
         normals: let a learned generator draw normal maps too, if it can.
+        elevation: of the photo's camera, degrees, for generators that draw relative to it.
+        consistency: ``shared-attention`` lets views that are drawn one by one see each other.
         seed: seed of everything random.
     """
     run = run or Run()
@@ -105,6 +109,8 @@ def views(
         body=body,
         tile=tile,
         normals=normals,
+        elevation=elevation,
+        consistency=consistency,
         sampling=multiview.Sampling(
             steps, guidance_scale, seed, device=run.device, low_vram=run.low_memory
         ),

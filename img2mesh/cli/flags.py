@@ -183,6 +183,10 @@ TABLE = {
                ("views.steps", "refined.steps"), commands=PHOTO),
         Option("--guidance-scale", float, "Classifier-free guidance of a learned generator.",
                ("views.guidance_scale", "refined.guidance_scale"), commands=PHOTO),
+        Option("--elevation", float, "Of the photo's camera, degrees, for zero123 and its kind.",
+               ("views.elevation",), commands=PHOTO),
+        Option("--consistency", str, "Views drawn one by one see each other meanwhile.",
+               ("views.consistency",), metavar="none|shared-attention", commands=PHOTO),
     ],
     "Mesh": [
         Option("--mc-resolution", int, "Marching-cubes grid, longest side; 0: the field's own.",

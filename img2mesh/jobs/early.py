@@ -10,6 +10,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+from img2mesh import multiview
 from img2mesh.core.devices import require_device
 from img2mesh.errors import InputError, missing_extra
 from img2mesh.jobs.request import OutputOptions, Request
@@ -32,6 +33,7 @@ def require_possible(request: Request, *, here: bool = True) -> None:
     needed = PIPELINE.needed(request.until, ["photo"])
     chosen = {n: PIPELINE.stages[n].resolve(request.settings.get(n, {})) for n in needed}
     _require_weights(chosen.get("cutout", {}))
+    multiview.require_fitting(chosen.get("views", {}), chosen.get("refined", {}))
     fit = chosen.get("radiance", {})
     if fit and fit["fine_grid"] and fit["fine_grid"] < fit["grid"]:
         raise InputError(

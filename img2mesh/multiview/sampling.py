@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 Progress = Callable[[float], None]
+#: Whether views that are drawn one by one see each other meanwhile.
+Consistency = Literal["none", "shared-attention"]
 
 
 @dataclass(frozen=True)

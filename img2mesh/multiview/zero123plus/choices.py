@@ -29,6 +29,33 @@ def capabilities(checkpoint: str, controlnet: str | None = None) -> frozenset[st
     return frozenset(found)
 
 
+def draws_apart(checkpoint: str) -> bool:
+    """Whether a checkpoint is of the Zero-1-to-3 kind: a view at a time, at any camera.
+
+    Raises:
+        InputError: no such checkpoint.
+    """
+    return _record(checkpoint).family == "zero123"
+
+
+def require_no_control(
+    checkpoint: str, *, depth: str | None = None, normals: str | None = None
+) -> None:
+    """Refuse control by depth or normals, of which Zero-1-to-3 has none.
+
+    Raises:
+        InputError: it was asked for; says which checkpoint can.
+    """
+    asked = {"depth": depth, "normals": normals}
+    for capability, wish in asked.items():
+        if wish is not None and draws_apart(checkpoint):
+            able = [c.name for c in checkpoints.TABLE.values() if c.controlnet(capability)]
+            raise InputError(
+                f"{checkpoint} has no {capability} control, and {wish!r} was asked for: leave it "
+                f"out, or choose --generator {' or '.join(able)}"
+            )
+
+
 def find_controlnet(
     capability: str,
     checkpoint: str,
