@@ -25,6 +25,7 @@ from img2mesh.artifacts import (
     TexturedMesh,
     ViewSet,
 )
+from img2mesh.core.devices import with_doubles
 from img2mesh.core.lengths import Unit
 from img2mesh.core.ranges import Between
 from img2mesh.export.frame import Frame, Pivot, Up
@@ -34,7 +35,7 @@ from img2mesh.meshing import Remesh
 Seed = Annotated[int, Between(0, 4_294_967_295)]
 
 
-@stage(version=3, identity=segmentation.identity)
+@stage(version=4, identity=segmentation.identity)
 def cutout(
     photo: Photo,
     *,
@@ -79,7 +80,8 @@ def views(
     generator: str = "learned",
     body: multiview.BodyKind = "auto",
     tile: Annotated[int, Between(16, 1024)] = 320,
-    steps: Annotated[int, Between(1, 1000)] = 28,
+    speed: multiview.SpeedName = "exact",
+    steps: Annotated[int | None, Between(1, 1000)] = None,
     guidance_scale: Annotated[float, Between(0, 100)] = 4.0,
     normals: bool = False,
     elevation: Annotated[float | None, Between(-90, 90)] = None,
@@ -95,9 +97,10 @@ def views(
             one of your own), ``geometric`` the weight-free prior; any other is a checkpoint.
         body: of an embedded generator: ``auto``, ``lathe``, ``box``, ``inflation`` or ``learned``.
         tile: side of one view in pixels, where the generator leaves it free.
-        steps: denoising steps of a learned generator.
-        guidance_scale: classifier-free guidance of a learned generator.
-        normals: let a learned generator draw normal maps too, if it can.
+        speed: of a published generator: ``exact``, ``fast`` or ``draft``.
+        steps: denoising steps; none takes the speed's own (28, 20 or 12).
+        guidance_scale: classifier-free guidance of a published generator.
+        normals: let a published generator draw normal maps too, if it can.
         elevation: of the photo's camera, degrees, for generators that draw relative to it.
         consistency: ``shared-attention`` lets views that are drawn one by one see each other.
         seed: seed of everything random.
@@ -111,9 +114,7 @@ def views(
         normals=normals,
         elevation=elevation,
         consistency=consistency,
-        sampling=multiview.Sampling(
-            steps, guidance_scale, seed, device=run.device, low_vram=run.low_memory
-        ),
+        sampling=multiview.Sampling(speed, steps, guidance_scale, seed, run.device, run.low_memory),
         progress=run.progress,
         note=run.note,
     )
@@ -140,7 +141,7 @@ def depths(
     return DepthSet(depth, views.cameras)
 
 
-@stage(version=1, identity=multiview.identity)
+@stage(version=2, identity=multiview.identity)
 def refined(
     cutout: Cutout,
     views: ViewSet,
@@ -149,7 +150,8 @@ def refined(
     generator: str = "learned",
     controlnet: str | None = None,
     strength: Annotated[float, Between(0, 10)] = 0.75,
-    steps: Annotated[int, Between(1, 1000)] = 28,
+    speed: multiview.SpeedName = "exact",
+    steps: Annotated[int | None, Between(1, 1000)] = None,
     guidance_scale: Annotated[float, Between(0, 100)] = 4.0,
     seed: Seed = 42,
     run: Run | None = None,
@@ -163,7 +165,8 @@ def refined(
         generator: what drew the views and draws them again.
         controlnet: name or folder of the depth ControlNet; none takes the checkpoint's own.
         strength: how much the depth counts; 0 draws the first pass again.
-        steps: denoising steps.
+        speed: as in ``views``.
+        steps: as in ``views``.
         guidance_scale: classifier-free guidance.
         seed: seed of everything random.
     """
@@ -175,9 +178,7 @@ def refined(
         generator=generator,
         controlnet=controlnet,
         strength=strength,
-        sampling=multiview.Sampling(
-            steps, guidance_scale, seed, device=run.device, low_vram=run.low_memory
-        ),
+        sampling=multiview.Sampling(speed, steps, guidance_scale, seed, run.device, run.low_memory),
         progress=run.progress,
     )
 
@@ -248,7 +249,7 @@ def radiance(
         use_photo=use_photo,
         renderer=renderer,
         seed=seed,
-        device=run.device,
+        device=with_doubles(run.device, run.note),
         scratch=run.scratch,
         progress=run.progress,
     )

@@ -179,9 +179,11 @@ TABLE = {
     "Views": [
         Option("--generator", str, "learned, geometric (no weights), your own file, or a model.",
                ("views.generator", "refined.generator"), metavar="NAME", commands=PHOTO),
-        Option("--steps", int, "Denoising steps of a learned generator.",
+        Option("--speed", str, "Of a published generator.", ("views.speed", "refined.speed"),
+               metavar="exact|fast|draft", commands=PHOTO),
+        Option("--steps", int, "Denoising steps of a published generator.",
                ("views.steps", "refined.steps"), commands=PHOTO),
-        Option("--guidance-scale", float, "Classifier-free guidance of a learned generator.",
+        Option("--guidance-scale", float, "Classifier-free guidance of a published generator.",
                ("views.guidance_scale", "refined.guidance_scale"), commands=PHOTO),
         Option("--elevation", float, "Of the photo's camera, degrees, for zero123 and its kind.",
                ("views.elevation",), commands=PHOTO),

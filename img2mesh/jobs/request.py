@@ -125,7 +125,12 @@ def request_from(
         forced += PIPELINE.order[PIPELINE.order.index(settings.known_stage(PIPELINE, first)) :]
     resolved = settings.resolve(PIPELINE, *layers, flags, assignments=assignments or ())
     if commercial_only:
-        multiview.require_commercial(generator_of(resolved))
+        refined = PIPELINE.stages["refined"].resolve(resolved.get("refined", {}))
+        multiview.require_commercial(
+            generator_of(resolved),
+            controlnet=refined["controlnet"],
+            normals=PIPELINE.stages["views"].resolve(resolved.get("views", {}))["normals"],
+        )
     if offline:
         stay_offline()
     return Request(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from img2mesh.artifacts import Cutout, DepthSet, ViewSet
+from img2mesh.diffusion.speed import SpeedName
 from img2mesh.multiview.geometric.body import BodyKind
 from img2mesh.multiview.sampling import Consistency, Progress, Sampling
 from img2mesh.multiview.zero123plus import choices
@@ -21,6 +22,7 @@ __all__ = [
     "BodyKind",
     "Consistency",
     "Sampling",
+    "SpeedName",
     "embedded",
     "generate",
     "identity",
@@ -52,18 +54,21 @@ def licences(generator: str) -> tuple[str, ...]:
     return tuple(facts(_own(generator))["licences"])
 
 
-def require_commercial(generator: str) -> None:
-    """Refuse a generator whose weights may not be used commercially, or that do not say.
+def require_commercial(generator: str, *, controlnet: str | None, normals: bool) -> None:
+    """Refuse weights that may not be used commercially, or that do not say.
+
+    Args:
+        generator: what draws the views.
+        controlnet: name or folder of a depth ControlNet, or None for the checkpoint's own.
+        normals: whether normal maps are drawn too.
 
     Raises:
         InputError: says which licence stands against it.
     """
-    from img2mesh.diffusion import checkpoints
     from img2mesh.errors import InputError
 
     if not embedded(generator):
-        record = checkpoints.find(generator)
-        checkpoints.require_commercial(record or checkpoints.locate(generator).record)
+        choices.require_commercial(generator, controlnet, normals=normals)
     elif closed := [name for name in licences(generator) if not name.startswith(_OPEN)]:
         raise InputError(
             f"--commercial-only: {generator} was trained on meshes under {', '.join(closed)}"

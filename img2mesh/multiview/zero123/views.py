@@ -10,6 +10,7 @@ import numpy as np
 from img2mesh.artifacts import Cutout, Provenance, View, ViewSet
 from img2mesh.core.rigs import rig
 from img2mesh.diffusion import checkpoints
+from img2mesh.diffusion.speed import SPEEDS
 from img2mesh.imaging import matting
 from img2mesh.multiview.sampling import Consistency, Progress, Sampling
 from img2mesh.multiview.zero123.model import Zero123
@@ -31,7 +32,6 @@ def load(checkpoint: str, sampling: Sampling) -> Zero123:
         device=device,
         dtype=torch.float16 if device.type == "cuda" else torch.float32,
         low_memory=sampling.low_vram,
-        commercial_only=sampling.commercial_only,
     )
 
 
@@ -60,7 +60,7 @@ def generate(
     Raises:
         InputError: no such checkpoint (says how to fetch it), or a part of it is missing.
     """
-    record = checkpoints.locate(checkpoint, commercial_only=sampling.commercial_only).record
+    record = checkpoints.locate(checkpoint).record
     model = load(checkpoint, sampling)
     picture = framed(cutout.rgb, cutout.alpha, model.size)
     notes = [record.note] if record.note else []
@@ -75,7 +75,7 @@ def generate(
         moves,
         list(cameras.azimuths_deg),
         [0.0] * len(moves),
-        steps=sampling.steps,
+        steps=sampling.steps or SPEEDS[sampling.speed].steps,
         guidance_scale=sampling.guidance_scale,
         width=model.size,
         height=model.size,
