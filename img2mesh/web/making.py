@@ -70,6 +70,20 @@ class Making:
                 return path
         raise Refusal(404, "there is no such file here")
 
+    async def views(self, item: Item) -> Path:
+        """What the generator drew for the newest version, as soon as it has.
+
+        Raises:
+            InputError: not yet.
+        """
+        target = item.photo.parent / f"v{item.last.number}-views.png"
+
+        async def ask() -> None:
+            payload = self._queue.payload(item, item.last)
+            await self._ask("views", {**payload, "target": str(target)})
+
+        return await self._once(target, ask)
+
     async def packed(self, found: list[Item]) -> Path:
         """One ZIP of the newest finished version of each photo.
 
