@@ -38,6 +38,7 @@ LAYERS = [
     ],
     ["training"],
     ["pipeline"],
+    ["distilled"],
     ["settings"],
     ["jobs"],
     ["worker"],

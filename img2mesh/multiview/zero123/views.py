@@ -11,9 +11,9 @@ from img2mesh.artifacts import Cutout, Provenance, View, ViewSet
 from img2mesh.core.rigs import rig
 from img2mesh.diffusion import checkpoints
 from img2mesh.imaging import matting
+from img2mesh.imaging.framing import framed
 from img2mesh.multiview.sampling import Consistency, Progress, Sampling
 from img2mesh.multiview.zero123.model import Zero123
-from img2mesh.multiview.zero123.preprocess import framed
 from img2mesh.multiview.zero123plus.views import pick_device
 
 
