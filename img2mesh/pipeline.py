@@ -72,7 +72,7 @@ def cutout(
     )
 
 
-@stage(version=1, identity=multiview.identity)
+@stage(version=2, identity=multiview.identity)
 def views(
     cutout: Cutout,
     *,
@@ -202,7 +202,7 @@ def registered(
     return pose_photo(refined, least=confidence, note=run.note)
 
 
-@stage(version=9)
+@stage(version=10)
 def radiance(
     registered: ViewSet,
     *,
@@ -214,6 +214,7 @@ def radiance(
     normal_weight: Annotated[float, Between(0, 10_000)] = 1.0,
     depth_weight: Annotated[float, Between(0, 10_000)] = 20.0,
     use_photo: bool = True,
+    renderer: field.Renderer = "torch",
     seed: Seed = 42,
     run: Run | None = None,
 ) -> RadianceField:
@@ -231,6 +232,7 @@ def radiance(
         normal_weight: weight of the given normals.
         depth_weight: weight of the given depth.
         use_photo: use the photo as one more view where its pose is known.
+        renderer: ``torch``; ``nerfacc`` is for comparison (its CUDA extension on a GPU).
         seed: seed of the ray order.
     """
     run = run or Run()
@@ -244,6 +246,7 @@ def radiance(
         normal_weight=normal_weight,
         depth_weight=depth_weight,
         use_photo=use_photo,
+        renderer=renderer,
         seed=seed,
         device=run.device,
         scratch=run.scratch,

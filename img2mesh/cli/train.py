@@ -23,6 +23,7 @@ def train() -> None:
     Option("--batch", click.IntRange(1), "Items a step and process.", default=24),
     Option("--views", click.IntRange(1), "Views of a mesh in one pass.", default=4),
     Option("--passes", click.IntRange(1), "Passes over all meshes.", default=4),
+    Option("--procedural", click.IntRange(0), "Random shapes besides the meshes.", default=600),
     Option("--processes", click.IntRange(1), "How many prepare items at once.", default=2),
     Option("--threads", click.IntRange(1), "Threads of the training; all by default."),
     Option("--seed", int, "Decides every chance.", default=0),
