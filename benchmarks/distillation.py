@@ -1,8 +1,9 @@
 """From a ball to an object by score distillation with exact scores: steps, seconds, IoU and PSNR.
 
-The diffusion model is the exact posterior around renders of a known object (``tests/models/analytic``),
-so what is measured is the scores, the field and the loop, not a network. Cameras of the measure were
-never drawn. Run from a checkout: ``python benchmarks/distillation.py -o distillation.json``.
+The diffusion model is the exact posterior around renders of a known object
+(``tests/models/analytic.py``), so what is measured is the scores, the field and the loop, not a
+network. The cameras of the measure were never drawn. From a checkout:
+``python benchmarks/distillation.py -o distillation.json``.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def main() -> None:
     given = parser.parse_args()
     recipe = Recipe(
         steps=given.steps, rate=0.3, optimiser="adam", grid=given.grid, resolutions=(given.side,),
-        milestones=(), batch=1, distance=2.5, fov_deg=49.13, elevations_deg=(-40, 70), jitter=0.1,
+        milestones=(), batch=1, distance=2.5, fov_deg=49.13, elevations=(-40, 70), jitter=0.1,
         radius=0.5, weight_guidance=1, weight_input=0, weight_mask=0, weight_depth_smooth=0,
         weight_near=0, weight_empty=0, weight_sparse=0, weight_opaque=0, weight_rough=1e-2,
         preview_every=0, seed=0,

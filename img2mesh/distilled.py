@@ -8,15 +8,19 @@ page, the defaults here are the only ones.
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any
 
 from img2mesh import multiview
-from img2mesh.artifacts import Cutout, Photo, ViewSet
+from img2mesh.artifacts import Cutout, Photo, Provenance, ViewSet
 from img2mesh.core.ranges import Between
 from img2mesh.diffusion.scores import Kind
 from img2mesh.field.distillation.recipe import Optimiser, Recipe
 from img2mesh.graph import Graph, Run, stage
 from img2mesh.pipeline import Seed, asset, cutout, game, quality, radiance, registered, surface
+
+if TYPE_CHECKING:
+    from img2mesh.diffusion.distillation import Guidance
 
 Share = Annotated[float, Between(0, 1)]
 Weight = Annotated[float, Between(0, 1e9)]
@@ -108,7 +112,7 @@ def refined(
     recipe = Recipe(
         steps=steps, rate=rate, optimiser=optimiser, grid=grid, resolutions=resolutions,
         milestones=milestones, batch=batch, distance=distance, fov_deg=fov_deg,
-        elevations_deg=elevations, jitter=jitter, radius=radius, weight_guidance=weight_guidance,
+        elevations=elevations, jitter=jitter, radius=radius, weight_guidance=weight_guidance,
         weight_input=weight_input, weight_mask=weight_mask,
         weight_depth_smooth=weight_depth_smooth, weight_near=weight_near,
         weight_empty=weight_empty, weight_sparse=weight_sparse, weight_opaque=weight_opaque,
@@ -128,6 +132,45 @@ def refined(
         device=str(judge.device),
         scratch=run.scratch,
         key=repr((guidance, guidance_scale, window, copy_rate, judge.identity)),
+        progress=run.progress,
+    )
+
+
+def distil(
+    cutout: Cutout,
+    guidance: Guidance,
+    *,
+    provenance: Provenance | None = None,
+    run: Run | None = None,
+    **settings: Any,
+) -> ViewSet:
+    """The same with a guidance of one's own.
+
+    Args:
+        cutout: the object alone.
+        guidance: anything with the method ``gradient``, see
+            :class:`img2mesh.diffusion.distillation.Guidance`.
+        provenance: what the report says of the views.
+        run: where and how.
+        settings: those of :func:`refined` that do not choose the guidance; its defaults hold.
+
+    Raises:
+        InputError: no such setting, or the guidance returned no gradient of the renders' shape.
+    """
+    from img2mesh.field.distillation.views import distilled_views
+
+    run = run or Run()
+    known = DISTILLATION.stages["refined"].resolve(settings)
+    recipe = Recipe(**{field.name: known[field.name] for field in fields(Recipe)})
+    return distilled_views(
+        cutout,
+        guidance,
+        recipe,
+        elevation=known["elevation"],
+        provenance=provenance or Provenance(generator="own guidance"),
+        device="cpu" if run.device == "auto" else run.device,
+        scratch=run.scratch,
+        key="",
         progress=run.progress,
     )
 

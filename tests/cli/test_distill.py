@@ -85,4 +85,4 @@ def test_every_recipe_can_be_followed(name: str) -> None:
     given = settings.resolve(DISTILLATION, settings.load_preset(name, folder="distill"))
     whole = DISTILLATION.stages["refined"].resolve(given["refined"])
     fields = {k: v for k, v in whole.items() if k in Recipe.__dataclass_fields__}
-    Recipe(**fields, elevations_deg=whole["elevations"])
+    Recipe(**fields)

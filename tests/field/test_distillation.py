@@ -23,7 +23,7 @@ from tests.models.analytic import AnalyticDenoiser, KnownObject
 
 QUICK = Recipe(
     steps=60, rate=0.3, optimiser="adam", grid=32, resolutions=(32,), milestones=(), batch=1,
-    distance=2.5, fov_deg=49.13, elevations_deg=(-40, 70), jitter=0.1, radius=0.5,
+    distance=2.5, fov_deg=49.13, elevations=(-40, 70), jitter=0.1, radius=0.5,
     weight_guidance=1, weight_input=0, weight_mask=0, weight_depth_smooth=0, weight_near=0,
     weight_empty=0, weight_sparse=0, weight_opaque=0, weight_rough=1e-2, preview_every=0, seed=0,
 )  # fmt: skip
@@ -136,7 +136,7 @@ def test_a_guidance_that_returns_no_gradient_is_told_so(known: KnownObject) -> N
     [
         ({"milestones": (5,)}, "1 resolutions need 0"),
         ({"resolutions": (4,)}, "8 to 512"),
-        ({"elevations_deg": (50, 10)}, "elevations"),
+        ({"elevations": (50, 10)}, "elevations"),
         ({"distance": 1.05}, "would stand in the field"),
     ],
 )

@@ -138,7 +138,7 @@ class _Loop:
     def _camera(self, draw: torch.Generator, side: int) -> Camera:
         recipe = self.recipe
         azimuth, height, further = (2 * torch.rand(3, generator=draw) - 1).tolist()
-        low, high = recipe.elevations_deg
+        low, high = recipe.elevations
         return Camera.orbit(
             180 * azimuth,
             (low + high) / 2 + (high - low) / 2 * height,

@@ -25,7 +25,7 @@ class Recipe:
         batch: random views a step.
         distance: of the cameras from the origin, where the field reaches to 1.
         fov_deg: vertical field of view.
-        elevations_deg: lowest and highest of the random views.
+        elevations: lowest and highest of the random views, degrees.
         jitter: random change of the distance, each way.
         radius: of the ball that it begins with.
         weight_guidance, weight_input, weight_mask: of the guidance's gradient, of the input view's
@@ -46,7 +46,7 @@ class Recipe:
     batch: int
     distance: float
     fov_deg: float
-    elevations_deg: tuple[float, float]
+    elevations: tuple[float, float]
     jitter: float
     radius: float
     weight_guidance: float
@@ -71,7 +71,7 @@ class Recipe:
             )
         if min(self.resolutions) < 8 or max(self.resolutions) > 512:
             raise InputError(f"resolutions are 8 to 512 pixels, got {list(self.resolutions)}")
-        low, high = self.elevations_deg
+        low, high = self.elevations
         if not -90 <= low <= high <= 90:
             raise InputError(f"elevations are -90 <= low <= high <= 90, got {low:g} and {high:g}")
         if self.distance - self.jitter <= 1:

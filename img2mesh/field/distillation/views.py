@@ -105,8 +105,9 @@ def look(field: Voxels, guidance: Guidance, camera: Camera) -> tuple[F32, F32, F
             picture = torch.nn.functional.interpolate(rgb.cpu(), shape, mode="bilinear")[0]
     alpha = opacity.clamp(0, 1).numpy().astype(np.float32)
     white = picture.clamp(0, 1).permute(1, 2, 0).numpy()
-    straight: F32 = (white - (1 - alpha)[..., None]) / np.maximum(alpha, 1e-3)[..., None]
-    colours = continue_colours(np.clip(straight, 0, 1), alpha, above=_SURE)
+    straight = (white - (1 - alpha)[..., None]) / np.maximum(alpha, 1e-3)[..., None]
+    own: F32 = np.clip(straight, 0, 1).astype(np.float32)
+    colours = continue_colours(own, alpha, above=_SURE)
     depth = np.where(alpha > 0.5, surface.numpy(), np.nan).astype(np.float32)
     return colours, alpha, depth
 

@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from img2mesh.core.cameras import Camera
+from img2mesh.field.gather import firsts
 from img2mesh.field.grid import locate, look_up_channels
-from img2mesh.field.volume_rendering import render_weights
+from img2mesh.field.volume_rendering import weights_of_depth
 from img2mesh.geometry.grid import Grid
 
 #: Half the side of the cube, and the radius of the ball in it that is rendered.
@@ -23,8 +24,8 @@ _BODY, _CLEAR = 1.0, -5.0
 _SLOWER = 3.0
 #: Optical depth a voxel below which a sample is left out, where nothing around it has more.
 _DEAD = 1e-3
-#: The surface is where so much of the light is absorbed.
-_SURFACE = 0.44
+#: The surface is where this optical depth lies in front, as in :mod:`img2mesh.field.density`.
+_SURFACE = 0.58
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Rendered:
         opacity: (h, w).
         depth: (h, w) expected z-depth, the background's where the opacity is 0.
         surface: (h, w) z-depth where the surface is, NaN where there is none; no gradient.
-        weights: (h w, k) of the samples.
+        weights: (n,) of the samples.
     """
 
     picture: Tensor
@@ -51,7 +52,7 @@ class Voxels:
     """The field.
 
     Attributes:
-        table: (n^3, 1 + c) float32: density before softplus, and colours.
+        table: (1 + c, n^3) float32: density before softplus, and colours.
         points: along each side, n.
         spacing: of the samples along a ray, voxels.
         latent: colours are latents, not RGB.
@@ -78,8 +79,8 @@ class Voxels:
         axis = torch.linspace(-REACH, REACH, points)
         x, y, z = torch.meshgrid(axis, axis, axis, indexing="ij")
         inside = (radius - (x * x + y * y + z * z).sqrt()) / (2 * REACH / (points - 1))
-        table = torch.zeros(points**3, 1 + channels)
-        table[:, 0] = (_BODY + 2 * inside).clamp(_CLEAR, _BODY).reshape(-1)
+        table = torch.zeros(1 + channels, points**3)
+        table[0] = (_BODY + 2 * inside).clamp(_CLEAR, _BODY).reshape(-1)
         return cls(table, points, spacing, latent)
 
     @property
@@ -94,7 +95,7 @@ class Voxels:
 
     def absorbed(self) -> Tensor:
         """(n, n, n) optical depth of a voxel."""
-        return softplus(self.table[:, 0]).reshape(self.grid.shape)
+        return softplus(self.table[0]).reshape(self.grid.shape)
 
     def render(
         self, camera: Camera, background: Tensor, *, shift: float = 0.5, far: float = 10.0
@@ -117,29 +118,29 @@ class Voxels:
         step = self.spacing * grid.voxel / norm
         count = int(((leave - enter) / step).clamp(min=0).max().ceil()) + 1
         depth = enter[:, None] + (torch.arange(count, device=device) + shift) * step[:, None]
-        inside = depth < leave[:, None]
-        ray, column = torch.nonzero(inside, as_tuple=True)
-        points = (origin[:, None] + depth[ray, column] * across[ray].T).contiguous()
+        ray, column = torch.nonzero(depth < leave[:, None], as_tuple=True)
+        at = depth[ray, column]
+        points = (origin[:, None] + at * across[ray].T).contiguous()
         alive = self._alive()[locate(grid, points).nearest]
-        ray, column, points = ray[alive], column[alive], points[:, alive]
+        ray, at, points = ray[alive], at[alive], points[:, alive]
+        start = torch.zeros(len(across) + 1, dtype=torch.int64, device=device)
+        torch.cumsum(torch.bincount(ray, minlength=len(across)), 0, out=start[1:])
         value = look_up_channels(self.table, locate(grid, points))
-        alpha = -torch.expm1(-softplus(value[:, 0]) * self.spacing)
-        dense = torch.zeros(depth.shape, device=device).index_put((ray, column), alpha)
-        weights = render_weights(dense)
-        weight = weights[ray, column]
-        colour = value[:, 1:] if self.latent else (value[:, 1:] / _SLOWER).sigmoid()
-        zero = torch.zeros((len(across), colour.shape[1]), device=device)
-        seen = zero.index_add(0, ray, weight[:, None] * colour)
-        opacity = weights.sum(1)
-        behind = (1 - opacity)[:, None]
-        picture = seen + behind * background.to(device)
-        expected = (weights * depth).sum(1) + behind[:, 0] * far
-        surface = _first(weights.detach(), depth)
+        tau = softplus(value[0]).double() * self.spacing
+        weights = weights_of_depth(tau, ray, start).float()
+        colour = value[1:] if self.latent else (value[1:] / _SLOWER).sigmoid()
+        summed = torch.cat([colour, torch.ones_like(value[:1]), at[None]])
+        zero = torch.zeros((len(summed), len(across)), device=device)
+        total = zero.index_add(1, ray, weights * summed)
+        opacity = total[-2]
+        behind = 1 - opacity
+        picture = total[:-2] + behind * background.to(device)[:, None]
+        surface = self._first(tau.detach(), ray, start, at, step)
         shape = (height, width)
         return Rendered(
-            picture.T.reshape(-1, *shape),
+            picture.reshape(-1, *shape),
             opacity.reshape(shape),
-            expected.reshape(shape),
+            (total[-1] + behind * far).reshape(shape),
             surface.reshape(shape),
             weights,
         )
@@ -148,6 +149,21 @@ class Voxels:
         """(n^3,) bool: something is absorbed there or next to it."""
         some = (self.absorbed().detach() > _DEAD).float()[None, None]
         return torch.nn.functional.max_pool3d(some, 3, stride=1, padding=1).reshape(-1) > 0
+
+    @staticmethod
+    def _first(tau: Tensor, ray: Tensor, start: Tensor, depth: Tensor, step: Tensor) -> Tensor:
+        """(r,) z-depth at which the optical depth reaches :data:`_SURFACE`, NaN where never."""
+        out = torch.full((len(start) - 1,), float("nan"), device=tau.device)
+        if not len(tau):
+            return out
+        through = tau.cumsum(0)
+        first = start[:-1].clamp(max=len(tau) - 1)
+        through = through - (through - tau)[first][ray]
+        reached = torch.nonzero(through >= _SURFACE).reshape(-1)
+        hit = reached[firsts(ray[reached])]
+        part = (0.5 - (through[hit] - _SURFACE) / tau[hit].clamp(min=1e-9)).float()
+        out[ray[hit]] = depth[hit] + part * step[ray[hit]]
+        return out
 
 
 def _ball(origin: Tensor, across: Tensor) -> tuple[Tensor, Tensor]:
@@ -158,15 +174,3 @@ def _ball(origin: Tensor, across: Tensor) -> tuple[Tensor, Tensor]:
     half = root.clamp(min=0).sqrt()
     leave = torch.where(root > 0, (half - b) / a, -1.0)
     return ((-b - half) / a).clamp(min=0), leave
-
-
-def _first(weights: Tensor, depth: Tensor) -> Tensor:
-    """(r,) z-depth at which :data:`_SURFACE` of the light is absorbed, NaN where it never is."""
-    total = weights.cumsum(1)
-    reached = total >= _SURFACE
-    at = reached.float().argmax(1, keepdim=True)
-    before = (total - weights).gather(1, at)
-    part = (_SURFACE - before) / weights.gather(1, at).clamp(min=1e-9)
-    spacing = (depth[:, 1:2] - depth[:, :1]) if depth.shape[1] > 1 else torch.zeros_like(part)
-    found = (depth.gather(1, at) + (part - 0.5) * spacing)[:, 0]
-    return torch.where(reached.any(1), found, float("nan"))
