@@ -32,6 +32,10 @@ function got(photo, version) {
     offered.add(note.remedy);
     inside.push(element("div", { class: "note" }, element("p", { text: note.text }), first ? remedy(photo, note) : null));
   }
+  const verdict = report.verdict;
+  if (verdict && verdict.light !== "green")
+    inside.push(element("div", { class: "note" }, element("p", { text: verdict.light === "red" ? "Probably wrong:" : "Worth a look:" }),
+      element("ul", {}, ...verdict.reasons.map((reason) => element("li", { text: reason })))));
   const seen = report.seen_surface_fraction;
   if (seen) {
     const [shot, drawn] = [seen.photo ?? 0, seen.views ?? 0];
