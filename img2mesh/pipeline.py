@@ -73,7 +73,7 @@ def cutout(
     )
 
 
-@stage(version=2, identity=multiview.identity)
+@stage(version=3, identity=multiview.identity)
 def views(
     cutout: Cutout,
     *,
@@ -98,7 +98,7 @@ def views(
         body: of an embedded generator: ``auto``, ``lathe``, ``box``, ``inflation`` or ``learned``.
         tile: side of one view in pixels, where the generator leaves it free.
         speed: of a published generator: ``exact``, ``fast`` or ``draft``.
-        steps: denoising steps; none takes the speed's own (28, 20 or 12).
+        steps: denoising steps; none takes the generator's own for that speed.
         guidance_scale: classifier-free guidance of a published generator.
         normals: let a published generator draw normal maps too, if it can.
         elevation: of the photo's camera, degrees, for generators that draw relative to it.

@@ -15,6 +15,7 @@ from typing import Any
 from img2mesh.artifacts import Cutout, DepthSet, ViewSet
 from img2mesh.diffusion.speed import SpeedName
 from img2mesh.multiview.geometric.body import BodyKind
+from img2mesh.multiview.judging import judge, require_judge
 from img2mesh.multiview.sampling import Consistency, Progress, Sampling
 from img2mesh.multiview.zero123plus import choices
 
@@ -26,10 +27,12 @@ __all__ = [
     "embedded",
     "generate",
     "identity",
+    "judge",
     "licences",
     "refine",
     "require_commercial",
     "require_fitting",
+    "require_judge",
 ]
 
 #: Licences of meshes that allow any use, the later ones with attribution.
