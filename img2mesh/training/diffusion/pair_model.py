@@ -22,6 +22,8 @@ class PairModel(nn.Module):
     *unscaled*; a dropped CLIP embedding is zeros before the projection, so that the camera stays.
     """
 
+    abar: Tensor
+
     def __init__(self, components: Components) -> None:
         super().__init__()
         self.unet, self.projection = components.unet, components.projection
