@@ -4,7 +4,7 @@
 
 Operations of a sample are counted on networks of the published sizes whose tensors have shapes but
 no values (`meta`), so that it needs neither weights nor a GPU. Hours follow from a sustained speed
-that one must know or measure: the default is a cautious guess for an H100 in bfloat16, not a measurement.
+that one must know or measure: the default is a cautious guess for an H100, not a measurement.
 """
 
 from __future__ import annotations
