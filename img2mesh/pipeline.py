@@ -26,6 +26,7 @@ from img2mesh.artifacts import (
     ViewSet,
 )
 from img2mesh.core.lengths import Unit
+from img2mesh.core.parts import Parts
 from img2mesh.core.ranges import Between
 from img2mesh.export.frame import Frame, Pivot, Up
 from img2mesh.graph import Graph, Run, stage
@@ -72,12 +73,13 @@ def cutout(
     )
 
 
-@stage(version=1, identity=multiview.identity)
+@stage(version=2, identity=multiview.identity)
 def views(
     cutout: Cutout,
     *,
     generator: str = "learned",
     body: multiview.BodyKind = "auto",
+    parts: Parts = "keep",
     tile: Annotated[int, Between(16, 1024)] = 320,
     steps: Annotated[int, Between(1, 1000)] = 28,
     guidance_scale: Annotated[float, Between(0, 100)] = 4.0,
@@ -92,6 +94,8 @@ def views(
         generator: ``learned`` is the network that comes with the package (a ``.safetensors`` file:
             one of your own), ``geometric`` the weight-free prior; any other is a checkpoint.
         body: of an embedded generator: ``auto``, ``lathe``, ``box``, ``inflation`` or ``learned``.
+        parts: of an embedded generator: separate parts of the outline ``keep`` apart, ``join`` by
+            bars, or only the ``largest``.
         tile: side of one view in pixels, where the generator leaves it free.
         steps: denoising steps of a learned generator.
         guidance_scale: classifier-free guidance of a learned generator.
@@ -103,6 +107,7 @@ def views(
         cutout,
         generator=generator,
         body=body,
+        parts=parts,
         tile=tile,
         normals=normals,
         sampling=multiview.Sampling(
@@ -196,7 +201,7 @@ def registered(
     return pose_photo(refined, least=confidence, note=run.note)
 
 
-@stage(version=9)
+@stage(version=10)
 def radiance(
     registered: ViewSet,
     *,
@@ -245,13 +250,14 @@ def radiance(
     )
 
 
-@stage(version=4)
+@stage(version=5)
 def surface(
     radiance: RadianceField,
     *,
     target_faces: Annotated[int, Between(4, 5_000_000)] = 20_000,
     resolution: Annotated[int, Between(16, 768, off=0)] = 0,
     smoothing_steps: Annotated[int, Between(0, 1000)] = 2,
+    parts: Parts = "keep",
     remesh: Remesh = "none",
     run: Run | None = None,
 ) -> Mesh:
@@ -262,6 +268,7 @@ def surface(
         target_faces: triangles to keep.
         resolution: marching-cubes grid along the longest side; 0 uses the field's own.
         smoothing_steps: non-shrinking smoothing steps before decimation.
+        parts: what the views show apart: ``keep`` it so, ``join`` by rods, or the ``largest``.
         remesh: ``none`` spends faces where the surface bends; ``triangle`` and ``quad`` spread them
             evenly.
     """
@@ -273,6 +280,7 @@ def surface(
         target_faces=target_faces,
         resolution=resolution,
         smoothing_steps=smoothing_steps,
+        parts=parts,
         remesh=remesh,
         progress=run.progress,
     )

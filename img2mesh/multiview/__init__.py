@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from img2mesh.artifacts import Cutout, DepthSet, ViewSet
+from img2mesh.core.parts import Parts
 from img2mesh.multiview.geometric.body import BodyKind
 from img2mesh.multiview.sampling import Progress, Sampling
 from img2mesh.multiview.zero123plus import choices
@@ -76,6 +77,7 @@ def generate(
     *,
     generator: str,
     body: str,
+    parts: Parts = "join",
     tile: int,
     normals: bool,
     sampling: Sampling,
@@ -90,6 +92,7 @@ def generate(
             name or its folder.
         body: of an embedded generator: ``auto``, ``lathe``, ``box`` or ``inflation``; of
             ``learned`` also ``learned``.
+        parts: of an embedded generator: what becomes of an outline in separate pieces.
         tile: side of a view in pixels, where the generator leaves it free.
         normals: let a learned generator draw normal maps too, if it can.
         sampling: how a learned generator samples, and where.
@@ -108,12 +111,17 @@ def generate(
         case "geometric":
             from img2mesh.multiview import geometric
 
-            return geometric.generate(cutout, body=body, tile=tile, progress=progress)
+            return geometric.generate(cutout, body=body, parts=parts, tile=tile, progress=progress)
         case _ if embedded(generator):
             from img2mesh.multiview import learned
 
             return learned.generate(
-                cutout, body=body, tile=tile, weights=_own(generator), progress=progress
+                cutout,
+                body=body,
+                parts=parts,
+                tile=tile,
+                weights=_own(generator),
+                progress=progress,
             )
         case _:
             from img2mesh.multiview.zero123plus import views
