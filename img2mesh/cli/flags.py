@@ -199,6 +199,8 @@ TABLE = {
         Option("--mc-resolution", int, "Marching-cubes grid, longest side; 0: the field's own.",
                ("surface.resolution",)),
         Option("--target-faces", int, "Triangles of the final mesh.", ("surface.target_faces",)),
+        Option("--parts", str, "Separate parts: keep them so, join them by bars, or the largest.",
+               ("views.parts", "surface.parts"), metavar="keep|join|largest"),
         Option("--remesh", str, "Even triangles, or even quads, stored as triangle pairs, each "
                "pair two of --target-faces.", ("surface.remesh",), metavar="none|triangle|quad"),
         Option("--texture-resolution", int, "Side of the texture in pixels.",
