@@ -118,7 +118,9 @@ def refined(
         weight_empty=weight_empty, weight_sparse=weight_sparse, weight_opaque=weight_opaque,
         weight_rough=weight_rough, preview_every=preview_every, seed=seed,
     )  # fmt: skip
-    sampling = multiview.Sampling(steps, guidance_scale, seed, run.device, run.low_memory)
+    sampling = multiview.Sampling(
+        guidance_scale=guidance_scale, seed=seed, device=run.device, low_vram=run.low_memory
+    )
     judge = multiview.judge(generator, sampling=sampling)
     guide = ScoreGuidance(
         judge.denoiser, guidance, scale=guidance_scale, window=window, latent=latent, rate=copy_rate

@@ -25,7 +25,9 @@ from img2mesh.artifacts import (
     TexturedMesh,
     ViewSet,
 )
+from img2mesh.core.devices import with_doubles
 from img2mesh.core.lengths import Unit
+from img2mesh.core.parts import Parts
 from img2mesh.core.ranges import Between
 from img2mesh.export.frame import Frame, Pivot, Up
 from img2mesh.graph import Graph, Run, stage
@@ -34,7 +36,7 @@ from img2mesh.meshing import Remesh
 Seed = Annotated[int, Between(0, 4_294_967_295)]
 
 
-@stage(version=3, identity=segmentation.identity)
+@stage(version=4, identity=segmentation.identity)
 def cutout(
     photo: Photo,
     *,
@@ -72,14 +74,16 @@ def cutout(
     )
 
 
-@stage(version=2, identity=multiview.identity)
+@stage(version=4, identity=multiview.identity)
 def views(
     cutout: Cutout,
     *,
     generator: str = "learned",
     body: multiview.BodyKind = "auto",
+    parts: Parts = "keep",
     tile: Annotated[int, Between(16, 1024)] = 320,
-    steps: Annotated[int, Between(1, 1000)] = 28,
+    speed: multiview.SpeedName = "exact",
+    steps: Annotated[int | None, Between(1, 1000)] = None,
     guidance_scale: Annotated[float, Between(0, 100)] = 4.0,
     normals: bool = False,
     elevation: Annotated[float | None, Between(-90, 90)] = None,
@@ -94,10 +98,13 @@ def views(
         generator: ``learned`` is the network that comes with the package (a ``.safetensors`` file:
             one of your own), ``geometric`` the weight-free prior; any other is a checkpoint.
         body: of an embedded generator: ``auto``, ``lathe``, ``box``, ``inflation`` or ``learned``.
+        parts: of an embedded generator: separate parts of the outline ``keep`` apart, ``join`` by
+            bars, or only the ``largest``.
         tile: side of one view in pixels, where the generator leaves it free.
-        steps: denoising steps of a learned generator.
-        guidance_scale: classifier-free guidance of a learned generator.
-        normals: let a learned generator draw normal maps too, if it can.
+        speed: of a published generator: ``exact``, ``fast`` or ``draft``.
+        steps: denoising steps; none takes the generator's own for that speed.
+        guidance_scale: classifier-free guidance of a published generator.
+        normals: let a published generator draw normal maps too, if it can.
         elevation: of the photo's camera, degrees, where views are relative to it; none: estimated.
         consistency: ``shared-attention`` lets views that are drawn one by one see each other.
         seed: seed of everything random.
@@ -107,13 +114,12 @@ def views(
         cutout,
         generator=generator,
         body=body,
+        parts=parts,
         tile=tile,
         normals=normals,
         elevation=elevation,
         consistency=consistency,
-        sampling=multiview.Sampling(
-            steps, guidance_scale, seed, device=run.device, low_vram=run.low_memory
-        ),
+        sampling=multiview.Sampling(speed, steps, guidance_scale, seed, run.device, run.low_memory),
         progress=run.progress,
         note=run.note,
     )
@@ -140,7 +146,7 @@ def depths(
     return DepthSet(depth, views.cameras)
 
 
-@stage(version=1, identity=multiview.identity)
+@stage(version=2, identity=multiview.identity)
 def refined(
     cutout: Cutout,
     views: ViewSet,
@@ -149,7 +155,8 @@ def refined(
     generator: str = "learned",
     controlnet: str | None = None,
     strength: Annotated[float, Between(0, 10)] = 0.75,
-    steps: Annotated[int, Between(1, 1000)] = 28,
+    speed: multiview.SpeedName = "exact",
+    steps: Annotated[int | None, Between(1, 1000)] = None,
     guidance_scale: Annotated[float, Between(0, 100)] = 4.0,
     seed: Seed = 42,
     run: Run | None = None,
@@ -163,7 +170,8 @@ def refined(
         generator: what drew the views and draws them again.
         controlnet: name or folder of the depth ControlNet; none takes the checkpoint's own.
         strength: how much the depth counts; 0 draws the first pass again.
-        steps: denoising steps.
+        speed: as in ``views``.
+        steps: as in ``views``.
         guidance_scale: classifier-free guidance.
         seed: seed of everything random.
     """
@@ -175,9 +183,7 @@ def refined(
         generator=generator,
         controlnet=controlnet,
         strength=strength,
-        sampling=multiview.Sampling(
-            steps, guidance_scale, seed, device=run.device, low_vram=run.low_memory
-        ),
+        sampling=multiview.Sampling(speed, steps, guidance_scale, seed, run.device, run.low_memory),
         progress=run.progress,
     )
 
@@ -237,30 +243,21 @@ def radiance(
     """
     run = run or Run()
     return field.fit(
-        registered,
-        grid=grid,
-        fine_grid=fine_grid,
-        density_steps=density_steps,
-        smoothness=smoothness,
-        relax_px=relax_px,
-        normal_weight=normal_weight,
-        depth_weight=depth_weight,
-        use_photo=use_photo,
-        renderer=renderer,
-        seed=seed,
-        device=run.device,
-        scratch=run.scratch,
-        progress=run.progress,
-    )
+        registered, grid=grid, fine_grid=fine_grid, density_steps=density_steps,
+        smoothness=smoothness, relax_px=relax_px, normal_weight=normal_weight,
+        depth_weight=depth_weight, use_photo=use_photo, renderer=renderer, seed=seed,
+        device=with_doubles(run.device, run.note), scratch=run.scratch, progress=run.progress,
+    )  # fmt: skip
 
 
-@stage(version=4)
+@stage(version=5)
 def surface(
     radiance: RadianceField,
     *,
     target_faces: Annotated[int, Between(4, 5_000_000)] = 20_000,
     resolution: Annotated[int, Between(16, 768, off=0)] = 0,
     smoothing_steps: Annotated[int, Between(0, 1000)] = 2,
+    parts: Parts = "keep",
     remesh: Remesh = "none",
     run: Run | None = None,
 ) -> Mesh:
@@ -271,6 +268,7 @@ def surface(
         target_faces: triangles to keep.
         resolution: marching-cubes grid along the longest side; 0 uses the field's own.
         smoothing_steps: non-shrinking smoothing steps before decimation.
+        parts: what the views show apart: ``keep`` it so, ``join`` by rods, or the ``largest``.
         remesh: ``none`` spends faces where the surface bends; ``triangle`` and ``quad`` spread them
             evenly.
     """
@@ -282,6 +280,7 @@ def surface(
         target_faces=target_faces,
         resolution=resolution,
         smoothing_steps=smoothing_steps,
+        parts=parts,
         remesh=remesh,
         progress=run.progress,
     )

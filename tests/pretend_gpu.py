@@ -43,6 +43,7 @@ _WAITING = {
 #: Reading these off a tensor launches nothing.
 _FREE = {"aten::detach", "aten::alias", "aten::lift_fresh"}
 
+_WHOLE = torch._C.DispatchKey.CompositeImplicitAutograd
 _attend = F.scaled_dot_product_attention
 _CPU = torch.device("cpu")
 
@@ -181,7 +182,7 @@ class PretendGpu(TorchDispatchMode):
         if _composite(func):  # arrives whole in inference mode, where CUDA would see its parts
             TorchDispatchMode.__enter__(self)
             try:
-                return func.decompose(*args, **kwargs)
+                return func._op_dk(_WHOLE, *args, **kwargs)
             finally:
                 TorchDispatchMode.__exit__(self, None, None, None)
         name = func.name().split(".")[0]
@@ -207,6 +208,7 @@ class PretendGpu(TorchDispatchMode):
             return value
 
         if self.hollow and name == "aten::_local_scalar_dense":
+            self._wait("_local_scalar_dense")
             return torch.ones((), dtype=ours[0].dtype).item()
         out = func(*_mapped(plain, args), **_mapped(plain, kwargs))
         self._count(func, name, args, kwargs, out)
@@ -324,7 +326,7 @@ _GPUS: list[PretendGpu] = []
 @cache
 def _composite(func: Any) -> bool:
     has = torch._C._dispatch_has_kernel_for_dispatch_key
-    return bool(has(func.name(), "CompositeImplicitAutograd"))
+    return bool(has(func.name(), _WHOLE.name))
 
 
 @cache

@@ -184,9 +184,11 @@ TABLE = {
     "Views": [
         Option("--generator", str, "learned, geometric (no weights), your own file, or a model.",
                ("views.generator", "refined.generator"), metavar="NAME", commands=PHOTO),
-        Option("--steps", int, "Denoising steps of a learned generator.",
+        Option("--speed", str, "Of a published generator.", ("views.speed", "refined.speed"),
+               metavar="exact|fast|draft", commands=PHOTO),
+        Option("--steps", int, "Denoising steps of a published generator.",
                ("views.steps", "refined.steps"), commands=PHOTO),
-        Option("--guidance-scale", float, "Classifier-free guidance of a learned generator.",
+        Option("--guidance-scale", float, "Classifier-free guidance of a published generator.",
                ("views.guidance_scale", "refined.guidance_scale"), commands=PHOTO),
         Option("--elevation", float, "Of the photo's camera, degrees, for zero123 and its kind.",
                ("views.elevation",), commands=PHOTO),
@@ -197,6 +199,8 @@ TABLE = {
         Option("--mc-resolution", int, "Marching-cubes grid, longest side; 0: the field's own.",
                ("surface.resolution",)),
         Option("--target-faces", int, "Triangles of the final mesh.", ("surface.target_faces",)),
+        Option("--parts", str, "Separate parts: keep them so, join them by bars, or the largest.",
+               ("views.parts", "surface.parts"), metavar="keep|join|largest"),
         Option("--remesh", str, "Even triangles, or even quads, stored as triangle pairs, each "
                "pair two of --target-faces.", ("surface.remesh",), metavar="none|triangle|quad"),
         Option("--texture-resolution", int, "Side of the texture in pixels.",

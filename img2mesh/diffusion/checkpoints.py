@@ -193,6 +193,10 @@ class Located:
     unet_file: Path | None = None
     revision: str | None = None
 
+    def identity(self) -> str:
+        """What tells its weights from others': locked revision, or content hash."""
+        return self.revision or fingerprint(self.folder)
+
 
 def find(name: str) -> Checkpoint | None:
     """The row of a name or of a repository, or None."""
@@ -201,14 +205,11 @@ def find(name: str) -> Checkpoint | None:
     return next((c for c in TABLE.values() if c.repository == name), None)
 
 
-def locate(
-    folder_or_name: str | Path, *, root: Path | None = None, commercial_only: bool = False
-) -> Located:
+def locate(folder_or_name: str | Path, *, root: Path | None = None) -> Located:
     """Find a checkpoint by folder or name. Touches neither network nor weights.
 
     Raises:
-        InputError: unknown, not fetched yet (says how to, the size and the licence), or its
-            licence forbids commercial use where that is demanded.
+        InputError: unknown, or not fetched yet (says how to, the size and the licence).
     """
     name = str(folder_or_name)
     record = None if Path(name).is_dir() else find(name)
@@ -218,12 +219,8 @@ def locate(
             raise InputError(
                 f"{name!r} is neither a folder nor a known checkpoint; known: {', '.join(TABLE)}"
             )
-        found = Located(describe(folder), folder)
-    else:
-        found = _fetched(record, root or models_folder())
-    if commercial_only:
-        require_commercial(found.record)
-    return found
+        return Located(describe(folder), folder)
+    return _fetched(record, root or models_folder())
 
 
 def _fetched(record: Checkpoint, root: Path) -> Located:
@@ -353,10 +350,9 @@ def require_commercial(record: Checkpoint) -> None:
 
 
 def identity(folder_or_name: str | Path, *, root: Path | None = None) -> str:
-    """What tells this checkpoint's weights from others': locked revision, or content hash.
+    """:meth:`Located.identity` of a checkpoint by folder or name.
 
     Raises:
         InputError: see :func:`locate`.
     """
-    found = locate(folder_or_name, root=root)
-    return found.revision or fingerprint(found.folder)
+    return locate(folder_or_name, root=root).identity()

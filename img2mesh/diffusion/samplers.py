@@ -6,6 +6,8 @@ Latents ``x`` live in the variance-exploding frame, ``x = x0 + sigma * noise``; 
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from img2mesh.diffusion.schedules import Prediction
@@ -60,6 +62,34 @@ def euler_ancestral_step(
     """
     down, up = ancestral_sigmas(sigma, following)
     return x + (x - clean) / sigma * (down - sigma) + noise * up
+
+
+def multistep_step(
+    x: torch.Tensor,
+    clean: torch.Tensor,
+    before: tuple[torch.Tensor, float] | None,
+    sigma: float,
+    following: float,
+) -> torch.Tensor:
+    """One step of DPM-Solver++(2M) (Lu et al. 2022, arXiv 2211.01095, algorithm 2).
+
+    Second order in the logarithm of the signal-to-noise ratio, from the clean latents predicted now
+    and one step before; of first order in the first step and in the last, to no noise at all.
+
+    Args:
+        x: float32 latents at ``sigma``.
+        clean: predicted clean latents, same shape.
+        before: clean latents of the step before and its noise level; None in the first step.
+        sigma, following: noise levels, ``following < sigma``.
+    """
+    if following == 0:
+        return clean
+    if before is not None:
+        previous, above = before
+        # Half the ratio of this step's length to the last one's, lengths in log sigma.
+        forward = math.log(sigma / following) / math.log(above / sigma) / 2
+        clean = clean + forward * (clean - previous)
+    return following / sigma * x + (1 - following / sigma) * clean
 
 
 def ddim_step(

@@ -4,8 +4,8 @@ Four neighbours of a picture, ten degrees up, down, left and right of it, look t
 assumed of its elevation but for one thing: along a circle of latitude ten degrees are a shorter way
 the nearer the pole is. So matches between the four, triangulated from two, meet the other two only
 at the true elevation. Differences to the published program: no evidence is said and never taken
-for a perfect fit, the fine search includes its upper end, and the best degree is refined by a
-parabola.
+for a perfect fit, wrong matches count up to a limit, the fine search includes its upper end, and
+the best degree is refined by a parabola.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ FOCAL, SIZE, DISTANCE = 280.0, 256, 1.2
 _COARSE, _FINE = range(30, 141, 10), 10
 #: A keypoint of another pair within this many pixels is the same point.
 _SAME = 1.0
+#: A wrong match counts as so many pixels, however far off it is.
+_CUT = 4.0
 #: Points that two pairs share, below which nothing is said; mean error in pixels above which the
 #: matches contradict each other; and how much the error must rise within ten degrees. Noise of
-#: .15 px ends at .2 to .3 px and rises by more than .5; random matches end at tens of pixels.
+#: .15 px ends at .2 to .3 px and rises by more than .5; random matches end near the cut.
 _LEAST, _WORST, _RISE = 24, 2.0, 0.08
 
 
@@ -147,7 +149,7 @@ class _Shared:
             points = _triangulated(matrices[base], matrices[following], pair)
             local = points @ matrices[third][:, :3].T + matrices[third][:, 3]
             pixels = local[:, :2] / local[:, 2:]
-            error = np.linalg.norm(pixels - seen, axis=1)
+            error = np.minimum(np.linalg.norm(pixels - seen, axis=1), _CUT)
             out.append(float((error * pair[:, 4]).sum() / max(pair[:, 4].sum(), 1e-12)))
         return out
 

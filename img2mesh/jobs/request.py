@@ -146,7 +146,16 @@ def request_from(
         forced += graph.order[graph.order.index(settings.known_stage(graph, first)) :]
     resolved = settings.resolve(graph, *layers, flags, assignments=assignments or ())
     if commercial_only:
-        multiview.require_commercial(generator_of(resolved, route))
+        if route == "run":
+            refined = graph.stages["refined"].resolve(resolved.get("refined", {}))
+            views = graph.stages["views"].resolve(resolved.get("views", {}))
+            multiview.require_commercial(
+                generator_of(resolved), controlnet=refined["controlnet"], normals=views["normals"]
+            )
+        else:
+            multiview.require_commercial(
+                generator_of(resolved, route), controlnet=None, normals=False
+            )
     if offline:
         stay_offline()
     return Request(

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from img2mesh.artifacts import Cutout, DepthSet, ViewSet
+from img2mesh.core.parts import Parts
+from img2mesh.diffusion.speed import SpeedName
 from img2mesh.multiview.geometric.body import BodyKind
 from img2mesh.multiview.judging import judge, require_judge
 from img2mesh.multiview.sampling import Consistency, Progress, Sampling
@@ -22,6 +24,7 @@ __all__ = [
     "BodyKind",
     "Consistency",
     "Sampling",
+    "SpeedName",
     "embedded",
     "generate",
     "identity",
@@ -55,18 +58,21 @@ def licences(generator: str) -> tuple[str, ...]:
     return tuple(facts(_own(generator))["licences"])
 
 
-def require_commercial(generator: str) -> None:
-    """Refuse a generator whose weights may not be used commercially, or that do not say.
+def require_commercial(generator: str, *, controlnet: str | None, normals: bool) -> None:
+    """Refuse weights that may not be used commercially, or that do not say.
+
+    Args:
+        generator: what draws the views.
+        controlnet: name or folder of a depth ControlNet, or None for the checkpoint's own.
+        normals: whether normal maps are drawn too.
 
     Raises:
         InputError: says which licence stands against it.
     """
-    from img2mesh.diffusion import checkpoints
     from img2mesh.errors import InputError
 
     if not embedded(generator):
-        record = checkpoints.find(generator)
-        checkpoints.require_commercial(record or checkpoints.locate(generator).record)
+        choices.require_commercial(generator, controlnet, normals=normals)
     elif closed := [name for name in licences(generator) if not name.startswith(_OPEN)]:
         raise InputError(
             f"--commercial-only: {generator} was trained on meshes under {', '.join(closed)}"
@@ -98,6 +104,7 @@ def generate(
     *,
     generator: str,
     body: str,
+    parts: Parts = "join",
     tile: int,
     normals: bool,
     elevation: float | None,
@@ -114,6 +121,7 @@ def generate(
             name or its folder.
         body: of an embedded generator: ``auto``, ``lathe``, ``box`` or ``inflation``; of
             ``learned`` also ``learned``.
+        parts: of an embedded generator: what becomes of an outline in separate pieces.
         tile: side of a view in pixels, where the generator leaves it free.
         normals: let a learned generator draw normal maps too, if it can.
         elevation: of the photo's camera in degrees, where views are drawn relative to it.
@@ -134,12 +142,17 @@ def generate(
         case "geometric":
             from img2mesh.multiview import geometric
 
-            return geometric.generate(cutout, body=body, tile=tile, progress=progress)
+            return geometric.generate(cutout, body=body, parts=parts, tile=tile, progress=progress)
         case _ if embedded(generator):
             from img2mesh.multiview import learned
 
             return learned.generate(
-                cutout, body=body, tile=tile, weights=_own(generator), progress=progress
+                cutout,
+                body=body,
+                parts=parts,
+                tile=tile,
+                weights=_own(generator),
+                progress=progress,
             )
         case _ if choices.draws_apart(generator):
             choices.require_no_control(generator, normals="views.normals" if normals else None)

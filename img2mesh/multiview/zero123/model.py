@@ -101,7 +101,6 @@ class Zero123:
         *,
         fourth: Fourth | None = None,
         low_memory: bool = False,
-        commercial_only: bool = False,
     ) -> Zero123:
         """Load a local folder (either layout), an original ``.ckpt``, or a fetched checkpoint.
 
@@ -111,12 +110,11 @@ class Zero123:
             dtype: of the weights; float32 on the CPU.
             fourth: ``radius`` or ``cond_polar``; by default what the checkpoint's record says.
             low_memory: have a part on the device only while it works.
-            commercial_only: refuse weights whose licence forbids commercial use.
 
         Raises:
             InputError: not there (says how to fetch it), or not what it should be.
         """
-        found = checkpoints.locate(folder_or_name, commercial_only=commercial_only)
+        found = checkpoints.locate(folder_or_name)
         parts = load_components(found.folder, dtype=dtype)
         camera = fourth or found.record.camera
         return cls(parts, fourth=camera, device=device, low_memory=low_memory)

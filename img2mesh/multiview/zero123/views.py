@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from img2mesh.artifacts import Cutout, Provenance, View, ViewSet
+from img2mesh.core.arrays import F32
 from img2mesh.core.rigs import rig
 from img2mesh.diffusion import checkpoints
+from img2mesh.diffusion.speed import SpeedName
 from img2mesh.geometry.elevation import NEIGHBOURS, PAIRS, SIZE, estimate_elevation
 from img2mesh.imaging import matching, matting
 from img2mesh.imaging.framing import framed
+from img2mesh.multiview.loaded import loaded
 from img2mesh.multiview.sampling import Consistency, Progress, Sampling
 from img2mesh.multiview.zero123.model import Zero123
-from img2mesh.multiview.zero123plus.views import pick_device
+from img2mesh.multiview.zero123plus.views import pick_place
+
+#: DDIM steps at each speed; the original demo takes 50.
+STEPS: Mapping[SpeedName, int] = {"exact": 50, "fast": 25, "draft": 15}
 
 
 def load(checkpoint: str, sampling: Sampling) -> Zero123:
-    """The checkpoint on the device that was asked for, in half precision where that is fast.
+    """The checkpoint where it was asked for, in half precision where that is fast.
 
     Raises:
         InputError: no such checkpoint or device.
     """
-    import torch
-
-    device = pick_device(sampling.device)
+    place = pick_place(sampling)
     return Zero123.load(
-        checkpoint,
-        device=device,
-        dtype=torch.float16 if device.type == "cuda" else torch.float32,
-        low_memory=sampling.low_vram,
-        commercial_only=sampling.commercial_only,
+        checkpoint, device=place.device, dtype=place.dtype, low_memory=sampling.low_vram
     )
+
+
+def model_of(checkpoint: str, sampling: Sampling) -> AbstractContextManager[Zero123]:
+    """The same, kept for the next photo of this process; see :mod:`img2mesh.multiview.loaded`."""
+    place, found = pick_place(sampling), checkpoints.locate(checkpoint)
+    key = (Zero123, found.folder, found.identity(), found.record.camera, place)
+    return loaded(key, lambda: load(checkpoint, sampling))
 
 
 def generate(
@@ -62,41 +70,40 @@ def generate(
     Raises:
         InputError: no such checkpoint (says how to fetch it), or a part of it is missing.
     """
-    record = checkpoints.locate(checkpoint, commercial_only=sampling.commercial_only).record
-    model = load(checkpoint, sampling)
-    picture = framed(cutout.rgb, cutout.alpha, model.size)
+    record = checkpoints.locate(checkpoint).record
     notes = [record.note] if record.note else []
-    notes += [f"{record.name}: {sentence}" for sentence in model.parts.notes]
-    shares = (0.0, 1.0) if elevation is not None else (0.4, 0.6)
+    cameras, estimates = rig(record.rig), elevation is None
+    tell = progress or (lambda fraction: None)
+    steps = STEPS[sampling.speed] if sampling.steps is None else sampling.steps
+    with model_of(checkpoint, sampling) as model:
+        notes += [f"{record.name}: {sentence}" for sentence in model.parts.notes]
+        notes.append(f"drawn at speed {sampling.speed}: {steps} steps, DDIM")
+        size = model.size
 
-    def tell(fraction: float) -> None:
-        if progress is not None:
-            progress(shares[0] + shares[1] * fraction)
+        def draw(up: Sequence[float], side: Sequence[float], **more: Any) -> F32:
+            drawn: F32 = model.sample(
+                framed(cutout.rgb, cutout.alpha, size), up, side, [0.0] * len(up), steps=steps,
+                guidance_scale=sampling.guidance_scale, width=size, height=size,
+                seed=sampling.seed, **more,
+            ).images.astype(np.float32)  # fmt: skip
+            return drawn
 
-    if elevation is None:
-        elevation = _estimated(model, picture, sampling, note, lambda f: tell((f - 1) * 2 / 3))
-    cameras = rig(record.rig)
-    moves = [e - elevation for e in cameras.elevations_deg]
-    drawn = model.sample(
-        picture,
-        moves,
-        list(cameras.azimuths_deg),
-        [0.0] * len(moves),
-        steps=sampling.steps,
-        guidance_scale=sampling.guidance_scale,
-        width=model.size,
-        height=model.size,
-        seed=sampling.seed,
-        input_elevation_deg=elevation,
-        share_attention=consistency == "shared-attention",
-        progress=tell,
-    ).images.astype(np.float32)
+        if elevation is None:
+            around = draw(*zip(*NEIGHBOURS, strict=True), progress=lambda f: tell(0.4 * f))
+            elevation = _estimated(around, note)
+        drawn = draw(
+            [e - elevation for e in cameras.elevations_deg],
+            list(cameras.azimuths_deg),
+            input_elevation_deg=elevation,
+            share_attention=consistency == "shared-attention",
+            progress=(lambda f: tell(0.4 + 0.6 * f)) if estimates else tell,
+        )
     cut = matting.remove_background(drawn, background=record.background)
     place = Path(checkpoint)
     return ViewSet(
         rgb=cut.rgb,
         alpha=cut.alpha,
-        cameras=cameras.cameras(model.size),
+        cameras=cameras.cameras(size),
         photo=View(cutout.rgb, cutout.alpha, None),
         provenance=Provenance(
             generator=place.name if place.exists() else checkpoint,
@@ -108,32 +115,13 @@ def generate(
     )
 
 
-def _estimated(
-    model: Zero123,
-    picture: Image.Image,
-    sampling: Sampling,
-    note: Callable[[str], None],
-    progress: Progress,
-) -> float:
+def _estimated(neighbours: F32, note: Callable[[str], None]) -> float:
     """The photo's elevation by its neighbours, or the horizon where they tell nothing; says so."""
-    drawn = model.sample(
-        picture,
-        [up for up, _ in NEIGHBOURS],
-        [side for _, side in NEIGHBOURS],
-        [0.0] * len(NEIGHBOURS),
-        steps=sampling.steps,
-        guidance_scale=sampling.guidance_scale,
-        width=model.size,
-        height=model.size,
-        seed=sampling.seed,
-        progress=progress,
-    ).images
-    scale = SIZE / model.size
-    views = np.rint(drawn * 255).astype(np.uint8)
+    views = np.rint(neighbours * 255).astype(np.uint8)
     matches = {}
     for a, b in PAIRS:
         found = matching.sift(views[a], views[b])
-        found[:, :4] *= scale
+        found[:, :4] *= SIZE / views.shape[1]
         matches[a, b] = found
     told = estimate_elevation(matches)
     if told.degrees is None:
