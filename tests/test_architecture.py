@@ -38,6 +38,7 @@ LAYERS = [
     ["training"],
     ["evaluation"],
     ["pipeline"],
+    ["distilled"],
     ["settings"],
     ["jobs"],
     ["worker"],

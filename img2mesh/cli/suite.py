@@ -71,6 +71,8 @@ def _contender(
             body="auto",
             tile=tile,
             normals=False,
+            elevation=None,
+            consistency="none",
             sampling=sampling,
         )
 

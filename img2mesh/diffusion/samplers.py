@@ -64,34 +64,6 @@ def euler_ancestral_step(
     return x + (x - clean) / sigma * (down - sigma) + noise * up
 
 
-def ddim_step(
-    x: torch.Tensor,
-    output: torch.Tensor,
-    noise: torch.Tensor | None,
-    alpha: float,
-    following: float,
-    *,
-    eta: float,
-) -> torch.Tensor:
-    """One DDIM step (Song et al. 2021, arXiv 2010.02502, equation 12) of an epsilon network.
-
-    Unlike the rest of this module in the variance-preserving frame,
-    ``x = sqrt(alpha) x0 + sqrt(1 - alpha) noise``.
-
-    Args:
-        x: (...) float32 latents at ``alpha``.
-        output: predicted noise, same shape.
-        noise: standard normal, same shape; only needed where ``eta`` > 0.
-        alpha, following: cumulative alphas of this and the next level, ``following > alpha``.
-        eta: 0 is deterministic, 1 is as random as ancestral sampling.
-    """
-    clean = (x - (1 - alpha) ** 0.5 * output) / alpha**0.5
-    variance = (1 - following) / (1 - alpha) * (1 - alpha / following)
-    deviation = eta * variance**0.5
-    x = following**0.5 * clean + (1 - following - deviation**2) ** 0.5 * output
-    return x if noise is None or eta == 0 else x + deviation * noise
-
-
 def multistep_step(
     x: torch.Tensor,
     clean: torch.Tensor,
@@ -118,3 +90,31 @@ def multistep_step(
         forward = math.log(sigma / following) / math.log(above / sigma) / 2
         clean = clean + forward * (clean - previous)
     return following / sigma * x + (1 - following / sigma) * clean
+
+
+def ddim_step(
+    x: torch.Tensor,
+    output: torch.Tensor,
+    noise: torch.Tensor | None,
+    alpha: float,
+    following: float,
+    *,
+    eta: float,
+) -> torch.Tensor:
+    """One DDIM step (Song et al. 2021, arXiv 2010.02502, equation 12) of an epsilon network.
+
+    Unlike the rest of this module in the variance-preserving frame,
+    ``x = sqrt(alpha) x0 + sqrt(1 - alpha) noise``.
+
+    Args:
+        x: (...) float32 latents at ``alpha``.
+        output: predicted noise, same shape.
+        noise: standard normal, same shape; only needed where ``eta`` > 0.
+        alpha, following: cumulative alphas of this and the next level, ``following > alpha``.
+        eta: 0 is deterministic, 1 is as random as ancestral sampling.
+    """
+    clean = (x - (1 - alpha) ** 0.5 * output) / alpha**0.5
+    variance = (1 - following) / (1 - alpha) * (1 - alpha / following)
+    deviation = eta * variance**0.5
+    x = following**0.5 * clean + (1 - following - deviation**2) ** 0.5 * output
+    return x if noise is None or eta == 0 else x + deviation * noise

@@ -192,7 +192,8 @@ class _Plan:
             if stored := self._stored(stage):
                 copy = partial(shutil.copyfile, stored / f"{purpose}.png")
                 yield Deliverable(f"{purpose}.png", purpose, copy)
-        views, refined = self._load("views"), self._load("refined")
+        refined = self._load("refined")
+        views = self._load("views") or refined
         if views is not None:
             yield Deliverable("views.png", "views", partial(_write_sheet, views))
             if "refined" in self._outcomes and _differ(views, refined):

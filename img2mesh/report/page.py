@@ -208,12 +208,12 @@ def _origin(report: dict[str, Any]) -> str:
 def _light(report: dict[str, Any]) -> str:
     """The traffic light, and what keeps it from being green."""
     found = report.get("verdict") or {}
-    words = {"green": "Looks good", "amber": "Worth a look", "red": "Probably wrong"}
+    words = {"green": "Nothing speaks against it", "amber": "Worth a look", "red": "Probably wrong"}
     light = str(found.get("light"))
     if light not in words:
         return ""
     reasons = "; ".join(str(reason) for reason in found.get("reasons") or [])
-    more = f": {escape(reasons)}" if reasons else ": outlines, colours and coverage agree"
+    more = f": {escape(reasons)}" if reasons else ": outlines and colours agree with the cutout"
     return f'<p class="verdict {light}"><span></span><b>{words[light]}</b>{more}.</p>'
 
 

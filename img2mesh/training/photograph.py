@@ -71,8 +71,8 @@ def photograph(subject: Subject, camera: Camera, light: Light, *, samples: int =
     mean = blocks / np.maximum(count, 1)[..., None]
     length = np.linalg.norm(mean[..., 5:], axis=-1, keepdims=True)
     return Shot(
-        mean[..., :3],
-        count / samples**2,
+        mean[..., :3].astype(np.float32),
+        (count / samples**2).astype(np.float32),
         np.where(count > 0, mean[..., 4], np.nan).astype(np.float32),
         mean[..., 5:] / np.maximum(length, 1e-6),
     )

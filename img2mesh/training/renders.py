@@ -32,12 +32,13 @@ from img2mesh.core.cameras import Camera, look_at
 from img2mesh.core.rigs import rig
 from img2mesh.errors import InputError
 from img2mesh.io.read_mesh import Surface
+from img2mesh.multiview.learned.frustum import FILL
 from img2mesh.training.catalog import Entry
 from img2mesh.training.environments import procedural_probe
 from img2mesh.training.light import read_probes
 from img2mesh.training.photograph import Light, Shot, area_light, environment_light, photograph
 from img2mesh.training.prepare import read_surface
-from img2mesh.training.views import FILL, Subject, cropped_camera
+from img2mesh.training.views import Subject, cropped_camera
 
 LAYOUTS = ("zero123", "zero123plus")
 #: Zero-1-to-3's camera: 35 mm lens on a 32 mm sensor, distances, and its lamp's ranges.

@@ -2,6 +2,7 @@
 
 ``outline``  photo → what its cutout looks like on it, and two small pictures to show
 ``plan``     which stages a version would run again
+``views``    what the generator drew, once it has
 ``known``    the texture with what is a guess hatched
 ``convert``  a mesh file in another format, from the delivered GLB
 ``pack``     files into a ZIP
@@ -27,6 +28,7 @@ SHOWN, THUMBNAIL = "shown.webp", "thumbnail.webp"
 _SHOWN_SIDE, _THUMBNAIL_SIDE = 1280, 160  # pixels, the longest side
 _OUTLINE_SIDE = 640  # pixels, the longest side of the mask whose outline is told
 _TOLERANCE = 0.7  # of those pixels: what the outline may be off
+_GROUND = 0.96  # behind the views
 _SMALLEST = 0.0004  # share of the picture below which a part of an outline is not told
 
 
@@ -37,7 +39,8 @@ def answer(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[
         InputError: it cannot be done.
     """
     verbs = {
-        "outline": outline, "plan": plan, "known": known, "convert": convert, "pack": pack,
+        "outline": outline, "plan": plan, "views": views, "known": known, "convert": convert,
+        "pack": pack,
     }  # fmt: skip
     return verbs[payload["verb"]](payload)
 
@@ -97,6 +100,24 @@ def plan(payload: Mapping[str, Any]) -> dict[str, Any]:
             for step in runner.plan(until, job.given)
         ]
     }
+
+
+def views(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the views as one sheet to ``target``, a PNG.
+
+    Raises:
+        InputError: they are not drawn yet.
+    """
+    from img2mesh.imaging.colour import over
+    from img2mesh.imaging.sheet import tile
+
+    job, runner = _runner(payload)
+    if not all(step.cached for step in runner.plan("views", job.given)):
+        raise InputError("the views are not drawn yet")
+    drawn = runner.run("views", job.given).load()
+    sheet = over(tile(drawn.rgb), tile(drawn.alpha[..., None])[..., 0], _GROUND)
+    _save((sheet * 255 + 0.5).astype("uint8"), Path(payload["target"]))
+    return {}
 
 
 def known(payload: Mapping[str, Any]) -> dict[str, Any]:

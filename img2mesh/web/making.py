@@ -17,7 +17,7 @@ from img2mesh.web.queue import Queue
 _FORMATS = ("mesh.obj", "mesh.ply", "mesh.stl", "mesh.usdz", "turntable.webp")
 #: Made of files that are there, or of those.
 _PACKED = ("mesh_obj.zip", "all.zip")
-KNOWN = "known.png"
+KNOWN, VIEWS = "known.png", "sofar.png"
 
 
 class Making:
@@ -55,20 +55,33 @@ class Making:
             InputError: it cannot be made.
         """
         folder = Path(version.result["folder"])
-        path = folder / name
         # What the desk was asked for lies beside the photo, not among what img2mesh run leaves.
-        aside = item.photo.parent / f"v{version.number}-{name}"
+        aside = item.photo.parent / f"v{version.number}" / name
         if name == KNOWN:
             return await self._once(aside, lambda: self._known(item, version, aside))
         if name in _PACKED:
             return await self._once(aside, lambda: self._pack(item, version, name, aside))
-        if name in version.result["files"] or places.is_delivered(name):
-            beside = name in version.result["files"] or self._is_of_ours(folder, name)
-            if name in _FORMATS and not path.exists():
-                return await self._once(path, lambda: self._convert(item, version, path))
-            if beside:
-                return path
+        if name in version.result["files"]:
+            return folder / name
+        if name in _FORMATS:
+            return await self._once(aside, lambda: self._convert(item, version, aside))
+        if places.is_delivered(name) and aside.is_file():  # the picture of an .obj
+            return aside
         raise Refusal(404, "there is no such file here")
+
+    async def views(self, item: Item) -> Path:
+        """What the generator drew for the newest version, as soon as it has.
+
+        Raises:
+            InputError: not yet.
+        """
+        target = item.photo.parent / f"v{item.last.number}" / VIEWS
+
+        async def ask() -> None:
+            payload = self._queue.payload(item, item.last)
+            await self._ask("views", {**payload, "target": str(target)})
+
+        return await self._once(target, ask)
 
     async def packed(self, found: list[Item]) -> Path:
         """One ZIP of the newest finished version of each photo.
@@ -99,9 +112,6 @@ class Making:
                     path.unlink(missing_ok=True)
             with suppress(OSError):
                 folder.rmdir()
-
-    def _is_of_ours(self, folder: Path, name: str) -> bool:
-        return places.is_delivered(name) and (folder / name).is_file()
 
     async def _once(self, path: Path, make: Any) -> Path:
         """Make a file unless it is there; who asks meanwhile waits."""

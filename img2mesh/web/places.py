@@ -1,23 +1,26 @@
 """Where things lie: a photo in ``.serve/ID/``, a version in the output folder, the past on disk.
 
-``outputs/<stem>/`` is the first version, ``outputs/<stem>-v2/`` the second. A mask that its owner
-drew does not rename the folder, although it makes another input of the photo.
+``outputs/<stem>/`` is the first version, ``outputs/<stem>-v2/`` the second; whose a folder is,
+:mod:`img2mesh.jobs.claims` decides.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
+import stat
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from img2mesh.core import failures
 from img2mesh.core.names import safe_name
 from img2mesh.io.files import write_json
+from img2mesh.jobs import claims
 from img2mesh.web.items import Item, Version
 
 #: Beside the output folders: photos as they came, and what the workers' libraries print.
@@ -28,16 +31,10 @@ _PAST = 500  # photos of earlier lives that are shown
 #: Bytes of photos and what is beside them, at most.
 DISK = 4 << 30
 
-#: Files of an output folder, as img2mesh calls them.
-_DELIVERED = re.compile(
-    r"mesh[a-z0-9_]*\.(glb|obj|mtl|ply|stl|usdz|zip)|mesh[a-z0-9_]*\.(png|jpg)"
-    r"|(cutout|views|refined|depths|preview|game|texture)\.png|turntable\.webp"
-    r"|report\.(json|html)|run\.json|asset\.zip"
-)
 _QUALITY = (
     "generator", "learned_weights", "licences", "faces", "vertices", "watertight", "manifold",
     "components", "uv_overlap", "texture_resolution", "seen_surface_fraction", "silhouette_iou",
-    "psnr_views", "peak_memory_mb",
+    "psnr_views", "peak_memory_mb", "verdict",
 )  # fmt: skip
 
 
@@ -46,34 +43,16 @@ def stem_of(item: Item) -> str:
     return safe_name(item.photo.stem)
 
 
-def folder_for(root: Path, item: Item) -> Path:
-    """The output folder of an item's newest version: see the module.
+def name_for(root: Path, item: Item) -> str:
+    """What the output folder of an item's newest version is called, unless it is taken.
 
-    Where another input has it, a short hash of the photo is added.
+    A link that stands there is not followed.
     """
     suffix = "" if item.last.number == 1 else f"-v{item.last.number}"
-    stem, digest = stem_of(item), str(item.outline.get("digest", ""))
-    folder = root / f"{stem}{suffix}"
-    if not folder.is_symlink() and _owner(folder) in (None, digest, _with_mask(item, digest)):
-        return folder
-    return root / f"{stem}-{digest[:8]}{suffix}"
-
-
-def _owner(folder: Path) -> str | None:
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        return str(json.loads((folder / "run.json").read_text(encoding="utf-8"))["input"]["digest"])
-    return None
-
-
-def _with_mask(item: Item, digest: str) -> str | None:
-    """The photo's digest together with its mask's, as :mod:`img2mesh.jobs.job` joins them."""
-    mask = item.last.wish.get("mask")
-    if not mask:
-        return None
-    with suppress(OSError):
-        other = hashlib.sha256((item.photo.parent / mask).read_bytes()).hexdigest()
-        return hashlib.sha256(f"{digest} mask {other}".encode()).hexdigest()
-    return None
+    name = f"{stem_of(item)}{suffix}"
+    if not (root / name).is_symlink():
+        return name
+    return f"{stem_of(item)}-{str(item.outline.get('digest', ''))[:8]}{suffix}"
 
 
 def with_sums(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,7 +139,7 @@ def _remembered(record: Path, there: Iterable[Path]) -> Item:
 def _result(folder: Path) -> dict[str, Any]:
     """What a worker would have told of a folder that is there."""
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    names = sorted(p.name for p in folder.iterdir() if _DELIVERED.fullmatch(p.name))
+    names = sorted(p.name for p in claims.ours_in(folder) if p.is_file())
     return {
         "folder": str(folder),
         "files": {n: {"size": (folder / n).stat().st_size, "sha256": ""} for n in names},
@@ -173,7 +152,7 @@ def _result(folder: Path) -> dict[str, Any]:
 
 def is_delivered(name: str) -> bool:
     """Whether img2mesh gives a file in an output folder that name."""
-    return _DELIVERED.fullmatch(name) is not None
+    return name != failures.NAME and any(fnmatchcase(name, one) for one in claims.OURS)
 
 
 def discard(photo: Path) -> None:
@@ -194,9 +173,10 @@ def sweep(state: Path, *, older: float = 86_400.0) -> None:
 def used(state: Path) -> int:
     """Bytes of all photos and what is kept beside them."""
     total = 0
-    for path in state.glob("*/*"):
+    for path in state.rglob("*"):
         with suppress(OSError):
-            total += path.lstat().st_size
+            found = path.lstat()
+            total += found.st_size if stat.S_ISREG(found.st_mode) else 0
     return total
 
 

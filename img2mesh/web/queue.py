@@ -302,8 +302,7 @@ class Queue:
     def _send(self) -> None:
         assert self._worker is not None and self._running is not None
         item = self._items[self._running]
-        folder = places.folder_for(self._root, item)
-        where = {"folder": str(folder), "name": places.stem_of(item)}
+        where = {"output_dir": str(self._root), "name": places.name_for(self._root, item)}
         self._worker.send({**self.payload(item, item.last), **where})
 
     def _receive(self, worker: WorkerProcess, message: Message) -> None:

@@ -29,3 +29,13 @@ def doubting(payload: Mapping[str, Any], report_progress: ReportProgress) -> dic
     if payload["verb"] == "outline" and not payload.get("mask"):
         told["sure"] = False
     return told
+
+
+def make(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[str, Any]:
+    """As the other fake, with a mesh that is one."""
+    from img2mesh.io.gltf import glb_bytes
+    from tests.shapes import box_asset
+
+    told = fakes.act(payload, report_progress)
+    (Path(told["folder"]) / "mesh.glb").write_bytes(glb_bytes(box_asset()))
+    return told

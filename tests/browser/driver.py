@@ -22,8 +22,6 @@ AXE = Path(sys.prefix) / "node_modules" / "axe-core" / "axe.min.js"
 WAIT = 180_000  # milliseconds; only a failing scenario waits so long
 #: What Chromium says of itself in software rendering.
 _HARMLESS = re.compile(r"GPU stall|rAF timed out|swiftshader", re.IGNORECASE)
-#: What the viewer says of the fakes' meshes, which are none.
-_NO_MESH = "Invalid DataView"
 SCENARIOS: dict[str, Callable[[Session], None]] = {}
 
 
@@ -159,6 +157,9 @@ def whole(session: Session) -> None:
             path = coming.value.path()
             assert coming.value.suggested_filename.endswith(end)
             assert path and Path(path).read_bytes()[:2] == b"PK"
+        # Two viewers bring the same landmark twice, in a part of theirs that is not ours.
+        page.get_by_role("button", name="Compare").click()
+        expect(page.locator(".turnable[data-loaded]")).to_have_count(1)
         page.emulate_media(color_scheme="dark")
         axe(page, session, "done, dark")
 
@@ -178,7 +179,7 @@ def bundled(session: Session) -> None:
                 page.keyboard.press("1")
             else:
                 session.ask(f"judge {name}")
-            page.get_by_role("button", name="Cancel").first.click()
+            expect(entry.locator(".state")).to_have_text(re.compile("done"))
 
 
 @scenario
@@ -207,7 +208,7 @@ def restarted(session: Session) -> None:
 @scenario
 def slow(session: Session) -> None:
     """A slow upload is seen from its first moment, and can be cancelled."""
-    session.expected = ["ERR_ABORTED", "ERR_FAILED", _NO_MESH]
+    session.expected = ["ERR_ABORTED", "ERR_FAILED"]
     with session.page() as page:
         expect(page.locator(".drop")).to_be_visible()
         network = page.context.new_cdp_session(page)
@@ -228,7 +229,7 @@ def slow(session: Session) -> None:
 @scenario
 def hands(session: Session) -> None:
     """Keys alone, from an example to a corrected cutout; drops and pastes that hold no photo."""
-    session.expected = ["status of 4", _NO_MESH]
+    session.expected = ["status of 4"]
     with session.page() as page:
         expect(page.locator(".drop")).to_be_visible()
         axe(page, session, "empty")
@@ -289,7 +290,6 @@ def hands(session: Session) -> None:
 @scenario
 def phone(session: Session) -> None:
     """A small screen and a finger: nothing is too wide or too small, the brush paints."""
-    session.expected = [_NO_MESH]
     small = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
     with session.page(**small) as page:
         expect(page.get_by_text("Take a photo")).to_be_visible()

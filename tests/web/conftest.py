@@ -23,7 +23,7 @@ from img2mesh.web.wishes import Wishes
 from tests.web.fakes import DESK, ENVIRONMENT, FUNCTION
 
 LIMIT = 4096
-PATIENCE = 60.0  # seconds; only a failing test waits so long
+PATIENCE = 180.0  # seconds; only a failing test waits so long
 API = "/api/v1"
 
 

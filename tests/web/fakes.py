@@ -21,7 +21,8 @@ DIGEST = "d" * 64
 
 def act(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[str, Any]:
     """``wait``: until a file ``go`` lies in the output folder; ``crash``; else a mesh."""
-    source, folder = Path(payload["source"]), Path(payload["folder"])
+    source = Path(payload["source"])
+    folder = Path(payload["output_dir"]) / payload["name"]
     verb = source.read_bytes()
     with (folder.parent / "order").open("a") as order:
         order.write(f"{source.name}\n")
@@ -62,7 +63,7 @@ def answer(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[
         return {"files": [Path(payload["target"]).name]}
     if payload["verb"] == "pack":
         return clerk.pack(payload)
-    if payload["verb"] == "known":
+    if payload["verb"] in ("known", "views"):
         Path(payload["target"]).write_bytes(b"hatched")
         return {}
     source = Path(payload["source"])

@@ -83,6 +83,7 @@ def test_every_operation_answers_as_it_says(ask: Checked, server: Server) -> Non
     server.ended(key)
     ask("again", {"faces": 9}, id=key)
     ask("photo", id=key)
+    ask("views", id=key)
     ask("thumbnail", id=key)
     ask("file", id=key, number=1, name="mesh.glb", headers={"Range": "bytes=0-3"})
     ask("file", id=key, number=1, name="mesh.usdz", query="save=true")

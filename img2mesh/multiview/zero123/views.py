@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -10,29 +11,35 @@ import numpy as np
 from img2mesh.artifacts import Cutout, Provenance, View, ViewSet
 from img2mesh.core.rigs import rig
 from img2mesh.diffusion import checkpoints
-from img2mesh.diffusion.speed import SPEEDS
+from img2mesh.diffusion.speed import SpeedName
 from img2mesh.imaging import matting
+from img2mesh.imaging.framing import framed
+from img2mesh.multiview.loaded import loaded
 from img2mesh.multiview.sampling import Consistency, Progress, Sampling
 from img2mesh.multiview.zero123.model import Zero123
-from img2mesh.multiview.zero123.preprocess import framed
-from img2mesh.multiview.zero123plus.views import pick_device
+from img2mesh.multiview.zero123plus.views import pick_place
+
+#: DDIM steps at each speed; the original demo takes 50.
+STEPS: Mapping[SpeedName, int] = {"exact": 50, "fast": 25, "draft": 15}
 
 
 def load(checkpoint: str, sampling: Sampling) -> Zero123:
-    """The checkpoint on the device that was asked for, in half precision where that is fast.
+    """The checkpoint where it was asked for, in half precision where that is fast.
 
     Raises:
         InputError: no such checkpoint or device.
     """
-    import torch
-
-    device = pick_device(sampling.device)
+    place = pick_place(sampling)
     return Zero123.load(
-        checkpoint,
-        device=device,
-        dtype=torch.float16 if device.type == "cuda" else torch.float32,
-        low_memory=sampling.low_vram,
+        checkpoint, device=place.device, dtype=place.dtype, low_memory=sampling.low_vram
     )
+
+
+def model_of(checkpoint: str, sampling: Sampling) -> AbstractContextManager[Zero123]:
+    """The same, kept for the next photo of this process; see :mod:`img2mesh.multiview.loaded`."""
+    place, found = pick_place(sampling), checkpoints.locate(checkpoint)
+    key = (Zero123, found.folder, found.identity(), found.record.camera, place)
+    return loaded(key, lambda: load(checkpoint, sampling))
 
 
 def generate(
@@ -61,35 +68,37 @@ def generate(
         InputError: no such checkpoint (says how to fetch it), or a part of it is missing.
     """
     record = checkpoints.locate(checkpoint).record
-    model = load(checkpoint, sampling)
-    picture = framed(cutout.rgb, cutout.alpha, model.size)
     notes = [record.note] if record.note else []
-    notes += [f"{record.name}: {sentence}" for sentence in model.parts.notes]
     if elevation is None:
         elevation = 0.0
         note("the photo's elevation is taken for 0 degrees; say it with --elevation if it is not")
     cameras = rig(record.rig)
     moves = [e - elevation for e in cameras.elevations_deg]
-    drawn = model.sample(
-        picture,
-        moves,
-        list(cameras.azimuths_deg),
-        [0.0] * len(moves),
-        steps=sampling.steps or SPEEDS[sampling.speed].steps,
-        guidance_scale=sampling.guidance_scale,
-        width=model.size,
-        height=model.size,
-        seed=sampling.seed,
-        input_elevation_deg=elevation,
-        share_attention=consistency == "shared-attention",
-        progress=progress,
-    ).images.astype(np.float32)
+    steps = STEPS[sampling.speed] if sampling.steps is None else sampling.steps
+    with model_of(checkpoint, sampling) as model:
+        notes += [f"{record.name}: {sentence}" for sentence in model.parts.notes]
+        notes.append(f"drawn at speed {sampling.speed}: {steps} steps, DDIM")
+        size = model.size
+        drawn = model.sample(
+            framed(cutout.rgb, cutout.alpha, size),
+            moves,
+            list(cameras.azimuths_deg),
+            [0.0] * len(moves),
+            steps=steps,
+            guidance_scale=sampling.guidance_scale,
+            width=size,
+            height=size,
+            seed=sampling.seed,
+            input_elevation_deg=elevation,
+            share_attention=consistency == "shared-attention",
+            progress=progress,
+        ).images.astype(np.float32)
     cut = matting.remove_background(drawn, background=record.background)
     place = Path(checkpoint)
     return ViewSet(
         rgb=cut.rgb,
         alpha=cut.alpha,
-        cameras=cameras.cameras(model.size),
+        cameras=cameras.cameras(size),
         photo=View(cutout.rgb, cutout.alpha, None),
         provenance=Provenance(
             generator=place.name if place.exists() else checkpoint,

@@ -96,9 +96,9 @@ class Zero123Plus:
             components.vae.enable_slicing()
         self.attach(controlnet)
 
-    def attach(self, controlnet: Any) -> None:
-        """Work with another ControlNet from now on, or with none."""
-        self.controlnet = controlnet
+    def attach(self, controlnet: Any, named: object = None) -> None:
+        """Work with another ControlNet from now on, or with none; ``attached`` is its name."""
+        self.controlnet, self.attached = controlnet, named
         if controlnet is not None:
             keep = not self.execution.plain
             reference_attention.install_plain(controlnet, keep_context=keep)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +17,29 @@ from img2mesh.core.cameras import Camera
 from img2mesh.core.rigs import rig
 from img2mesh.diffusion import checkpoints
 from img2mesh.diffusion.speed import SPEEDS, Execution
+from img2mesh.diffusion.store import fingerprint
 from img2mesh.errors import InputError
 from img2mesh.imaging import matting
 from img2mesh.imaging.sheet import COLUMNS, ROWS, untile
+from img2mesh.multiview.loaded import loaded
 from img2mesh.multiview.sampling import Progress, Sampling
 from img2mesh.multiview.zero123plus import choices, depth_image, normals
-from img2mesh.multiview.zero123plus.loaded import Place, loaded
+from img2mesh.multiview.zero123plus.components import load_controlnet
 from img2mesh.multiview.zero123plus.model import Zero123Plus
 
 F32 = NDArray[np.float32]
 
 #: Conditioning scale of the normal ControlNet (its own example).
 _NORMAL_SCALE = 1.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the networks run, and how."""
+
+    device: torch.device
+    dtype: torch.dtype
+    execution: Execution
 
 
 def pick_place(sampling: Sampling) -> Place:
@@ -102,7 +115,7 @@ def generate(
     found = checkpoints.locate(checkpoint)
     first, second = _shares(progress, normals)
     tile, drawn = found.record.tile, None
-    with loaded(found, net, place) as model:
+    with model_of(found, net, place) as model:
         sheet = _sample(model, cutout, tile, sampling, None, 0.0, first)
         if normals:
             again = Image.fromarray(np.rint(sheet * 255).astype(np.uint8))
@@ -143,12 +156,35 @@ def refine(
     net = choices.find_controlnet("depth", checkpoint, controlnet)
     found = checkpoints.locate(checkpoint)
     control = depth_image.depth_picture(depths, found.record.tile)
-    with loaded(found, net, place) as model:
+    with model_of(found, net, place) as model:
         sheet = _sample(model, cutout, found.record.tile, sampling, control, strength, progress)
         notes = _notes(model, found.record, sampling, place)
     note = f"second pass led by the coarse shape's depth, strength {strength:g}"
     refined = _view_set(cutout, sheet, None, found.record, checkpoint, (note, *notes))
     return replace(refined, photo=views.photo or refined.photo)
+
+
+@contextmanager
+def model_of(found: checkpoints.Located, net: Path | None, place: Place) -> Iterator[Zero123Plus]:
+    """The model of a checkpoint, kept from run to run, and one ControlNet with it.
+
+    Args:
+        found: the checkpoint on this machine.
+        net: folder of a ControlNet; None takes whichever is attached, and does without.
+        place: where it runs.
+    """
+
+    def read() -> Zero123Plus:
+        return Zero123Plus.from_located(
+            found, device=place.device, dtype=place.dtype, execution=place.execution
+        )
+
+    files = (found.folder, found.unet_file, found.identity())
+    with loaded((Zero123Plus, *files, found.record.background, place), read) as model:
+        if net is not None and model.attached != (named := (net, fingerprint(net))):
+            model.attach(None)  # its room is free before the other is read
+            model.attach(load_controlnet(net, dtype=place.dtype), named)
+        yield model
 
 
 def _notes(

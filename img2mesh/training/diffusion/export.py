@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from img2mesh.diffusion import checkpoints, weights
@@ -48,6 +49,28 @@ def export_sheets(
     index["ramping_coefficients"] = [float(x) for x in ramping.tolist()]
     write_json(out / "model_index.json", index)
     write_json(out / checkpoints.NOTE_NAME, note)
+    return out
+
+
+def export_pairs(
+    base: Path, out: Path, layout: str, unet: dict[str, Tensor], projection: dict[str, Tensor]
+) -> Path:
+    """Write a Zero-1-to-3 folder: the base's data with other U-Net and projection weights.
+
+    Args:
+        base: a folder in one of the two layouts.
+        out: the new folder.
+        layout: name of the projection's folder, which decides its tensors' prefix.
+        unet, projection: whole states.
+    """
+    copy_data(base, out)
+    prefix = {"cc_projection": "projection", "clip_camera_projection": "proj"}[layout]
+    for folder in ("unet", layout):
+        for stale in (out / folder).glob("*"):
+            if stale.name != "config.json":
+                stale.unlink()
+    save_weights(out / "unet" / _WEIGHTS, unet)
+    save_weights(out / layout / _WEIGHTS, {f"{prefix}.{k}": v for k, v in projection.items()})
     return out
 
 

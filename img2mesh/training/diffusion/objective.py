@@ -33,7 +33,7 @@ def noised(clean: Tensor, noise: Tensor, abar: Tensor) -> Tensor:
 
 
 def target(clean: Tensor, noise: Tensor, abar: Tensor, prediction: Prediction) -> Tensor:
-    """What the network should say: the noise, or ``v = sqrt(abar) noise - sqrt(1 - abar) clean``."""
+    """What should come out: the noise, or ``v = sqrt(abar) noise - sqrt(1 - abar) clean``."""
     if prediction == "epsilon":
         return noise
     level = abar.view(-1, *[1] * (clean.ndim - 1))

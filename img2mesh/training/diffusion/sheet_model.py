@@ -39,6 +39,8 @@ class SheetModel(nn.Module):
         controlnet: train this on a frozen base.
     """
 
+    abar: Tensor
+
     def __init__(
         self, components: Components, *, gamma: float | None = 5.0, controlnet: Any = None
     ) -> None:

@@ -21,7 +21,7 @@ from img2mesh.multiview.zero123plus.preprocess import (
     GREY,
     ImageProcessor,
     control_tensor,
-    on_grey,
+    opaque,
 )
 from img2mesh.training.diffusion.chances import Chance
 from img2mesh.training.renders import CAMERAS
@@ -103,7 +103,7 @@ class SheetData:
             (3, 3 t, 2 t) in [-1, 1].
         """
         folder = self.folders[int(chance.rng(ITEM).integers(len(self.folders)))]
-        condition = on_grey(Image.open(folder / "000.png"))
+        condition = opaque(Image.open(folder / "000.png"), GREY)
         side = int(chance.rng(SIDE).integers(CONDITION_SIDES[0], CONDITION_SIDES[1] + 1))
         condition = condition.resize((side, side), Image.Resampling.BICUBIC)
         pixels = for_vae(condition)[0]
@@ -116,7 +116,7 @@ class SheetData:
             "for_vae": pixels,
             "for_clip": for_clip(condition)[0],
             "timestep": torch.tensor(int(chance.rng(LEVEL).integers(levels))),
-            "dropped": torch.tensor(bool(chance.rng(DROP).random() < drop)),
+            "dropped": torch.tensor(dropped(chance, drop)),
             "target_eps": chance.normal(latent, TARGET),
             "noise": chance.normal(latent, MIXED),
             "condition_eps": chance.normal(own, CONDITION),
@@ -127,6 +127,11 @@ class SheetData:
             picture = Image.fromarray(led_by)
             out["control"] = control_tensor(picture, picture.width, picture.height)[0]
         return out
+
+
+def dropped(chance: Chance, share: float) -> bool:
+    """Whether a sample's condition is left out."""
+    return bool(chance.rng(DROP).random() < share)
 
 
 def drawn(root: Path, split: str) -> tuple[list[str], tuple[str, ...]]:
@@ -143,7 +148,7 @@ def drawn(root: Path, split: str) -> tuple[list[str], tuple[str, ...]]:
 
 def sheet(folder: Path, kind: str, tile: int) -> NDArray[np.uint8]:
     """(3 t, 2 t, 3) uint8: six pictures of a kind over grey, row by row."""
-    pictures = [on_grey(Image.open(folder / f"{k:03d}{kind}.png")) for k in range(1, 7)]
+    pictures = [opaque(Image.open(folder / f"{k:03d}{kind}.png"), GREY) for k in range(1, 7)]
     return tiled(np.stack([np.asarray(_sized(p, tile)) for p in pictures]))
 
 
@@ -155,7 +160,7 @@ def depth_sheet(folder: Path, tile: int) -> NDArray[np.uint8]:
         alpha = Image.open(folder / f"{k:03d}.png").getchannel("A")
         grey = Image.fromarray(np.rint(value * 255).astype(np.uint8))
         merged = Image.merge("RGBA", (grey, grey, grey, alpha))
-        out.append(np.asarray(_sized(on_grey(merged), tile)))
+        out.append(np.asarray(_sized(opaque(merged, GREY), tile)))
     return tiled(np.stack(out))
 
 
@@ -174,6 +179,3 @@ def as_target(picture: NDArray[np.uint8]) -> Tensor:
 def stack(samples: Sequence[dict[str, Tensor]]) -> dict[str, Any]:
     """Samples -> a batch: every tensor gets a first axis."""
     return {name: torch.stack([s[name] for s in samples]) for name in samples[0]}
-
-
-__all__ = ["GREY", "Control", "SheetData", "as_target", "depth_sheet", "drawn", "sheet", "stack"]

@@ -32,6 +32,10 @@ function got(photo, version) {
     offered.add(note.remedy);
     inside.push(element("div", { class: "note" }, element("p", { text: note.text }), first ? remedy(photo, note) : null));
   }
+  const verdict = report.verdict;
+  if (verdict && verdict.light !== "green")
+    inside.push(element("div", { class: "note" }, element("p", { text: verdict.light === "red" ? "Probably wrong:" : "Worth a look:" }),
+      element("ul", {}, ...verdict.reasons.map((reason) => element("li", { text: reason })))));
   const seen = report.seen_surface_fraction;
   if (seen) {
     const [shot, drawn] = [seen.photo ?? 0, seen.views ?? 0];
@@ -103,12 +107,19 @@ function change(photo, version, busy) {
   };
   const now = (name) => wish.settings?.[name] ?? base()(name);
   const generator = select(about.generators.map((one) =>
-    [one.name, one.licences.length ? `${one.name} (${one.licences.join(", ")})` : `${one.name} (nothing learned)`]), now("views.generator"));
+    [one.name, one.name]), now("views.generator"));
+  const licence = element("p", { class: "soft" });
+  const tellLicence = () => {
+    const one = about.generators.find((found) => found.name === generator.value);
+    licence.textContent = one?.licences.length ? `Licence: ${one.licences.join(", ")}` : "Nothing learned, no licence.";
+  };
+  tellLicence();
   const faces = element("input", { type: "range", id: "faces", min: 0, max: 100, step: 1 });
   const toFaces = (at) => Math.round((200 * 1000 ** (at / 100)) / 100) * 100;
   const fromFaces = (count) => Math.round((100 * Math.log(count / 200)) / Math.log(1000));
   const counted = element("output", { for: "faces" });
-  const texture = select([512, 1024, 2048, 4096].map((side) => [side, `${side} pixels`]), now("asset.texture_resolution"));
+  const sides = [...new Set([512, 1024, 2048, 4096, now("asset.texture_resolution")])].sort((a, b) => a - b);
+  const texture = select(sides.map((side) => [side, `${side} pixels`]), now("asset.texture_resolution"));
   const seed = element("input", { type: "number", min: 0, max: 4294967295, step: 1, value: now("views.seed") });
   const delight = element("input", { type: "checkbox" });
   delight.checked = Boolean(now("asset.delight"));
@@ -149,13 +160,13 @@ function change(photo, version, busy) {
     }, 400);
   };
   preset.onchange = () => { touched = new Set(); changed(); };
-  generator.onchange = () => changed("views.generator");
+  generator.onchange = () => { tellLicence(); changed("views.generator"); };
   faces.oninput = () => { faces.dataset.moved = "1"; changed("surface.target_faces"); };
   texture.onchange = () => changed("asset.texture_resolution");
   seed.onchange = () => changed("views.seed");
   delight.onchange = () => changed("asset.delight");
   tall.onchange = () => changed("asset.size");
-  return fold("Change", labelled("Preset", preset), labelled("Views by", generator),
+  return fold("Change", labelled("Preset", preset), labelled("Views by", generator), licence,
     labelled("Triangles", faces), counted, labelled("Texture", texture), labelled("Seed", seed),
     labelled("Take the light out", delight), labelled("Height in cm", tall), price,
     element("div", { class: "row" }, apply),

@@ -157,10 +157,19 @@ export const removing = (photo) => asking("Remove", async () => {
 function making(photo) {
   const { bar, line } = progressed("Making the mesh");
   const list = element("ol", { class: "stages" });
+  const sofar = element("figure", { class: "sofar", hidden: true }, element("img", { alt: "The sides as they were drawn" }),
+    element("figcaption", { class: "soft", text: "What was drawn of its sides so far" }));
+  sofar.firstChild.onerror = () => { sofar.remove(); };
   const pills = known.server.stages.map((name) => list.appendChild(element("li", { text: name })));
   update = (now) => {
     const version = last(now);
     if (version.state !== "running") return;
+    // What the generator drew is there to see long before the mesh is.
+    const at = known.server.stages.indexOf(version.stage);
+    if (sofar.hidden && at > known.server.stages.indexOf("depths")) {
+      sofar.hidden = false;
+      sofar.firstChild.src = api.views(photo.id, version.number);
+    }
     if (version.stage) bar.value = version.fraction;
     else bar.removeAttribute("value");
     line.textContent = version.stage
@@ -171,7 +180,7 @@ function making(photo) {
       pills[index].textContent = took === undefined ? name : `${name} ${took.toFixed(1)} s`;
     });
   };
-  return [bar, line, cancelling(photo), element("details", {}, element("summary", { text: "Stages" }), list)];
+  return [bar, line, cancelling(photo), sofar, element("details", {}, element("summary", { text: "Stages" }), list)];
 }
 
 function editing(photo) {
@@ -207,14 +216,14 @@ function finished(photo, version, state) {
   const pair = element("div", { class: other ? "pair" : "" }, ...hosts.map(([, host]) => host));
   parts.push(pair);
   if (["running", "waiting", "cutting"].includes(state)) {
-    const [bar, line, cancel, details] = making(photo);
+    const [bar, line, cancel, ...more] = making(photo);
     const told = update;
     update = (now) => {
       if (last(now).state === "running") told(now);
       else line.textContent = last(now).state === "waiting" ? "The next version waits" : "Looking for the object";
     };
     parts.push(element("div", { class: "beneath" },
-      element("p", { text: `Version ${last(photo).number} is being made` }), bar, line, cancel, details));
+      element("p", { text: `Version ${last(photo).number} is being made` }), bar, line, cancel, ...more));
   } else if (["failed", "cancelled"].includes(last(photo).state)) {
     const said = last(photo).state === "failed" ? last(photo).error : "was cancelled";
     parts.push(element("div", { class: "beneath error" },

@@ -22,6 +22,7 @@ export function select(id) {
 export function needsLook(photo) {
   if (["asking", "failed"].includes(photo.state)) return true;
   const version = done(photo).at(-1);
+  if (["amber", "red"].includes(version?.report.verdict?.light)) return true;
   return Boolean(version?.notes.some((note) => !note.usual && note.remedy));
 }
 

@@ -17,8 +17,8 @@ from img2mesh.artifacts import Cutout
 from img2mesh.diffusion import checkpoints, reference_attention
 from img2mesh.diffusion.reference_attention import attend
 from img2mesh.diffusion.weights import read_json
-from img2mesh.multiview import Sampling
-from img2mesh.multiview.zero123plus import Zero123Plus, loaded, views
+from img2mesh.multiview import Sampling, loaded
+from img2mesh.multiview.zero123plus import Zero123Plus, views
 from img2mesh.multiview.zero123plus.components import empty_prompt
 
 SIZE: dict[str, Any] = {"width": 64, "height": 96}
@@ -132,7 +132,7 @@ def test_a_model_is_read_once(mine: Path, cutout: Cutout) -> None:
 def test_what_failed_is_not_kept(mine: Path, cutout: Cutout) -> None:
     quick = Sampling(steps=2, device="cpu")
     found, place = checkpoints.locate(mine), views.pick_place(quick)
-    with loaded.loaded(found, mine / "controlnet", place) as model:
+    with views.model_of(found, mine / "controlnet", place) as model:
         kept = model
     calls: list[int] = []
 
@@ -143,10 +143,10 @@ def test_what_failed_is_not_kept(mine: Path, cutout: Cutout) -> None:
 
     kept.parts.unet.register_forward_pre_hook(fail)
     control = Image.new("RGB", (64, 96))
-    with pytest.raises(RuntimeError), loaded.loaded(found, mine / "controlnet", place) as model:
+    with pytest.raises(RuntimeError), views.model_of(found, mine / "controlnet", place) as model:
         assert model is kept
         model.sample(Image.new("RGB", (64, 64)), control, steps=2, **SIZE)
-    with loaded.loaded(found, None, place) as model:
+    with views.model_of(found, None, place) as model:
         assert model is not kept
     # Nothing of the run stays with the networks either.
     assert not kept.bank.stored
