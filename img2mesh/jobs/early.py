@@ -10,7 +10,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from img2mesh import multiview
+from img2mesh import field, multiview
 from img2mesh.core.devices import require_device
 from img2mesh.errors import InputError, missing_extra
 from img2mesh.jobs.request import OutputOptions, Request
@@ -44,6 +44,8 @@ def require_possible(request: Request, *, here: bool = True) -> None:
             f"radiance.fine_grid is {fit['fine_grid']}, coarser than radiance.grid, which is "
             f"{fit['grid']}; expected 0, or that and more"
         )
+    if here and fit:
+        field.require_renderer(fit["renderer"], request.device)
     game, surface = chosen.get("game", {}), chosen.get("surface", {})
     if game.get("lods"):
         _require_library("meshoptimizer", "meshoptimizer", "lods", "levels of detail")
