@@ -23,7 +23,7 @@ import resource
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ class Rung:
     """One way of running: a name, the execution, the speed and the precision of the weights."""
 
     name: str
-    execution: Execution = Execution()
+    execution: Execution = field(default_factory=Execution)
     speed: SpeedName = "exact"
     dtype: torch.dtype = torch.float32
 
