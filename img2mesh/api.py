@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -13,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 from numpy.typing import NDArray
 
 from img2mesh.artifacts import Photo, TexturedMesh, ViewSet
+from img2mesh.core.leftovers import temporary
 from img2mesh.errors import InputError
 from img2mesh.graph import Event, Finished, Leaf, Progressed, Reused, Runner, Started
-from img2mesh.jobs.delivery import finished_asset, output_folder
+from img2mesh.jobs.claims import claimed
+from img2mesh.jobs.delivery import finished_asset
 from img2mesh.jobs.execute import execute, runner_for
 from img2mesh.jobs.job import Job, photo_job, views_job
 from img2mesh.jobs.request import LAST_STAGE, OutputOptions, Request, default_cache_dir
@@ -131,13 +132,13 @@ class Session:
     ) -> Result:
         """See :func:`run`."""
         job = _job(photo, mask)
-        folder, renamed = output_folder(Path(output_dir), job)
+        request, wanted = self._request(), files or OutputOptions()
         with ExitStack() as stack:
-            request = self._request()
+            claim = claimed(Path(output_dir), job, request, wanted)
+            folder, renamed = stack.enter_context(claim)
             if request.cache_dir is None:  # it must be there until the asset is loaded
-                own = stack.enter_context(tempfile.TemporaryDirectory(prefix="img2mesh-"))
+                own = stack.enter_context(temporary("img2mesh-"))
                 request = replace(request, cache_dir=Path(own))
-            wanted = files or OutputOptions()
             done = execute(job, request, wanted, folder, self._listener())
             asset = finished_asset(done.outcomes, job.stem)
         notes = (*([renamed] if renamed else []), *done.report["warnings"])

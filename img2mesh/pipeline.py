@@ -27,6 +27,7 @@ from img2mesh.artifacts import (
 )
 from img2mesh.core.devices import with_doubles
 from img2mesh.core.lengths import Unit
+from img2mesh.core.parts import Parts
 from img2mesh.core.ranges import Between
 from img2mesh.export.frame import Frame, Pivot, Up
 from img2mesh.graph import Graph, Run, stage
@@ -35,7 +36,7 @@ from img2mesh.meshing import Remesh
 Seed = Annotated[int, Between(0, 4_294_967_295)]
 
 
-@stage(version=3, identity=segmentation.identity)
+@stage(version=4, identity=segmentation.identity)
 def cutout(
     photo: Photo,
     *,
@@ -73,12 +74,13 @@ def cutout(
     )
 
 
-@stage(version=3, identity=multiview.identity)
+@stage(version=4, identity=multiview.identity)
 def views(
     cutout: Cutout,
     *,
     generator: str = "learned",
     body: multiview.BodyKind = "auto",
+    parts: Parts = "keep",
     tile: Annotated[int, Between(16, 1024)] = 320,
     speed: multiview.SpeedName = "exact",
     steps: Annotated[int | None, Between(1, 1000)] = None,
@@ -96,6 +98,8 @@ def views(
         generator: ``learned`` is the network that comes with the package (a ``.safetensors`` file:
             one of your own), ``geometric`` the weight-free prior; any other is a checkpoint.
         body: of an embedded generator: ``auto``, ``lathe``, ``box``, ``inflation`` or ``learned``.
+        parts: of an embedded generator: separate parts of the outline ``keep`` apart, ``join`` by
+            bars, or only the ``largest``.
         tile: side of one view in pixels, where the generator leaves it free.
         speed: of a published generator: ``exact``, ``fast`` or ``draft``.
         steps: denoising steps; none takes the generator's own for that speed.
@@ -110,6 +114,7 @@ def views(
         cutout,
         generator=generator,
         body=body,
+        parts=parts,
         tile=tile,
         normals=normals,
         elevation=elevation,
@@ -238,30 +243,21 @@ def radiance(
     """
     run = run or Run()
     return field.fit(
-        registered,
-        grid=grid,
-        fine_grid=fine_grid,
-        density_steps=density_steps,
-        smoothness=smoothness,
-        relax_px=relax_px,
-        normal_weight=normal_weight,
-        depth_weight=depth_weight,
-        use_photo=use_photo,
-        renderer=renderer,
-        seed=seed,
-        device=with_doubles(run.device, run.note),
-        scratch=run.scratch,
-        progress=run.progress,
-    )
+        registered, grid=grid, fine_grid=fine_grid, density_steps=density_steps,
+        smoothness=smoothness, relax_px=relax_px, normal_weight=normal_weight,
+        depth_weight=depth_weight, use_photo=use_photo, renderer=renderer, seed=seed,
+        device=with_doubles(run.device, run.note), scratch=run.scratch, progress=run.progress,
+    )  # fmt: skip
 
 
-@stage(version=4)
+@stage(version=5)
 def surface(
     radiance: RadianceField,
     *,
     target_faces: Annotated[int, Between(4, 5_000_000)] = 20_000,
     resolution: Annotated[int, Between(16, 768, off=0)] = 0,
     smoothing_steps: Annotated[int, Between(0, 1000)] = 2,
+    parts: Parts = "keep",
     remesh: Remesh = "none",
     run: Run | None = None,
 ) -> Mesh:
@@ -272,6 +268,7 @@ def surface(
         target_faces: triangles to keep.
         resolution: marching-cubes grid along the longest side; 0 uses the field's own.
         smoothing_steps: non-shrinking smoothing steps before decimation.
+        parts: what the views show apart: ``keep`` it so, ``join`` by rods, or the ``largest``.
         remesh: ``none`` spends faces where the surface bends; ``triangle`` and ``quad`` spread them
             evenly.
     """
@@ -283,6 +280,7 @@ def surface(
         target_faces=target_faces,
         resolution=resolution,
         smoothing_steps=smoothing_steps,
+        parts=parts,
         remesh=remesh,
         progress=run.progress,
     )

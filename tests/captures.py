@@ -115,10 +115,15 @@ def nerfstudio(
 
 
 def colmap(
-    folder: Path, drawn: Any = None, *, binary: bool, terms: dict[str, float] | None = None
+    folder: Path,
+    drawn: Any = None,
+    posed: Sequence[Camera] | None = None,
+    *,
+    binary: bool,
+    terms: dict[str, float] | None = None,
 ) -> Path:
     """A COLMAP capture: images/ and sparse/0, PINHOLE or OPENCV."""
-    drawn, posed = drawn or pixels(terms), cameras()
+    drawn, posed = drawn or pixels(terms), posed or cameras()
     names = write_pictures(folder, drawn)
     home = folder / "sparse" / "0"
     home.mkdir(parents=True)
@@ -135,7 +140,7 @@ def colmap(
         poses.append((k, [w, x, y, z, *(-rotation @ camera.origin)], name))
     if not binary:
         text = " ".join(repr(float(v)) for v in values)
-        (home / "cameras.txt").write_text(f"# a comment\n7 {model} {SIZE} {SIZE} {text}\n")
+        (home / "cameras.txt").write_text(f"# a comment\n7 {model} {c.width} {c.height} {text}\n")
         lines = ["# IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME"]
         for k, pose, name in poses:
             lines += [
@@ -144,7 +149,7 @@ def colmap(
             ]
         (home / "images.txt").write_text("\n".join(lines) + "\n")
         return folder
-    record = struct.pack("<QiiQQ", 1, 7, 1 if terms is None else 4, SIZE, SIZE)
+    record = struct.pack("<QiiQQ", 1, 7, 1 if terms is None else 4, c.width, c.height)
     (home / "cameras.bin").write_bytes(record + struct.pack(f"<{len(values)}d", *values))
     blob = struct.pack("<Q", len(poses))
     for k, pose, name in poses:

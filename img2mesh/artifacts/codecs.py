@@ -195,6 +195,7 @@ def save_field(folder: Path, value: RadianceField) -> None:
         "voxel": float(value.voxel),
         "sharpness": float(value.sharpness),
         "notes": list(value.notes),
+        "parts": value.parts,
     }
     # One metadata entry: safetensors writes several in an order that differs from run to run.
     recipe = {"field": json.dumps(meta, sort_keys=True)}
@@ -213,6 +214,7 @@ def load_field(folder: Path) -> RadianceField:
         meta["voxel"],
         meta["sharpness"],
         notes=tuple(meta["notes"]),
+        parts=meta["parts"],
     )
 
 
@@ -247,7 +249,7 @@ CODECS: dict[type, Codec[Any]] = {
     Cutout: Codec(1, save_cutout, load_cutout),
     ViewSet: Codec(1, save_views, load_views),
     DepthSet: Codec(1, save_depths, load_depths),
-    RadianceField: Codec(1, save_field, load_field),
+    RadianceField: Codec(2, save_field, load_field),
     Mesh: Codec(1, save_plain_mesh, load_plain_mesh),
     TexturedMesh: Codec(1, save_asset, load_asset),
     GameParts: Codec(1, save_parts, load_parts),

@@ -340,23 +340,32 @@ class ViewSet:
             rgb: (v, h, w, 3) uint8, or float in [0, 1], sRGB-encoded.
             alpha: (v, h, w) bool, uint8, or float in [0, 1].
             cameras: v cameras, for h x w pixels.
-            depth: (v, h, w) z-depth in world units, NaN where there is no surface.
+            depth: (v, h, w) z-depth in world units, NaN where there is no surface; checked as
+                files are.
             normals: (v, h, w, 3) unit world-space normals, 0 where there is none.
 
         Raises:
             InputError: another shape or range, fewer than three views, a view without an object,
                 or cameras that do not look at it.
         """
-        from img2mesh.io.views import check_views
+        from img2mesh.io.views import believable_depth, check_views
 
         found = check_views(unit_floats(rgb, "rgb"), unit_floats(alpha, "alpha"), tuple(cameras))
+        known, told = None, ()
+        if depth is not None:
+            known = np.asarray(depth, np.float32)
+            if known.shape != found.alpha.shape:
+                raise InputError(
+                    f"depth must have shape {found.alpha.shape}, as alpha, got {known.shape}"
+                )
+            known, told = believable_depth(known, found.alpha, found.cameras)
         return cls(
             found.rgb,
             found.alpha,
             found.cameras,
-            depth=None if depth is None else np.asarray(depth, np.float32),
+            depth=known,
             normals=None if normals is None else np.asarray(normals, np.float32),
-            provenance=Provenance(generator="given", exact=True, notes=found.notes),
+            provenance=Provenance("given", exact=True, notes=(*found.notes, *told)),
         )
 
 

@@ -28,6 +28,8 @@ class RadianceField:
         voxel: edge length in world units; point (i, j, k) is ``origin + voxel * (i, j, k)``.
         sharpness: logistic scale b of the last fitting step, in world units.
         notes: what the fit wants the user to know.
+        parts: how many separate pieces the views' outlines show; a body in one piece has outlines
+            in one piece.
     """
 
     sdf: F32
@@ -35,6 +37,7 @@ class RadianceField:
     voxel: float
     sharpness: float
     notes: tuple[str, ...] = ()
+    parts: int = 1
 
     def __post_init__(self) -> None:
         sdf = frozen_array(self, "sdf", np.float32, None, None, None)

@@ -42,6 +42,8 @@ def card(line: Mapping[str, Any], thumbnail: str | None) -> dict[str, Any]:
         "warnings": line.get("warnings", []),
         "match": quality.get("silhouette_iou", {}).get("input"),
         "psnr": quality.get("psnr_views", {}).get("input"),
+        "light": quality.get("verdict", {}).get("light"),
+        "reasons": quality.get("verdict", {}).get("reasons", []),
         "faces": quality.get("faces"),
         "watertight": quality.get("watertight"),
         "page": "report.html" if "report.html" in line.get("files", []) else None,

@@ -94,7 +94,7 @@ def run_jobs(jobs: Sequence[Job], flags: Mapping[str, Any], settings: Mapping[st
 
     from img2mesh.cli.progress import StageProgress
     from img2mesh.errors import Img2MeshError
-    from img2mesh.jobs.delivery import output_folder
+    from img2mesh.jobs.claims import claimed
     from img2mesh.jobs.execute import execute
     from img2mesh.jobs.request import output_options
 
@@ -109,7 +109,8 @@ def run_jobs(jobs: Sequence[Job], flags: Mapping[str, Any], settings: Mapping[st
         try:
             with progress, ExitStack() as stack:
                 root = flags["output_dir"] if file is None else stack.enter_context(staging(file))
-                folder, renamed = output_folder(root, job)
+                claim = claimed(root, job, request, options)
+                folder, renamed = stack.enter_context(claim)
                 progress.begin(job.source, renamed)
                 done = execute(job, request, options, folder, progress, began=began)
                 if file is not None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,10 +29,12 @@ def read_stdin() -> Path:
     Raises:
         InputError: nothing is piped in, or too much.
     """
+    from img2mesh.core.leftovers import temporary
+
     pipe = getattr(sys.stdin, "buffer", None)
     if pipe is None or sys.stdin.isatty():
         raise InputError("nothing is piped in: `-` reads a picture, as in `cat x.png | img2mesh`")
-    folder = tempfile.TemporaryDirectory(prefix="img2mesh-stdin-")
+    folder = temporary("img2mesh-stdin-")
     path = Path(click.get_current_context().with_resource(folder)) / "stdin"
     with path.open("wb") as file:
         while data := pipe.read(1 << 20):
@@ -67,13 +67,12 @@ def alone(
     Raises:
         InputError: there are several inputs, or more files were asked for, or no mesh.
     """
-    from img2mesh.pipeline import PIPELINE
-
     game = request.settings.get("game", {})
     more = options.turntable or options.archive or options.compress or game.get("lods")
     if jobs > 1 or more or game.get("collision") or len(options.mesh_formats) > 1:
         raise InputError(f"-o {file} is one file, but more was asked for: name a folder")
-    if PIPELINE.order.index(request.until) < PIPELINE.order.index("asset"):
+    order = request.graph.order
+    if order.index(request.until) < order.index("asset"):
         raise InputError(f"-o {file}: --until {request.until} makes no mesh; name a folder")
     suffix = file.suffix.lower().removeprefix(".")
     return request, replace(options, mesh_formats=tuple(dict.fromkeys(["glb", suffix])))
@@ -86,15 +85,13 @@ def staging(file: Path) -> Iterator[Path]:
     Raises:
         Img2MeshError: the file cannot be written there.
     """
+    from img2mesh.core.leftovers import temporary
     from img2mesh.jobs.delivery import require_writable
 
     require_writable(file.parent)
     file.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".img2mesh-", dir=file.parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with temporary(".img2mesh-", file.parent) as folder:
+        yield Path(folder)
 
 
 def placed(done: Delivered, file: Path) -> Delivered:

@@ -60,6 +60,16 @@ class ReferenceBank:
         finally:
             self.mode = "off"
 
+    @contextmanager
+    def repeating(self, mode: Mode, stored: dict[str, tuple[torch.Tensor, ...]]) -> Iterator[None]:
+        """Compute a part of an earlier pass once more, for gradients; what is stored stays."""
+        before = self.mode, self.stored
+        self.mode, self.stored = mode, dict(stored)
+        try:
+            yield
+        finally:
+            self.mode, self.stored = before
+
 
 class ReferenceAttention:
     """Attention processor of one self-attention layer."""

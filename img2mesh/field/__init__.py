@@ -36,7 +36,9 @@ after ray.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from statistics import median_low
 from typing import Literal, get_args
 
 from img2mesh.artifacts import RadianceField, ViewSet
@@ -57,6 +59,8 @@ Renderer = Literal["torch", "nerfacc"]
 _PHOTOMETRIC, _EIKONAL, _MATCH = 50.0, 0.1, 100.0
 #: Outlines further apart than this are wrong rather than inaccurate: more room does not help.
 _MOST_MISPLACED = 4.0
+#: A piece of an outline of less than this share of the largest is a speck.
+_LEAST_PART = 0.02
 
 
 def fit(
@@ -140,7 +144,7 @@ def fit(
         with calm_torch():
             observations = with_estimated_depth(observations, silhouettes, where)
     known_depth = any(o.depth is not None for o in observations)
-    return optimize(
+    fitted = optimize(
         Fit(
             observations,
             silhouettes,
@@ -154,6 +158,18 @@ def fit(
             progress,
         )
     )
+    return replace(fitted, parts=_parts(views))
+
+
+def _parts(views: ViewSet) -> int:
+    """How many separate pieces the outlines show: in any view, or in most of a network's."""
+    from img2mesh.imaging.masks import keep_pieces
+
+    counts = [
+        len(keep_pieces(one > 0.5, diagonal=True, pixels=16, share=_LEAST_PART)[1])
+        for one in views.alpha
+    ]
+    return max(counts) if views.provenance.exact else median_low(counts)
 
 
 def _how_exact(

@@ -10,7 +10,7 @@ from the hull carved by it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -95,13 +95,14 @@ class _HullSamples:
     count: Tensor
     step: Tensor
 
-    def of(self, rays: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Samples of some rays (k,): the numbers (m,) of their rays in that list, their indices
-        (m,), and the first of each ray among them (k + 1,)."""
+    def of(self, rays: Tensor, total: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Samples of some rays (k,), ``total`` in number: the numbers (m,) of their rays in that
+        list, their indices (m,), and the first of each ray among them (k + 1,)."""
         count = self.count.index_select(0, rays)
         start = torch.zeros(len(rays) + 1, dtype=torch.int64, device=rays.device)
         torch.cumsum(count, 0, out=start[1:])
-        ray = torch.repeat_interleave(torch.arange(len(rays), device=rays.device), count)
+        ray = torch.arange(len(rays), device=rays.device)
+        ray = torch.repeat_interleave(ray, count, output_size=total)
         first = (self.start.index_select(0, rays) - start[:-1]).index_select(0, ray)
         return ray, first + torch.arange(len(ray), device=rays.device), start
 
@@ -140,15 +141,13 @@ def fit_density(
     table = torch.zeros((4, int(np.prod(grid.shape))), device=device)
     table[0] = _CLEAR
     mean, square = torch.zeros_like(table), torch.zeros_like(table)
-    order, cursor = torch.empty(0, dtype=torch.int64, device=device), 0
+    batches = _batches(samples, rng)
     for step in range(1, steps + 1):
-        if cursor + _RAYS > len(order):
-            order, cursor = torch.as_tensor(rng.permutation(len(rays)), device=device), 0
-        some = order[cursor : cursor + _RAYS]
-        cursor += _RAYS
-        shift = torch.as_tensor(rng.random(len(some), dtype=np.float32) - 0.5, device=device)
-        behind = torch.as_tensor(rng.random((len(some), 3), dtype=np.float32), device=device).T
-        rendered = _render(table.requires_grad_(True), rays, samples, some, shift, behind, grid)
+        some, total = next(batches)
+        shift, behind = (rng.random((len(some), c), dtype=np.float32) for c in (1, 3))
+        noise = torch.as_tensor(np.hstack([shift, behind]), device=device).T
+        chosen = samples.of(some, total)
+        rendered = _render(table.requires_grad_(True), rays, samples, some, chosen, noise, grid)
         loss = (rendered - rays.rgb.index_select(1, some)).square().mean()
         (gradient,) = torch.autograd.grad(loss, table)
         table = table.detach()
@@ -162,17 +161,43 @@ def fit_density(
     return softplus(table[0]).reshape(grid.shape)
 
 
+def _batches(samples: _HullSamples, rng: np.random.Generator) -> Iterator[tuple[Tensor, int]]:
+    """Rays of one step after another, each once before any comes again, and their samples' number.
+
+    The numbers of a whole round are counted at once, so that a GPU is not waited for at each step.
+    """
+    rays = len(samples.count)
+    while True:
+        order = torch.as_tensor(rng.permutation(rays), device=samples.count.device)
+        counts = samples.count.index_select(0, order)
+        full = max(1, rays // _RAYS)
+        parts = [slice(k * _RAYS, (k + 1) * _RAYS) for k in range(full)]
+        totals = torch.stack([counts[part].sum() for part in parts]).tolist()
+        for part, total in zip(parts, totals, strict=True):
+            yield order[part], total
+
+
 def _render(
     table: Tensor,
     rays: Rays,
     samples: _HullSamples,
     some: Tensor,
-    shift: Tensor,
-    behind: Tensor,
+    chosen: tuple[Tensor, Tensor, Tensor],
+    noise: Tensor,
     grid: Grid,
 ) -> Tensor:
-    """(3, k) colours of some rays before a background (3, k)."""
-    ray, sample, start = samples.of(some)
+    """(3, k) colours of some rays before a random background.
+
+    Args:
+        table: (4, points) density before softplus, and colour.
+        rays, samples: of all pictures.
+        some: (k,) int64 rays.
+        chosen: their samples.
+        noise: (4, k) in [0, 1): where in their steps the samples are, and the background.
+        grid: of the table.
+    """
+    ray, sample, start = chosen
+    shift, behind = noise[0] - 0.5, noise[1:]
     if not len(ray):
         return behind + 0 * table[0, 0]
     moved, rays_of = pick(ray, shift * samples.step.index_select(0, some), some)
@@ -196,7 +221,8 @@ def _smoothness(density: Tensor, gradient: Tensor) -> None:
 
 def _surface(rays: Rays, samples: _HullSamples, absorbed: Tensor, grid: Grid) -> Tensor:
     """(r,) z-depth at which enough light is absorbed, NaN where it never is."""
-    ray, sample, start = samples.of(torch.arange(len(rays), device=absorbed.device))
+    everything = torch.arange(len(rays), device=absorbed.device)
+    ray, sample, start = samples.of(everything, len(samples.depth))
     depth = samples.depth.index_select(0, sample)
     tau = look_up(absorbed, locate(grid, rays.points(depth, ray))).double() * _SPACING
     through = tau.cumsum(0)

@@ -84,7 +84,7 @@ def bilinear(pictures: Pictures, uv: Tensor, view: Tensor) -> tuple[Tensor, Tens
     v = torch.minimum((uv[1] - 0.5).clamp(min=0), height - 1.001)
     column, row = u.floor(), v.floor()
     fu, fv = u - column, v - row
-    at = start + row.long() * width + column.long()
+    at = start + row.int() * width + column.int()
     a, b, c, d = (
         pictures.rgb.index_select(1, (at + step).reshape(-1)).reshape(3, *at.shape)
         for step in (0, 1, width, width + 1)
@@ -100,7 +100,7 @@ def nearest_pixel(pictures: Pictures, uv: Tensor, view: Tensor, stride: int) -> 
     last_column, last_row = (width - 1) // stride, (height - 1) // stride
     column = torch.minimum(((uv[0] - 0.5) / stride).round().clamp(min=0), last_column)
     row = torch.minimum(((uv[1] - 0.5) / stride).round().clamp(min=0), last_row)
-    return start + row.long() * (stride * width) + column.long() * stride
+    return start + row.int() * (stride * width) + column.int() * stride
 
 
 def _frame(pictures: Pictures, view: Tensor) -> tuple[Tensor, ...]:

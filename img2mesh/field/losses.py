@@ -149,11 +149,10 @@ def curvature_gradient(sdf: Sdf, band: Tensor) -> Tensor:
         band: (nx, ny, nz) float32 weight of each point in the mean (0 or 1).
     """
     out = torch.zeros_like(sdf.values)
-    factor = 2 / (sdf.voxel * sdf.voxel * float(band.sum().clamp(min=1)))
     for axis in range(3):
         n = sdf.values.shape[axis]
-        middle = second_difference(sdf.values, axis) * band.narrow(axis, 1, n - 2)
-        out.narrow(axis, 1, n - 2).sub_(middle, alpha=2 * factor)
-        out.narrow(axis, 0, n - 2).add_(middle, alpha=factor)
-        out.narrow(axis, 2, n - 2).add_(middle, alpha=factor)
-    return out
+        middle = second_difference(sdf.values, axis).mul_(band.narrow(axis, 1, n - 2))
+        out.narrow(axis, 1, n - 2).sub_(middle, alpha=2)
+        out.narrow(axis, 0, n - 2).add_(middle)
+        out.narrow(axis, 2, n - 2).add_(middle)
+    return out.mul_(2 / (sdf.voxel * sdf.voxel * band.sum().clamp(min=1)))

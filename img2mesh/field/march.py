@@ -107,10 +107,10 @@ def _inside_for_sure(ray: Tensor, depth: Tensor, inside: Tensor, rays: int) -> T
 def _nearest(sdf: Sdf, origin: Tensor, direction: Tensor, depth: Tensor) -> Tensor:
     """Distance at the grid point nearest to each (r, k) probe of rays (3, r)."""
     grid = sdf.grid
-    flat = torch.zeros(depth.shape, dtype=torch.int64, device=sdf.device)
+    flat = torch.zeros(depth.shape, dtype=torch.int32, device=sdf.device)
     for axis in range(3):
         p = depth * (direction[axis] / grid.voxel)[:, None]
         p += ((origin[axis] - float(grid.origin[axis])) / grid.voxel + 0.5)[:, None]
         flat *= grid.shape[axis]
-        flat += p.clamp_(0, grid.shape[axis] - 0.5).long()
+        flat += p.clamp_(0, grid.shape[axis] - 0.5).int()
     return sdf.values.reshape(-1).index_select(0, flat.reshape(-1)).reshape(depth.shape)

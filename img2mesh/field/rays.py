@@ -27,7 +27,7 @@ class Pictures:
     Attributes:
         rgb: (3, p) float32 pixels of all views, one after the other, row by row.
         sizes: width and height of each view.
-        start, width, height: (v,) int64 index of each view's first pixel, and its size again.
+        start, width, height: (v,) int32 index of each view's first pixel, and its size again.
         rotation, shift: (3, v, 3) and (3, v) float32: camera = rotation world + shift.
         focal, centre: (2, v) float32, pixels.
         origin: (3, v) float32 camera centres.
@@ -137,9 +137,9 @@ def flatten_pictures(
     return Pictures(
         tensor(np.concatenate(rgb)).T.contiguous(),
         tuple((c.width, c.height) for c in cameras),
-        tensor(np.cumsum(sizes) - sizes, torch.int64),
-        tensor([c.width for c in cameras], torch.int64),
-        tensor([c.height for c in cameras], torch.int64),
+        tensor(np.cumsum(sizes) - sizes, torch.int32),
+        tensor([c.width for c in cameras], torch.int32),
+        tensor([c.height for c in cameras], torch.int32),
         tensor(np.stack([c.camera_from_world[:3, :3] for c in cameras], 1)),
         tensor(np.stack([c.camera_from_world[:3, 3] for c in cameras], 1)),
         tensor([[c.fx for c in cameras], [c.fy for c in cameras]]),

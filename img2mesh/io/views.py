@@ -6,6 +6,7 @@ The cameras' own world is kept: nothing is centred, turned or scaled here.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from img2mesh.core.cameras import Camera
 from img2mesh.core.rigs import RIGS
 from img2mesh.core.rigs import rig as rig_named
 from img2mesh.errors import InputError
-from img2mesh.geometry.depth_fit import depth_scale
+from img2mesh.geometry.depth_fit import fit_depth
 from img2mesh.imaging.resize import fitted_size, shrink_rgba
 from img2mesh.imaging.sheet import untile
 from img2mesh.io import photos
@@ -42,7 +43,7 @@ _MOST_VIEWS, _FEW_VIEWS = 100, 24
 _LARGEST_VIEW, _LARGEST_OF_MANY = 1024, 512
 #: Part of every digest: raise it when the same files are read as other views, so that no cached
 #: stage is taken for theirs.
-_READING = 4
+_READING = 5
 
 
 @dataclass(frozen=True)
@@ -262,8 +263,9 @@ def _open_folder(path: Path, group: str | None) -> PosedPictures:
         [r.name for r in records],
     )
     depth = _stack_known([v.depth for v in loaded], views.alpha.shape, np.nan)
-    depth, told = _believable(depth, views)
-    notes += told
+    if depth is not None:
+        depth, told = believable_depth(depth, views.alpha, views.cameras)
+        notes += told
     return replace(
         views,
         depth=depth,
@@ -272,22 +274,36 @@ def _open_folder(path: Path, group: str | None) -> PosedPictures:
     )
 
 
-def _believable(depth: F32 | None, views: PosedPictures) -> tuple[F32 | None, list[str]]:
-    """The depths in the cameras' unit, or none where they fit nowhere; and what to say of it."""
-    if depth is None:
-        return None, []
-    scale = depth_scale(depth, views.alpha, views.cameras)
-    if scale == 1:
-        return depth, []
-    if scale is None:
-        return None, [
-            "the given depth fits neither the outlines nor the other views in any one unit: it was "
-            "left out"
-        ]
-    return depth * np.float32(scale), [
-        f"the given depth was multiplied by {scale:.4g} to fit the cameras and outlines: its unit "
-        "is not theirs (depth_unit_scale_factor or depth_scale states it)"
-    ]
+def believable_depth(
+    depth: F32, alpha: F32, cameras: Sequence[Camera]
+) -> tuple[F32 | None, tuple[str, ...]]:
+    """Given depths read so that they fit cameras and outlines, and what to say of it.
+
+    Args:
+        depth: (v, h, w) z-depth, NaN where there is none.
+        alpha: (v, h, w) masks.
+        cameras: v cameras.
+
+    Returns:
+        the depths in the cameras' unit, or None where they fit in no way; sentences for the user.
+    """
+    fit = fit_depth(depth, alpha, cameras)
+    if fit is None:
+        return None, (
+            "the given depth fits neither the outlines nor the other views in any unit: it was "
+            "left out",
+        )
+    if fit.as_given:
+        return depth, ()
+    done = ["read as the length of rays"] if fit.along_rays else []
+    if fit.scale != 1:
+        done.append(f"multiplied by {fit.scale:.4g}")
+    if fit.offset:
+        done.append(f"moved by {fit.offset:.4g}")
+    return fit.applied(depth, cameras), (
+        f"the given depth was {' and '.join(done)} to fit the cameras and outlines: its unit is "
+        "not theirs (depth_unit_scale_factor or depth_scale states it)",
+    )
 
 
 def _spread(records: tuple[Record, ...]) -> tuple[Record, ...]:

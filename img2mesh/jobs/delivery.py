@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -15,24 +14,17 @@ from img2mesh import report
 from img2mesh.artifacts import TexturedMesh, ViewSet
 from img2mesh.artifacts.codecs import write_rgba
 from img2mesh.artifacts.game import GameParts
-from img2mesh.core import failures
+from img2mesh.core import failures, leftovers
 from img2mesh.errors import Img2MeshError
 from img2mesh.graph import Outcome, Runner
 from img2mesh.imaging.sheet import tile
 from img2mesh.io.files import write_json
 from img2mesh.io.gltf import glb_bytes
-from img2mesh.jobs import records
+from img2mesh.jobs import claims, records
 from img2mesh.jobs.job import Job
 from img2mesh.jobs.mesh_files import mesh_files, write_archive
 from img2mesh.jobs.request import OutputOptions, Request
 
-#: Files that not every run leaves, by the stage they come from: those of an earlier run go.
-_OPTIONAL = {
-    "refined": ("refined.png",),
-    "asset": (
-        "mesh_lod*.glb", "mesh_collision.glb", "mesh*_meshopt.glb", "game.png", "asset.zip",
-    ),
-}  # fmt: skip
 #: What asset.zip leaves out, by purpose.
 _NOT_PACKED = {"cutout", "views", "refined", "depths"}
 #: Pictures that report.html holds, by purpose.
@@ -69,23 +61,6 @@ def finished_asset(outcomes: Mapping[str, Outcome], name: str) -> TexturedMesh:
     """The deliverable under a name, with the maps that were made for it."""
     asset: TexturedMesh = replace(outcomes["asset"].load(), name=name)
     return outcomes["game"].load().with_maps(asset) if "game" in outcomes else asset
-
-
-def output_folder(root: Path, job: Job) -> tuple[Path, str | None]:
-    """``root/<stem>``, or ``root/<stem>-<hash>`` where another input already lives there.
-
-    Returns the folder and a sentence if the name had to change.
-    """
-    folder = root / job.stem
-    try:
-        record = (folder / "run.json").read_text(encoding="utf-8")
-        owner = json.loads(record)["input"]["digest"]
-    except (ValueError, KeyError, TypeError, OSError):
-        owner = None
-    if owner not in (None, job.digest):
-        other = root / f"{job.stem}-{job.digest[:8]}"
-        return other, f"{folder} belongs to another input of that name; writing to {other}"
-    return folder, None
 
 
 def require_writable(folder: Path) -> None:
@@ -133,13 +108,15 @@ def deliver(
     try:
         plan = _Plan(runner, job, request, options, seconds)
         folder.mkdir(parents=True, exist_ok=True)
+        claims.require_ours(folder)
+        claims.writing(folder)
         for one in plan.deliverables():
             plan.placed[one.purpose] = place(folder, one)
         kept = {path for paths in plan.placed.values() for path in paths}
-        patterns = [p for stage in runner.outcomes for p in _OPTIONAL.get(stage, ())]
-        for stale in {path for p in patterns for path in folder.glob(p)} - kept:
+        for stale in set(claims.ours_in(folder)) - kept:
             stale.unlink()
         (folder / failures.NAME).unlink(missing_ok=True)
+        claims.written(folder)
     except OSError as error:
         what = (
             "what was computed is kept in the cache, so the next run only writes"
@@ -159,7 +136,7 @@ def place(folder: Path, one: Deliverable) -> list[Path]:
     Returns:
         Where everything lies, its own file first.
     """
-    with tempfile.TemporaryDirectory(prefix=".img2mesh-", dir=folder) as staging:
+    with leftovers.temporary(".img2mesh-", folder) as staging:
         one.make(Path(staging) / one.name)
         beside = sorted({path.name for path in Path(staging).iterdir()} - {one.name})
         for name in [*beside, one.name]:
@@ -193,7 +170,11 @@ class _Plan:
         yield Deliverable("report.json", "report", partial(write_json, value=self.report))
         if made:
             yield Deliverable("report.html", "page", self._write_page)
-        yield Deliverable("run.json", "run", partial(write_json, value=self._record))
+        yield Deliverable("run.json", "run", self._write_record)
+
+    def _write_record(self, path: Path) -> None:
+        names = sorted({file.name for files in self.placed.values() for file in files})
+        write_json(path, {**self._record, "delivered": names})
 
     def _meshes(self) -> Iterator[Deliverable]:
         asset, stored = self._outcomes["asset"], None
@@ -211,7 +192,8 @@ class _Plan:
             if stored := self._stored(stage):
                 copy = partial(shutil.copyfile, stored / f"{purpose}.png")
                 yield Deliverable(f"{purpose}.png", purpose, copy)
-        views, refined = self._load("views"), self._load("refined")
+        refined = self._load("refined")
+        views = self._load("views") or refined
         if views is not None:
             yield Deliverable("views.png", "views", partial(_write_sheet, views))
             if "refined" in self._outcomes and _differ(views, refined):
@@ -256,6 +238,9 @@ class _Plan:
 
     def _write_page(self, path: Path) -> None:
         shown = {name: self.placed[name][0] for name in _SHOWN if name in self.placed}
+        pictures = {name: file.read_bytes() for name, file in shown.items()}
+        if "photo" in self._job.given:
+            pictures = {"photo": report.small_photo(self._load("photo"))} | pictures
         # The page has no decoder for KTX 2.
         decoded = self._options.texture_format != "ktx2"
         report.write_html(
@@ -263,7 +248,9 @@ class _Plan:
             glb=self.placed["mesh"][0].read_bytes() if decoded else glb_bytes(self._asset()),
             report=self.report,
             title=self._job.stem,
-            pictures={name: file.read_bytes() for name, file in shown.items()},
+            pictures=pictures,
+            settings=self._record["settings"],
+            known=report.striped(self._load("asset")),
         )
 
 

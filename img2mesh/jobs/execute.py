@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -11,14 +10,15 @@ from pathlib import Path
 
 from img2mesh.artifacts.codecs import CODECS
 from img2mesh.core.failures import told, write_log
+from img2mesh.core.leftovers import temporary
 from img2mesh.errors import StageFailedError
 from img2mesh.graph import Event, Runner, Store
+from img2mesh.jobs.claims import require_ours
 from img2mesh.jobs.delivery import Delivered, deliver, require_writable
 from img2mesh.jobs.early import require_possible, require_writers
 from img2mesh.jobs.job import Job
 from img2mesh.jobs.records import versions
 from img2mesh.jobs.request import OutputOptions, Request
-from img2mesh.pipeline import PIPELINE
 
 
 def execute(
@@ -36,7 +36,7 @@ def execute(
         job: the input.
         request: settings, cache, device, last stage.
         options: which files to leave.
-        folder: where they go; see :func:`img2mesh.jobs.delivery.output_folder`.
+        folder: where they go; see :func:`img2mesh.jobs.claims.claimed`.
         on_event: called with everything that the engine does.
         began: when the work on the job began, by ``time.perf_counter``; now if not given.
 
@@ -46,12 +46,13 @@ def execute(
     """
     began = time.perf_counter() if began is None else began
     require_writable(folder)
+    require_ours(folder)
     require_writers(options)
     cached = request.cache_dir is not None
     with ExitStack() as stack:
         if request.cache_dir is None:
             # Without a cache the stages still hand files to each other, in a folder that goes.
-            folder_of_stages = tempfile.TemporaryDirectory(prefix="img2mesh-")
+            folder_of_stages = temporary("img2mesh-")
             request = replace(request, cache_dir=Path(stack.enter_context(folder_of_stages)))
         # Why a result is not in the cache is asked by nobody here, and the answer costs a look at
         # every entry: seconds an item once there are ten thousand.
@@ -76,7 +77,7 @@ def runner_for(
     require_possible(request)
     store = None if request.cache_dir is None else Store(request.cache_dir)
     return Runner(
-        PIPELINE,
+        request.graph,
         store,
         CODECS,
         request.settings,

@@ -13,7 +13,7 @@ from img2mesh.graph import Outcome, Runner
 from img2mesh.jobs.job import Job
 from img2mesh.jobs.mesh_files import parts_report
 from img2mesh.jobs.request import OutputOptions, Request
-from img2mesh.pipeline import PIPELINE
+from img2mesh.report.verdict import verdict
 
 #: Libraries whose version can change a result.
 _RECORDED = (
@@ -60,6 +60,7 @@ def report_of(outcomes: Mapping[str, Outcome], job: Job, seconds: float) -> dict
         report |= parts_report(parts, outcomes["asset"].load())
         notes += parts.notes
     return report | {
+        "verdict": verdict(report),
         "warnings": list(dict.fromkeys(notes)),
         "seconds": {name: round(o.seconds, 3) for name, o in outcomes.items()},
         "seconds_this_run": round(seconds, 3),
@@ -72,7 +73,7 @@ def run_record(
     runner: Runner, job: Job, request: Request, options: OutputOptions
 ) -> dict[str, Any]:
     """run.json: enough to run it again."""
-    stages, settings = PIPELINE.stages, runner.settings
+    stages, settings = request.graph.stages, runner.settings
     return {
         "input": {"path": str(job.source), "digest": job.digest},
         "preset": request.preset,

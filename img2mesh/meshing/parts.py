@@ -23,12 +23,39 @@ _ROD = 1.2
 _MOST_RODS = 12
 
 
-def single_surface(sdf: F32, *, min_component: float) -> tuple[F32, I32, tuple[str, ...]]:
+def separate_surfaces(
+    sdf: F32, *, min_component: float
+) -> tuple[list[tuple[F32, I32]], tuple[str, ...]]:
+    """Every body of the zero level that is no noise, the largest first.
+
+    Args, Raises: as :func:`single_surface`.
+
+    Returns:
+        vertices (n, 3) and faces (m, 3) of each, cavities filled; and notes.
+    """
+    vertices, faces = marching_cubes(sdf)
+    number = components(faces)
+    volumes = np.bincount(number, weights=signed_volumes(vertices, faces))
+    body = int(np.argmax(volumes))
+    if volumes[body] <= 0:
+        raise Img2MeshError("the radiance field holds no closed surface: it is inside out")
+    kept = [int(k) for k in np.argsort(-volumes, kind="stable")]
+    kept = [k for k in kept if volumes[k] >= min_component * volumes[body]]
+    small = int((volumes > 0).sum()) - len(kept)
+    notes = (f"{small} small loose part{'s' if small > 1 else ''} dropped",) if small else ()
+    return [compact(vertices, faces[number == k]) for k in kept], notes
+
+
+def single_surface(
+    sdf: F32, *, min_component: float, reach: float | None = None
+) -> tuple[F32, I32, tuple[str, ...]]:
     """The largest body of the zero level, with nearby broken-off parts joined to it.
 
     Args:
         sdf: (nx, ny, nz) signed distance in voxels, negative inside, positive on the boundary.
         min_component: parts below this share of the largest volume are noise.
+        reach: parts nearer than this, as a share of the diagonal of them all, are joined; by
+            default those that lost a thin connection.
 
     Returns:
         vertices: (n, 3) grid coordinates.
@@ -42,17 +69,18 @@ def single_surface(sdf: F32, *, min_component: float) -> tuple[F32, I32, tuple[s
     while True:
         vertices, faces = marching_cubes(sdf)
         number = components(faces)
-        reach = _NEAR * float(np.linalg.norm(np.ptp(vertices, axis=0)))
+        diagonal = float(np.linalg.norm(np.ptp(vertices, axis=0)))
         volumes = np.bincount(number, weights=signed_volumes(vertices, faces))  # < 0: a cavity
         body = int(np.argmax(volumes))
         if volumes[body] <= 0:
             raise Img2MeshError("the radiance field holds no closed surface: it is inside out")
         counts = volumes >= min_component * volumes[body]
-        counts |= (volumes > 0) & (_lengths(vertices, faces, number) >= _LONG * reach / _NEAR)
+        counts |= (volumes > 0) & (_lengths(vertices, faces, number) >= _LONG * diagonal)
         counts[body] = False
         large = [int(k) for k in np.argsort(-volumes, kind="stable") if counts[k]]
         rod = _rod_to_nearest(vertices, faces, number, body, large)
-        if rod is None or rod[2] > reach or joined == _MOST_RODS:
+        longest = (_NEAR if reach is None else reach) * diagonal
+        if rod is None or rod[2] > longest or joined == _MOST_RODS:
             break
         sdf = _with_rod(sdf, rod[0], rod[1])
         joined += 1

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from img2mesh.artifacts import Cutout, DepthSet, ViewSet
+from img2mesh.core.parts import Parts
 from img2mesh.diffusion.speed import SpeedName
 from img2mesh.multiview.geometric.body import BodyKind
+from img2mesh.multiview.judging import judge, require_judge
 from img2mesh.multiview.sampling import Consistency, Progress, Sampling
 from img2mesh.multiview.zero123plus import choices
 
@@ -26,10 +28,12 @@ __all__ = [
     "embedded",
     "generate",
     "identity",
+    "judge",
     "licences",
     "refine",
     "require_commercial",
     "require_fitting",
+    "require_judge",
 ]
 
 #: Licences of meshes that allow any use, the later ones with attribution.
@@ -100,6 +104,7 @@ def generate(
     *,
     generator: str,
     body: str,
+    parts: Parts = "join",
     tile: int,
     normals: bool,
     elevation: float | None,
@@ -116,6 +121,7 @@ def generate(
             name or its folder.
         body: of an embedded generator: ``auto``, ``lathe``, ``box`` or ``inflation``; of
             ``learned`` also ``learned``.
+        parts: of an embedded generator: what becomes of an outline in separate pieces.
         tile: side of a view in pixels, where the generator leaves it free.
         normals: let a learned generator draw normal maps too, if it can.
         elevation: of the photo's camera in degrees, where views are drawn relative to it.
@@ -136,12 +142,17 @@ def generate(
         case "geometric":
             from img2mesh.multiview import geometric
 
-            return geometric.generate(cutout, body=body, tile=tile, progress=progress)
+            return geometric.generate(cutout, body=body, parts=parts, tile=tile, progress=progress)
         case _ if embedded(generator):
             from img2mesh.multiview import learned
 
             return learned.generate(
-                cutout, body=body, tile=tile, weights=_own(generator), progress=progress
+                cutout,
+                body=body,
+                parts=parts,
+                tile=tile,
+                weights=_own(generator),
+                progress=progress,
             )
         case _ if choices.draws_apart(generator):
             choices.require_no_control(generator, normals="views.normals" if normals else None)

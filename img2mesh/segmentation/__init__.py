@@ -35,6 +35,8 @@ NETWORK = "u2netp"
 #: composites of known masks (specification of the offline prior, "Segmentation"); see border.py.
 REFUSE_BELOW = 0.5
 WARN_BELOW = 0.7
+#: Confidence of a drawing or lettering at most, and of what lies on a plain plate.
+_DRAWN, _ON_PLATE = 0.6, 0.75
 #: Transparency of fewer pixels than this (rounded corners, a stray pixel) frees no object.
 _USEFUL_ALPHA = 0.005
 #: An object is at least this share of the photo and this many pixels.
@@ -80,7 +82,7 @@ def cut_out(
     Raises:
         InputError: unknown segmenter, no object found, or settings out of range.
     """
-    from img2mesh.segmentation import framing, matte
+    from img2mesh.segmentation import drawings, framing, matte
 
     if not 0.1 <= foreground_ratio <= 1:
         raise InputError(f"foreground ratio must lie in [0.1, 1], got {foreground_ratio:g}")
@@ -90,6 +92,13 @@ def cut_out(
     ask = partial(find, photo, segmenter=segmenter, model=model, device=device, report=report)
     method, found = _first_source(photo, segmenter, box, remove_background, ask)
     report(0.9)
+    if method != "none":
+        figure, drawn = drawings.recognised(photo.rgb, found.matte > 0.5)
+        if figure is not None and method not in ("alpha", "mask"):
+            found = replace(found, matte=np.maximum(found.matte, figure.astype(np.float32)))
+        if drawn is not None:
+            sureness = found.confidence if method == "mask" else min(found.confidence, _DRAWN)
+            found = replace(found, confidence=sureness, notes=(*found.notes, drawn))
     clean = found.matte
     notes: tuple[str, ...] = ()
     if method != "none":
@@ -130,8 +139,13 @@ def _first_source(
     notes: tuple[str, ...] = ()
     if photo.alpha is not None:
         if (photo.alpha < 128).mean() >= _USEFUL_ALPHA:
+            from img2mesh.segmentation import plates
+            from img2mesh.segmentation.matte import refine_edges
             from img2mesh.segmentation.shadows import without_shadow
 
+            if (plate := plates.plate(photo.rgb, photo.alpha)) is not None:
+                matte = refine_edges(photo.rgb, plate.content)
+                return "plate", Segmentation(matte, _ON_PLATE, (*idle, plate.note))
             alpha, notes = without_shadow(photo.rgb, photo.alpha)
             return "alpha", Segmentation(_unit(alpha), 1.0, (*idle, *notes))
         notes = ("the picture's transparency leaves nearly all of it and was ignored",)
@@ -201,6 +215,11 @@ def _around(box: Box, photo: Photo) -> tuple[slice, slice, Mask]:
 def _run(
     rgb: U8, segmenter: str, model: str | None, device: str, report: Progress
 ) -> tuple[str, Segmentation]:
+    if segmenter in ("auto", "border"):
+        from img2mesh.segmentation import checkerboard
+
+        if (painted := checkerboard.segment(rgb)) is not None:
+            return "checkerboard", painted
     match segmenter:
         case "auto" if _missing() is None:
             from img2mesh.segmentation import fused

@@ -8,9 +8,9 @@ there is an object; the one the others agree with most is taken.
 Measured (IoU of the full-size matte): the eight development photos median .988, lowest .73; 48
 composites of known masks that nothing was chosen on, with cast shadows and noise, median .946:
 walls with floors .97, plain and white .96, wood .93, gradients .91, textures and blurred blobs .88,
-blurred photographs .58. Of these 48 none was refused though 11 are below .8: confidence tells a
-missing object, not a missing part. White on white is lost, as are parts of the colour of what is
-behind them (tyres on asphalt, white legs below a white wall).
+blurred photographs .58. Of these 48 none was refused though 11 are below .8: agreement tells a
+missing object, not a missing part: of that :mod:`.left_out` tells what the picture shows. Lost are
+parts of the colour of what is behind them (tyres on asphalt, white legs below a white wall).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from img2mesh.imaging.masks import fill_pinholes
 from img2mesh.imaging.metrics import iou
 from img2mesh.segmentation import background
 from img2mesh.segmentation.colours import ColourPlaces, cut
+from img2mesh.segmentation.left_out import faint_parts, joining, judge
 from img2mesh.segmentation.matte import main_object, refine_edges
 from img2mesh.segmentation.result import Segmentation
 from img2mesh.segmentation.saliency import saliency
@@ -53,6 +54,9 @@ _CLUTTER = (14.0, 60.0)
 _DISTRUST = 0.7
 #: A result with less than this IoU to every other one stands alone.
 _LONELY = 0.6
+#: A dropped part of the second share of the object takes the first share of confidence above that
+#: of what is just found.
+_DROPPED, _DROPPED_ALL, _FOUND = 0.6, 0.5, 0.5
 #: Fewer pixels than this at the working size are no object.
 SMALLEST = 40
 
@@ -85,21 +89,42 @@ def _segment(rgb: U8, report: Callable[[float], None]) -> Segmentation:
         found.append(scene.refined(guess))
         report(0.3 + 0.19 * (number + 1))
     mask, ratio, agreement = _choose(found, scene.rough)
-    mask, notes = main_object(mask)
+    mask, notes, left = main_object(joining(faint_parts(scene.levels, mask), mask))
     if mask.sum() < SMALLEST:
         return Segmentation(np.zeros(rgb.shape[:2], np.float32), 0.0)
     confidence = evidence(mask, ratio, scene.lab) * np.clip((agreement - 0.4) / 0.5, 0, 1)
     # Clutter along the frame makes confident parts of objects: cups without their saucers.
     confidence *= np.clip(1 - (scene.rough - _CLUTTER[0]) / _CLUTTER[1], 0.6, 1)
-    matte = refine_edges(rgb, mask)
-    return Segmentation(matte, round(float(confidence), 3), notes)
+    return judged(rgb, scene, mask, float(confidence), notes, left)
+
+
+def judged(
+    rgb: U8, scene: Scene, mask: Mask, confidence: float, notes: tuple[str, ...], left: float
+) -> Segmentation:
+    """The result, with what it left out taken from its confidence.
+
+    Args:
+        rgb: (h, w, 3) the photo.
+        scene: its small form.
+        mask: the object as found, at that size.
+        confidence: how far the methods agree.
+        notes: sentences so far.
+        left: size of the largest part beside the object that was dropped, as a share of it.
+    """
+    found = judge(scene.levels, scene.lab, mask)
+    sureness = found.sureness * (1 - _DROPPED * min(1.0, left / _DROPPED_ALL))
+    # What speaks against a part of it does not make the object disappear.
+    if confidence > _FOUND:
+        confidence = _FOUND + (confidence - _FOUND) * sureness
+    return Segmentation(refine_edges(rgb, mask), round(confidence, 3), (*notes, *found.notes))
 
 
 class Scene:
     """A photo at the working size, and what its frame says about the background.
 
     Attributes:
-        lab: (h, w, 3) float32 CIE Lab, longest side at most 256.
+        levels: (h, w, 3) float64 in 8-bit levels, longest side at most 256.
+        lab: (h, w, 3) float32 CIE Lab of it.
         surface, nearest: (h, w) float32 differences from the frame, in Lab units: from smooth
             surfaces through its colours, and from the nearest of its colours.
         rough: how rough the frame is, in Lab units.
@@ -110,6 +135,7 @@ class Scene:
         scale = min(1.0, _WORK / max(rgb.shape[:2]))
         size = (max(8, round(rgb.shape[1] * scale)), max(8, round(rgb.shape[0] * scale)))
         small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+        self.levels = small.astype(np.float64)
         self.lab = _f32(cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB))
         self._smooth = _f32(cv2.GaussianBlur(self.lab, (0, 0), 0.7))
         self._sharp = _sharpness(self.lab)

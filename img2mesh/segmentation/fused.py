@@ -22,7 +22,8 @@ from img2mesh.core.arrays import F32, U8, Mask
 from img2mesh.imaging.masks import fill_pinholes, pieces
 from img2mesh.imaging.metrics import iou
 from img2mesh.segmentation import border, onnx
-from img2mesh.segmentation.matte import main_object, refine_edges
+from img2mesh.segmentation.left_out import faint_parts, joining
+from img2mesh.segmentation.matte import main_object
 from img2mesh.segmentation.result import Segmentation
 
 #: The network's probabilities are believed no further than this.
@@ -99,7 +100,10 @@ def _segment(rgb: U8, network: Path, device: str, report: Callable[[float], None
     whole = inside.any() and _cut_off(inside) < _INSIDE
     if _cut_off(mask) > _CUT_OFF and iou(surface, nearest) >= _ALIKE and whole:
         mask = inside
-    mask, notes = main_object(mask)
+    faint = faint_parts(scene.levels, mask)
+    # The network's word is enough for a part that differs too little for any colour model.
+    mask = joining(faint, np.logical_or.reduce([mask, *(p for p in faint if sure[p].mean() > 0.5)]))
+    mask, notes, left = main_object(mask)
     if mask.sum() < border.SMALLEST:
         return Segmentation(np.zeros(rgb.shape[:2], np.float32), 0.0)
     if _cut_off(mask) > _INSIDE:
@@ -107,7 +111,7 @@ def _segment(rgb: U8, network: Path, device: str, report: Callable[[float], None
             "the object is cut off by the edge of the picture: what lies beyond it is not known",
         )
     sureness = _confidence(mask, sure, redrawn, max(iou(mask, surface), iou(mask, nearest)))
-    return Segmentation(refine_edges(rgb, mask), round(sureness, 3), notes)
+    return border.judged(rgb, scene, mask, sureness, notes, left)
 
 
 def _joined(lab: F32, held: Mask, redrawn: Mask, surface: Mask, nearest: Mask) -> Mask:
@@ -150,9 +154,9 @@ def _confidence(mask: Mask, sure: Mask, redrawn: Mask, framed: float) -> float:
 
 def _without_network(rgb: U8, scene: border.Scene, surface: Mask, nearest: Mask) -> Segmentation:
     """What both weight-free results show where the network sees nothing; never above .75."""
-    mask, notes = main_object(surface & nearest)
+    mask, notes, left = main_object(surface & nearest)
     if mask.sum() < border.SMALLEST:
         return Segmentation(np.zeros(rgb.shape[:2], np.float32), 0.0)
     contrast = np.where(mask, 1.0, -1.0)
     confidence = 0.75 * iou(surface, nearest) * border.evidence(mask, contrast, scene.lab)
-    return Segmentation(refine_edges(rgb, mask), round(float(confidence), 3), notes)
+    return border.judged(rgb, scene, mask, float(confidence), notes, left)

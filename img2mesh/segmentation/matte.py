@@ -10,6 +10,8 @@ from img2mesh.imaging.masks import fill_pinholes, keep_pieces
 
 #: A part beside the largest stays when it has this share of it (a lid, a wheel, an earring) ...
 _SIGNIFICANT = 0.03
+#: What is dropped is told from this share of the object on ...
+_LOST = 0.003
 #: ... and a hole is closed below this share of the object: pinholes are noise, handles are not.
 _PINHOLE = 0.0008
 #: Longest side at which the filter's coefficients are found; they are smooth, the guide is not.
@@ -44,8 +46,11 @@ def clean(matte: F32) -> tuple[F32, tuple[str, ...]]:
     result = np.where(keep | (reach & ~near_dropped), matte, 0).astype(np.float32)
     holes = fill_pinholes(keep, below=int(_PINHOLE * areas.max()) + 1) & ~keep
     result[holes] = 1
-    notes = (f"the object is in {len(areas)} separate parts",) if len(areas) > 1 else ()
-    return result, notes
+    notes = [f"the object is in {len(areas)} separate parts"] if len(areas) > 1 else []
+    lost = float(dropped.sum()) / float(keep.sum())
+    if lost >= _LOST:
+        notes.append(f"specks beside the object ({lost:.1%} of its size) were left out")
+    return result, tuple(notes)
 
 
 def _guided_coefficients(guide: F32, plane: F32, radius: int, eps: float) -> tuple[F32, F32]:
@@ -121,11 +126,14 @@ def refine_edges(rgb: U8, mask: NDArray[np.bool_]) -> F32:
     return np.clip(matte, low, high).astype(np.float32)
 
 
-def main_object(mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+def main_object(
+    mask: NDArray[np.bool_],
+) -> tuple[NDArray[np.bool_], tuple[str, ...], float]:
     """Keep one object: the largest part, the nearer to the middle the better, and what is with it.
 
     Returns:
-        the mask, and a note where another object was left out.
+        the mask; a note where something was left out; and the size of the largest such part as a
+        share of the one that was kept.
     """
     import cv2
 
@@ -133,7 +141,7 @@ def main_object(mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], tuple[str, 
         mask.astype(np.uint8), connectivity=8
     )
     if count <= 2:
-        return mask, ()
+        return mask, (), 0.0
     h, w = mask.shape
     off = np.linalg.norm((centres[1:] / [w, h] - 0.5) * 2, axis=1)
     areas = stats[1:, cv2.CC_STAT_AREA].astype(np.float64)
@@ -144,20 +152,23 @@ def main_object(mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], tuple[str, 
     box = (xx >= left - room) & (xx < left + width + room)
     box &= (yy >= top - room) & (yy < top + height + room)
     keep = labels == main
-    notes: tuple[str, ...] = ()
+    largest = 0.0
     for label in range(1, count):
         part = labels == label
-        share = areas[label - 1] / areas[main - 1]
+        share = float(areas[label - 1] / areas[main - 1])
         if label == main:
             continue
         if (part & box).sum() >= _IN_BOX * part.sum() and share >= _SIGNIFICANT / 3:
             keep |= part
-        elif share >= _SECOND_OBJECT:
-            notes = (
-                "there is more than one object: the larger, more central one was kept; "
-                "say which with --box or --mask if another was meant",
-            )
-    return keep, notes
+        else:
+            largest = max(largest, share)
+    if largest >= _SECOND_OBJECT:
+        note = "there is more than one object: the larger, more central one was kept"
+    elif largest >= _SIGNIFICANT:
+        note = f"a part beside the object, {largest:.0%} of its size, was left out"
+    else:
+        return keep, (), largest
+    return keep, (f"{note}; say which with --box or --mask if another was meant",), largest
 
 
 def refine_alpha(probability: F32) -> F32:

@@ -56,7 +56,7 @@ def segment(rgb: U8, *, model: Path, device: str = "cpu") -> Segmentation:
     matte = np.asarray(
         Image.fromarray(mask).resize(rgb.shape[1::-1], Image.Resampling.BICUBIC)
     ).clip(0, 1)
-    kept, notes = main_object(matte > 0.5)
+    kept, notes, _ = main_object(matte > 0.5)
     matte = np.where(kept | (matte <= 0.5), matte, 0).astype(np.float32)
     return Segmentation(refine_alpha(matte), _decisiveness(mask), notes)
 

@@ -57,7 +57,7 @@ def segment(rgb: U8, *, model: Path, device: str = "cpu") -> Segmentation:
     scores = outputs.iou_scores[0, 0].cpu().numpy()
     best = int(np.argmax(scores))
     probability = torch.sigmoid(logits[best].float()).numpy().astype(np.float32)
-    mask, more = main_object(probability > 0.5)
+    mask, more, _ = main_object(probability > 0.5)
     matte: F32 = np.where(mask | (probability <= 0.5), probability, 0).astype(np.float32)
     confidence = float(np.clip(scores[best], 0, 1)) if mask.any() else 0.0
     return Segmentation(refine_alpha(matte), round(confidence, 3), (*notes, *more))

@@ -8,12 +8,13 @@ import json
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from img2mesh.graph import Event, Finished, Progressed, Reused, Started, Waiting
-from img2mesh.jobs.delivery import output_folder
+from img2mesh.jobs.claims import claimed
 from img2mesh.jobs.execute import execute
 from img2mesh.jobs.job import photo_job
 from img2mesh.jobs.request import OutputOptions, Request, stay_offline
@@ -26,7 +27,7 @@ FUNCTION = "img2mesh.worker.task:run"
 _QUALITY = (
     "generator", "learned_weights", "licences", "faces", "vertices", "watertight", "manifold",
     "components", "uv_overlap", "texture_resolution", "seen_surface_fraction", "silhouette_iou",
-    "psnr_views", "peak_memory_mb",
+    "psnr_views", "peak_memory_mb", "verdict",
 )  # fmt: skip
 _THUMBNAIL = (440, 200)  # pixels at most; some 5 kB as WebP
 
@@ -59,8 +60,8 @@ def run(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[str
 
     Args:
         payload: :func:`encode`'s parts; ``source``, and ``mask`` or None; either ``output_dir``, in
-            which the folder is called after the photo, or, for an item of a batch, ``folder``,
-            ``name`` and ``batch``; ``offline``.
+            which the folder is called after the photo or ``name``, or, for an item of a batch,
+            ``folder``, ``name`` and ``batch``; ``offline``.
         report_progress: called with a stage and the fraction of it that is done.
 
     Returns:
@@ -79,11 +80,13 @@ def run(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[str
     request, options = decode(payload)
     mask = payload.get("mask")
     job = photo_job(Path(payload["source"]), mask=Path(mask) if mask else None)
-    renamed = None
+    place: AbstractContextManager[tuple[Path, str | None]]
+    if "name" in payload:
+        job = replace(job, stem=payload["name"])
     if "folder" in payload:
-        job, folder = replace(job, stem=payload["name"]), Path(payload["folder"])
+        place = nullcontext((Path(payload["folder"]), None))
     else:
-        folder, renamed = output_folder(Path(payload["output_dir"]), job)
+        place = claimed(Path(payload["output_dir"]), job, request, options)
 
     def on_event(event: Event) -> None:
         match event:
@@ -96,7 +99,8 @@ def run(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[str
                 if event.stage == request.until:
                     report_progress("files", 0.0)
 
-    done = execute(job, request, options, folder, on_event, began=began)
+    with place as (folder, renamed):
+        done = execute(job, request, options, folder, on_event, began=began)
     report = done.report
     return {
         "digest": job.digest,

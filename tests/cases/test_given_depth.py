@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from img2mesh.artifacts import ViewSet
+from img2mesh.errors import InputError
+from img2mesh.geometry.depth_fit import fit_depth
 from tests import captures
 
 
@@ -63,3 +65,52 @@ def test_depth_that_fits_nowhere_is_left_out(tmp_path: Path, truth: np.ndarray, 
     views = opened(tmp_path, depth, 1)
     assert views.depth is None
     assert any("left out" in note for note in views.provenance.notes)
+
+
+@pytest.mark.parametrize("wrong", ["offset", "one range of 8 bits", "lengths of rays"])
+def test_depth_of_another_origin_or_meaning_is_read_so(
+    tmp_path: Path, truth: np.ndarray, wrong: str
+) -> None:
+    lengths = np.stack([np.linalg.norm(c.directions(), axis=-1) for c in captures.cameras()])
+    low, high = np.nanmin(truth), np.nanmax(truth)
+    depth = {
+        "offset": 1000 * (truth + 0.3),
+        "one range of 8 bits": 1 + 254 * (truth - low) / (high - low),
+        "lengths of rays": 1000 * truth * lengths,
+    }[wrong]
+    views = opened(tmp_path, depth, 1)
+    assert views.depth is not None
+    assert np.nanmedian(np.abs(views.depth - truth)) < 0.02, "of a box of 1.1"
+    word = "rays" if wrong.startswith("lengths") else "moved by"
+    assert any(word in note for note in views.provenance.notes)
+
+
+@pytest.mark.parametrize("how", ["right", "millimetres", "another shape", "another size"])
+def test_depth_in_memory_is_checked_too(truth: np.ndarray, how: str) -> None:
+    drawn = captures.pixels()
+    rgba = np.stack([d["rgba"] for d in drawn])
+    depth = {
+        "right": truth,
+        "millimetres": 1000 * truth,
+        "another shape": np.roll(truth, 3, axis=0),
+        "another size": truth[:, ::2],
+    }[how]
+    given = rgba[..., :3], rgba[..., 3], captures.cameras()
+    if how == "another size":
+        with pytest.raises(InputError, match="depth must have shape"):
+            ViewSet.from_arrays(*given, depth=depth)
+        return
+    views = ViewSet.from_arrays(*given, depth=depth)
+    told = any("given depth" in note for note in views.provenance.notes)
+    assert told == (how != "right")
+    if how == "another shape":
+        assert views.depth is None
+    else:
+        assert np.allclose(views.depth, truth, atol=1e-3, equal_nan=True)
+
+
+def test_depth_that_shows_another_outline_is_left_out(truth: np.ndarray) -> None:
+    inside = np.isfinite(truth)
+    ball = np.where(np.hypot(*(np.mgrid[:64, :64] - 31.5)) < 20, 3.5, np.nan)
+    other = np.broadcast_to(ball, truth.shape).astype(np.float32)
+    assert fit_depth(other, inside.astype(np.float32), captures.cameras()) is None

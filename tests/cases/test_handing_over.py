@@ -188,7 +188,7 @@ def test_pictures_in_memory_are_taken() -> None:
 
 def made(job: Any, request: Any, options: Any, folder: Path, *more: Any, **other: Any) -> Delivered:
     """Stands in for the work."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     files = {"mesh": folder / "mesh.glb", "report": folder / "report.json"}
     files |= {suffix: folder / f"mesh.{suffix}" for suffix in options.mesh_formats[1:]}
     for path in files.values():

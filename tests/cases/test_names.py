@@ -13,8 +13,9 @@ import pytest
 from img2mesh.batch.items import Entry, name_items
 from img2mesh.core.names import safe_name
 from img2mesh.io.files import read_json, write_json
-from img2mesh.jobs.delivery import output_folder
+from img2mesh.jobs.claims import claimed
 from img2mesh.jobs.job import photo_job
+from img2mesh.jobs.request import OutputOptions, Request
 from tests.conftest import Command
 
 NASTY = (
@@ -80,8 +81,7 @@ def test_json_holds_what_is_no_utf8(tmp_path: Path) -> None:
 
 def test_two_inputs_of_one_safe_name_keep_both(toy: Path, tmp_path: Path) -> None:
     first, second = photo_job(toy), photo_job(toy)
-    folder, _ = output_folder(tmp_path / "out", first)
-    folder.mkdir(parents=True)
-    write_json(folder / "run.json", {"input": {"digest": "another"}})
-    other, sentence = output_folder(tmp_path / "out", second)
-    assert other != folder and sentence
+    with claimed(tmp_path / "out", first, Request(), OutputOptions()) as (folder, _):
+        write_json(folder / "run.json", {"input": {"digest": "another"}})
+    with claimed(tmp_path / "out", second, Request(), OutputOptions()) as (other, sentence):
+        assert other != folder and sentence

@@ -4,6 +4,7 @@ for (const card of JSON.parse(document.getElementById("cards").textContent)) ite
 const cards = [...items.values()];
 // A warning of most items says nothing about one: it is shown once, above.
 const kind = (text) => text.replace(/\(.*?\)/g, "").replace(/[\d.]+/g, "#");
+for (const card of cards) card.reasons ||= [];
 const made = cards.filter((card) => card.status === "done");
 const counts = new Map();
 for (const card of made)
@@ -22,17 +23,20 @@ const FILTERS = {
   all: ["All", () => true],
   done: ["Done", (c) => c.status === "done"],
   warnings: ["With warnings", (c) => c.status === "done" && c.warnings.length > 0],
+  doubtful: ["Doubtful", (c) => c.light === "amber" || c.light === "red"],
   failed: ["Failed", (c) => c.status === "failed"],
   quarantined: ["Quarantined", (c) => c.status === "quarantined"],
 };
 const SORTS = {
   order: ["as they ended", null],
   name: ["name", (c) => c.name.toLowerCase()],
-  match: ["worst silhouette first", (c) => number(c.match) ?? 2],
+  light: ["doubtful first", (c) => (LIGHTS.includes(c.light) ? LIGHTS.indexOf(c.light) : 3)],
+  match: ["outline least like the cutout first", (c) => number(c.match) ?? 2],
   psnr: ["worst colours first", (c) => number(c.psnr) ?? 1e9],
   seconds: ["slowest first", (c) => -(number(c.seconds) ?? 0)],
   faces: ["most faces first", (c) => -(number(c.faces) ?? 0)],
 };
+const LIGHTS = ["red", "amber", "green"];
 const bar = document.getElementById("bar");
 const grid = document.getElementById("grid");
 const more = document.getElementById("more");
@@ -86,10 +90,17 @@ function drawCard(card) {
   const name = element("div", "name");
   const title = element("span", "", card.name);
   title.title = card.input;
+  if (LIGHTS.includes(card.light)) {
+    const light = element("span", `light ${card.light}`);
+    light.title = [card.light, ...card.reasons].join("; ");
+    light.setAttribute("role", "img");
+    light.setAttribute("aria-label", light.title);
+    name.append(light);
+  }
   name.append(title, element("span", `status ${card.status}`, card.status));
   text.append(name);
   const facts = [];
-  if (number(card.match) !== null) facts.push(`silhouette ${card.match.toFixed(3)}`);
+  if (number(card.match) !== null) facts.push(`outline ${(100 * card.match).toFixed(1)} % like the cutout's`);
   if (number(card.psnr) !== null) facts.push(`${card.psnr.toFixed(1)} dB`);
   if (number(card.faces) !== null) facts.push(`${card.faces.toLocaleString("en")} faces`);
   if (card.watertight === false) facts.push("not watertight");
@@ -97,6 +108,7 @@ function drawCard(card) {
   if (card.attempts > 1) facts.push(`${card.attempts} attempts`);
   text.append(element("div", "numbers", facts.join(" · ")));
   if (card.error) text.append(element("div", "error", card.error));
+  for (const reason of card.reasons) text.append(element("div", "note", reason));
   for (const warning of card.warnings) text.append(element("div", "note", warning));
   box.append(text);
   return box;
@@ -106,7 +118,7 @@ function draw() {
   for (const button of bar.querySelectorAll("button"))
     button.setAttribute("aria-pressed", String(button.dataset.filter === state.filter));
   const accepts = FILTERS[state.filter][1];
-  const words = (c) => [c.name, c.input, c.error || "", ...c.warnings].join("\n").toLowerCase();
+  const words = (c) => [c.name, c.input, c.error || "", ...c.reasons, ...c.warnings].join("\n").toLowerCase();
   let found = cards.filter((c) => accepts(c) && (!state.search || words(c).includes(state.search)));
   const key = SORTS[state.sort][1];
   if (key) found = found.map((c) => [key(c), c]).sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0)).map((p) => p[1]);

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from img2mesh.artifacts import Cutout, ViewSet
+from img2mesh.core.parts import Parts
 
 #: The rig it draws.
 RIG = "zero123plus-v1.1"
@@ -18,6 +19,7 @@ def generate(
     cutout: Cutout,
     *,
     body: str,
+    parts: Parts = "join",
     tile: int,
     progress: Callable[[float], None] | None = None,
 ) -> ViewSet:
@@ -26,6 +28,7 @@ def generate(
     Args:
         cutout: the object alone.
         body: ``auto`` picks by the outline; ``lathe``, ``box`` or ``inflation`` insist on one.
+        parts: what becomes of an outline in separate pieces.
         tile: side of the square views in pixels.
         progress: called with the fraction done.
 
@@ -40,7 +43,7 @@ def generate(
     from img2mesh.multiview.geometric.choose import make_body
     from img2mesh.multiview.geometric.draw import draw_views
 
-    made = make_body(cutout, body=body)
+    made = make_body(cutout, body=body, parts=parts)
     provenance = Provenance(
         generator="geometric",
         learned_weights=False,

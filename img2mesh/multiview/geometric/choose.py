@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from img2mesh.artifacts import Cutout
+from img2mesh.core.parts import Parts
 from img2mesh.errors import InputError
 from img2mesh.multiview.geometric import carve, cuboid, ground_contact, inflation, lathe
 from img2mesh.multiview.geometric.appearance import inflation_paint
@@ -30,7 +31,7 @@ _TOUCHING = 0.6
 _SURVIVE_AROUND = 0.97
 
 
-def make_body(cutout: Cutout, *, body: str) -> Body:
+def make_body(cutout: Cutout, *, body: str, parts: Parts = "join") -> Body:
     """Build the body of a cutout.
 
     Raises:
@@ -38,7 +39,7 @@ def make_body(cutout: Cutout, *, body: str) -> Body:
     """
     if body not in BODIES:
         raise InputError(f"unknown body {body!r}; expected one of {', '.join(BODIES)}")
-    outline = trace(cutout)
+    outline = trace(cutout, parts=parts)
     colours = palette(cutout, outline)
     found = None if body == "inflation" else recognised(cutout, outline, colours, body=body)
     return found or inflation_body(cutout, outline, colours)
@@ -87,7 +88,7 @@ def box_body(
             carving = carve.carve(box, outline, camera, survive=_SURVIVE_AROUND)
     if carving is None:
         return None
-    solid = polygonise(carving.implicit, *carving.bounds())
+    solid = polygonise(carving.implicit, *carving.bounds(), parts=outline.parts)
     paint = carve.carved_paint(colours, carving, solid)
     return Body("box", solid, paint, camera, outline.notes)
 
@@ -102,14 +103,14 @@ def lathe_body(
     explained = profile.core if made.beside is None else profile.core | made.beside
     if not insist and (mask & ~explained).sum() > _UNEXPLAINED * mask.sum():
         return None
-    solid = polygonise(made.implicit, *made.bounds())
+    solid = polygonise(made.implicit, *made.bounds(), parts=outline.parts)
     return Body("lathe", solid, lathe.lathe_paint(colours, made), camera, outline.notes)
 
 
 def inflation_body(cutout: Cutout, outline: FrameSilhouette, colours: Palette) -> Body:
     """The body that always exists."""
     blown = inflation.inflate(outline, ground_contact.find(outline))
-    solid = polygonise(blown.implicit, *inflation.bounds(outline, blown))
+    solid = polygonise(blown.implicit, *inflation.bounds(outline, blown), parts=outline.parts)
     camera = frame_camera(0.0, cutout.size)
     paint = inflation_paint(colours, blown, camera)
     return Body("inflation", solid, paint, camera, outline.notes)

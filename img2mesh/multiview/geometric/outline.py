@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from img2mesh.artifacts import Cutout
 from img2mesh.core.arrays import F32, Mask
 from img2mesh.core.cameras import Camera, orbit
+from img2mesh.core.parts import Parts
 from img2mesh.imaging.lookup import bilinear
 from img2mesh.imaging.masks import fill_pinholes, signed_distance
 
@@ -37,11 +38,13 @@ class FrameSilhouette:
             units, negative inside.
         longest: longer side of the region's bounding box, frame units.
         notes: sentences for the user on parts joined or left out.
+        parts: how many separate pieces it is in.
     """
 
     distance: F32
     longest: float
     notes: tuple[str, ...] = ()
+    parts: int = 1
 
     @property
     def mask(self) -> Mask:
@@ -78,11 +81,15 @@ def look_up(picture: F32, x: NDArray[np.floating], y: NDArray[np.floating]) -> F
     return bilinear(picture, np.stack([(x + 1) * size / 2, (1 - y) * size / 2], axis=-1))
 
 
-def trace(cutout: Cutout) -> FrameSilhouette:
+def trace(cutout: Cutout, *, parts: Parts = "join") -> FrameSilhouette:
     """Find the outline of a cutout.
 
-    Pin-holes are closed, crumbs dropped, separate parts joined by a thin bar and strands thinner
-    than 1.2 % of the object widened to that (1.5 of 128 voxels, so that a later fit can hold them).
+    Pin-holes are closed, crumbs dropped, and strands thinner than 1.2 % of the object widened to
+    that (1.5 of 128 voxels, so that a later fit can hold them).
+
+    Args:
+        cutout: the object alone.
+        parts: separate parts are kept, joined by thin bars, or left out but for the largest.
     """
 
     mask = resize(cutout.alpha, PIXELS) > 0.5
@@ -92,11 +99,11 @@ def trace(cutout: Cutout) -> FrameSilhouette:
     mask = fill_pinholes(mask, below=_PINHOLE * mask.sum())
     rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
     side = max(np.ptp(rows), np.ptp(columns)) + 1
-    mask, notes = _join(mask, bar=max(2, round(side / 64)))
+    mask, count, notes = _parted(mask, parts, bar=max(2, round(side / 64)))
     mask = _widen(mask, half_width=0.006 * side)
     distance = _subpixel(mask, resize(cutout.alpha, PIXELS))
     return FrameSilhouette(
-        (distance * 2 / PIXELS).astype(np.float32), float(side * 2 / PIXELS), notes
+        (distance * 2 / PIXELS).astype(np.float32), float(side * 2 / PIXELS), notes, count
     )
 
 
@@ -122,39 +129,55 @@ def _subpixel(mask: Mask, alpha: F32) -> F32:
     return kept.astype(np.float32)
 
 
-def _join(mask: Mask, *, bar: int) -> tuple[Mask, tuple[str, ...]]:
-    """Make the region connected: drop crumbs, join what is left along the shortest gaps."""
-    import cv2
-    from scipy.ndimage import distance_transform_edt, label
+def _parted(mask: Mask, how: Parts, *, bar: int) -> tuple[Mask, int, tuple[str, ...]]:
+    """Drop crumbs; keep the other parts, join them along the shortest gaps, or keep the largest.
 
-    parts, count = label(mask, structure=np.ones((3, 3)))
+    Returns:
+        the mask, how many pieces it is in, and notes.
+    """
+    from scipy.ndimage import label
+
+    pieces, count = label(mask, structure=np.ones((3, 3)))
     if count <= 1:
-        return mask, ()
-    sizes = np.bincount(parts.ravel())
+        return mask, 1, ()
+    sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     order = [int(i) for i in np.argsort(-sizes, kind="stable") if sizes[i] >= 0.01 * sizes.max()]
-    joined = parts == order[0]
-    for index in order[1:]:
-        part = parts == index
+    parts = [pieces == index for index in order]
+    notes = []
+    if len(parts) > 1:
+        done = {
+            "keep": "they stay separate (--parts join makes one body of them)",
+            "join": "they were joined by thin bars, as --parts join asks",
+            "largest": "only the largest was kept, as --parts largest asks",
+        }[how]
+        notes.append(f"the object is in {len(parts)} separate parts in the picture: {done}")
+    lost = count - len(order)
+    if lost and mask.sum() - sizes[order].sum() > 0.002 * mask.sum():
+        notes.append(f"{lost} small loose part(s) of the mask were left out")
+    if how == "join":
+        return _joined(parts, bar), 1, tuple(notes)
+    kept = parts if how == "keep" else parts[:1]
+    return np.logical_or.reduce(kept), len(kept), tuple(notes)
+
+
+def _joined(parts: list[Mask], bar: int) -> Mask:
+    """The parts, the largest first, with bars along the shortest gaps."""
+    import cv2
+    from scipy.ndimage import distance_transform_edt
+
+    joined = parts[0]
+    for part in parts[1:]:
         gap, nearest = distance_transform_edt(~joined, return_indices=True)
         flat = int(np.where(part, gap, np.inf).argmin())
-        end = np.unravel_index(flat, mask.shape)
+        end = np.unravel_index(flat, part.shape)
         start = nearest[:, end[0], end[1]]
         canvas = joined.astype(np.uint8)
         cv2.line(
             canvas, (int(start[1]), int(start[0])), (int(end[1]), int(end[0])), 1, thickness=bar
         )
         joined = canvas.astype(bool) | part
-    notes = []
-    if len(order) > 1:
-        notes.append(
-            f"the object is in {len(order)} separate parts in the picture: "
-            "they were joined by thin bars, because the mesh must be one piece"
-        )
-    lost = count - len(order)
-    if lost and mask.sum() - sizes[order].sum() > 0.002 * mask.sum():
-        notes.append(f"{lost} small loose part(s) of the mask were left out")
-    return joined, tuple(notes)
+    return joined
 
 
 def _widen(mask: Mask, *, half_width: float) -> Mask:

@@ -49,13 +49,16 @@ class Solid:
         return matrix
 
 
-def polygonise(field: Implicit, low: ArrayLike, high: ArrayLike, *, cells: int = CELLS) -> Solid:
-    """Marching cubes of the zero level of ``field`` inside a box, largest piece only.
+def polygonise(
+    field: Implicit, low: ArrayLike, high: ArrayLike, *, cells: int = CELLS, parts: int = 1
+) -> Solid:
+    """Marching cubes of the zero level of ``field`` inside a box, its largest pieces only.
 
     Args:
         field: implicit function, positive inside.
         low, high: (3,) corners of a box that holds the body.
         cells: along the longest side.
+        parts: pieces to keep.
 
     Raises:
         Img2MeshError: nothing inside.
@@ -77,7 +80,7 @@ def polygonise(field: Implicit, low: ArrayLike, high: ArrayLike, *, cells: int =
         np.moveaxis(values, axis, 0)[[0, -1]] = np.minimum(
             np.moveaxis(values, axis, 0)[[0, -1]], -1e-4
         )
-    values, dropped = _largest(values)
+    values, dropped = _largest(values, parts)
     if not (values > 0).any():
         raise Img2MeshError("the geometric prior found no body in the cutout")
     vertices, faces = march(values, 0.0, inside="above")
@@ -94,16 +97,16 @@ def solid(vertices: F32, faces: I32, *, dropped: float = 0.0) -> Solid:
     return Solid(vertices, faces, normals.astype(np.float32), centre, radius, dropped)
 
 
-def _largest(values: F32) -> tuple[F32, float]:
+def _largest(values: F32, parts: int) -> tuple[F32, float]:
     """Push every inside piece but the largest outside; also fills cavities nobody can see."""
     from scipy.ndimage import label
 
     pieces, count = label(values > 0)
     share = 0.0
-    if count > 1:
+    if count > parts:
         sizes = np.bincount(pieces.ravel())
         sizes[0] = 0
-        loose = (pieces > 0) & (pieces != int(sizes.argmax()))
+        loose = (pieces > 0) & ~np.isin(pieces, np.argsort(-sizes, kind="stable")[:parts])
         share = float(loose.sum() / sizes.sum())
         values = np.where(loose, -np.maximum(np.abs(values), 1e-7), values)
     spaces, count = label(values <= 0)

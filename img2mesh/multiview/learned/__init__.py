@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 from img2mesh.artifacts import Cutout, ViewSet
+from img2mesh.core.parts import Parts
 from img2mesh.multiview.geometric.body import Body, BodyKind
 
 #: The rig it draws.
@@ -21,6 +22,7 @@ def generate(
     cutout: Cutout,
     *,
     body: str,
+    parts: Parts = "join",
     tile: int,
     weights: Path | None = None,
     progress: Callable[[float], None] | None = None,
@@ -31,6 +33,7 @@ def generate(
         cutout: the object alone.
         body: ``auto`` takes ``lathe`` or ``box`` where the outline is surely that of one, else the
             network's; a name insists, ``learned`` on the network's.
+        parts: what becomes of an outline in separate pieces.
         tile: side of the square views in pixels.
         weights: a file of your own training; by default the one that comes with the package.
         progress: called with the fraction done.
@@ -45,7 +48,7 @@ def generate(
     from img2mesh.multiview.geometric.draw import draw_views
     from img2mesh.multiview.learned.model import facts
 
-    made = make_body(cutout, body=body, weights=weights)
+    made = make_body(cutout, body=body, parts=parts, weights=weights)
     said = facts(weights)
     note = (
         f"{said['name']}: a network trained on {said['meshes']} meshes "
@@ -63,7 +66,9 @@ def generate(
     )
 
 
-def make_body(cutout: Cutout, *, body: str, weights: Path | None = None) -> Body:
+def make_body(
+    cutout: Cutout, *, body: str, parts: Parts = "join", weights: Path | None = None
+) -> Body:
     """Build the body of a cutout.
 
     Raises:
@@ -79,7 +84,7 @@ def make_body(cutout: Cutout, *, body: str, weights: Path | None = None) -> Body
 
     if body not in get_args(BodyKind):
         raise InputError(f"unknown body {body!r}; expected one of {', '.join(get_args(BodyKind))}")
-    outline = trace(cutout)
+    outline = trace(cutout, parts=parts)
     colours = palette(cutout, outline)
     if body == "inflation":
         return choose.inflation_body(cutout, outline, colours)
@@ -91,7 +96,7 @@ def make_body(cutout: Cutout, *, body: str, weights: Path | None = None) -> Body
     elevation = min(max(reading.elevation_deg, decode.LOWEST_DEG), decode.HIGHEST_DEG)
     camera = frame_camera(elevation, cutout.size)
     field = decode.columns(reading, outline, camera)
-    solid = polygonise(field.implicit, *field.bounds(), cells=CELLS)
+    solid = polygonise(field.implicit, *field.bounds(), cells=CELLS, parts=outline.parts)
     paint = learned_paint(colours, reading, solid, camera)
     return Body("learned", solid, paint, camera, outline.notes)
 

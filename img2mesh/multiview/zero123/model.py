@@ -150,7 +150,7 @@ class Zero123:
         Args:
             images: one picture for all poses, or one a pose: RGB, or RGBA, which is blended onto
                 white; resized to width x height if need be. The object should be centred, its
-                longest side about 200 of 256 pixels (:func:`.preprocess.framed`).
+                longest side about 200 of 256 pixels (:func:`img2mesh.imaging.framing.framed`).
             elevations_deg, azimuths_deg, distances: changes from the input view, one a pose;
                 see :func:`.camera.camera_vectors` for signs and units.
             steps: DDIM steps.
@@ -267,6 +267,14 @@ class Zero123:
             context, tail = self._conditions(known, vectors, 1, guided)
             rows = guidance.double(noisy.detach(), guided)
             return guidance.guide(self._unet(rows, tail, timestep, context), guidance_scale)
+
+    def unguided(
+        self, noisy: torch.Tensor, timestep: int, known: Conditioning, vectors: torch.Tensor
+    ) -> torch.Tensor:
+        """Noise prediction at scale 1 through which a gradient flows, for training additions."""
+        with self._working(self.parts.unet, self.parts.projection):
+            context, tail = self._conditions(known.repeated(len(noisy)), vectors, 1, False)
+            return self._unet(noisy, tail, timestep, context)
 
     def decode(self, latents: torch.Tensor) -> NDArray[np.float32]:
         """(n, h, w, 3) float32 in [0, 1] of scaled latents (n, c, h / f, w / f).

@@ -13,8 +13,6 @@ from PIL import Image
 
 from img2mesh.multiview.zero123plus.preprocess import Picture, opened
 
-#: Longest side of the object over the frame in published examples: 200 of 256 pixels.
-FRAMING = 200 / 256
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -39,28 +37,6 @@ def on_white(picture: Picture, width: int, height: int) -> Image.Image:
     rgba = np.asarray(image, np.float32) / 255
     flat = rgba[..., :3] * rgba[..., 3:] + (1 - rgba[..., 3:])
     return Image.fromarray(np.rint(flat * 255).astype(np.uint8))
-
-
-def framed(rgb: np.ndarray, alpha: np.ndarray, size: int, *, ratio: float = FRAMING) -> Image.Image:
-    """(size, size) RGB: the object of a picture on white, its longest side ``ratio`` of the frame.
-
-    Args:
-        rgb: (h, w, 3) float32 in [0, 1], straight colours.
-        alpha: (h, w) float32 with some pixel above 0.5.
-        size: side of the result, pixels.
-        ratio: the object's longest side over ``size``.
-    """
-    rows, columns = np.flatnonzero((alpha > 0.5).any(1)), np.flatnonzero((alpha > 0.5).any(0))
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    side = max(bottom - top, right - left) / ratio
-    x, y = (left + right - side) / 2, (top + bottom - side) / 2
-    white = rgb * alpha[..., None] + (1 - alpha[..., None])
-    margin = int(np.ceil(max(0, -x, -y, x + side - alpha.shape[1], y + side - alpha.shape[0]))) + 1
-    padded = np.pad(white, ((margin, margin), (margin, margin), (0, 0)), constant_values=1.0)
-    picture = Image.fromarray(np.rint(padded * 255).astype(np.uint8))
-    box = (x + margin, y + margin, x + margin + side, y + margin + side)
-    return picture.resize((size, size), Image.Resampling.BOX if side > size else
-                          Image.Resampling.BICUBIC, box=box)  # fmt: skip
 
 
 def pixels(pictures: list[Image.Image]) -> torch.Tensor:

@@ -13,30 +13,33 @@ from img2mesh.core.rigs import rig
 from img2mesh.diffusion import checkpoints
 from img2mesh.diffusion.speed import SpeedName
 from img2mesh.imaging import matting
+from img2mesh.imaging.framing import framed
 from img2mesh.multiview.loaded import loaded
 from img2mesh.multiview.sampling import Consistency, Progress, Sampling
 from img2mesh.multiview.zero123.model import Zero123
-from img2mesh.multiview.zero123.preprocess import framed
 from img2mesh.multiview.zero123plus.views import pick_place
 
 #: DDIM steps at each speed; the original demo takes 50.
 STEPS: Mapping[SpeedName, int] = {"exact": 50, "fast": 25, "draft": 15}
 
 
-def model_of(checkpoint: str, sampling: Sampling) -> AbstractContextManager[Zero123]:
-    """The checkpoint where it was asked for, in half precision where that is fast; kept.
+def load(checkpoint: str, sampling: Sampling) -> Zero123:
+    """The checkpoint where it was asked for, in half precision where that is fast.
 
     Raises:
         InputError: no such checkpoint or device.
     """
+    place = pick_place(sampling)
+    return Zero123.load(
+        checkpoint, device=place.device, dtype=place.dtype, low_memory=sampling.low_vram
+    )
+
+
+def model_of(checkpoint: str, sampling: Sampling) -> AbstractContextManager[Zero123]:
+    """The same, kept for the next photo of this process; see :mod:`img2mesh.multiview.loaded`."""
     place, found = pick_place(sampling), checkpoints.locate(checkpoint)
-
-    def read() -> Zero123:
-        return Zero123.load(
-            checkpoint, device=place.device, dtype=place.dtype, low_memory=sampling.low_vram
-        )
-
-    return loaded((Zero123, found.folder, found.identity(), found.record.camera, place), read)
+    key = (Zero123, found.folder, found.identity(), found.record.camera, place)
+    return loaded(key, lambda: load(checkpoint, sampling))
 
 
 def generate(

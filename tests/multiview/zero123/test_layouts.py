@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 
 from img2mesh.diffusion import checkpoints, fetching
 from img2mesh.errors import InputError
+from img2mesh.imaging.framing import framed
 from img2mesh.multiview.zero123 import Zero123
 from img2mesh.multiview.zero123.camera import camera_vectors
-from img2mesh.multiview.zero123.preprocess import framed, on_white
+from img2mesh.multiview.zero123.preprocess import on_white
 from tests.models.tiny_zero123 import make_original, make_zero123
 from tests.multiview.zero123.conftest import GOLDEN, PARTS, deviation
 
