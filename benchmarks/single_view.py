@@ -126,8 +126,8 @@ def judge(photo: Photographed, methods: list[str], size: int) -> list[dict[str, 
     truth = [shot(photo.subject, pose(a, e, size)) for a, e in POSES]
     makers: dict[str, Callable[[], Body]] = {
         "flat": lambda: card(photo.cutout),
-        "geometric": lambda: make_body(photo.cutout, body="auto"),
-        "network": lambda: learned.make_body(photo.cutout, body="learned"),
+        "geometric": lambda: make_body(photo.cutout, body="auto", parts="keep"),
+        "network": lambda: learned.make_body(photo.cutout, body="learned", parts="keep"),
     }
     rows = []
     for method in methods:
@@ -152,7 +152,7 @@ def judge(photo: Photographed, methods: list[str], size: int) -> list[dict[str, 
 
 def strip(photo: Photographed, body: str) -> NDArray[np.uint8]:
     """One row of a contact sheet: input, then truth and result side by side."""
-    canvas = Canvas(learned.make_body(photo.cutout, body=body))
+    canvas = Canvas(learned.make_body(photo.cutout, body=body, parts="keep"))
     tiles = [over(photo.cutout.rgb[::3, ::3], photo.cutout.alpha[::3, ::3])]
     for a, e in SHEET_POSES:
         tiles.append(over(*shot(photo.subject, pose(a, e, 128))))
