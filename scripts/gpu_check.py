@@ -363,6 +363,7 @@ def main(given: list[str] | None = None) -> int:
         where.module.empty_cache()
         args.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         print(f"{name:16} {report[name]['took']:6.1f} s  {_verdict(report[name])}", flush=True)
+    args.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(f"written to {args.output}")
     return int(any(one.get("good") is False for one in report.values()))
 
