@@ -7,11 +7,12 @@ import importlib.util
 import os
 import shutil
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import click
 
-from img2mesh.cli.flags import Command, options
+from img2mesh.cli.flags import Command, Option, options
 from img2mesh.cli.output import print_json, print_table
 from img2mesh.core.system import cores, total_memory
 
@@ -45,11 +46,13 @@ class Finding:
     advice: str = ""
 
 
-@options("as_json")
+@options(
+    Option("--gpu", bool, "Only the GPU, and how to check it whole.", default=False), "as_json"
+)
 @click.command(cls=Command)
-def doctor(as_json: bool) -> None:
+def doctor(gpu: bool, as_json: bool) -> None:
     """What works on this machine, and what to do about what does not."""
-    findings = examine()
+    findings = examine_gpu() if gpu else examine()
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -78,6 +81,35 @@ def examine() -> list[Finding]:
             Finding(name, "ok" if there else "absent", "there" if there else "not there", advice)
         )
     findings += [_models(), _cache(), _node()]
+    return findings
+
+
+def examine_gpu() -> list[Finding]:
+    """Look at the GPU: what it is, its room, and what measures the rest."""
+    findings = [_device()]
+    if "cuda" not in findings[0].found:
+        findings[0] = replace(
+            findings[0], advice="for an NVIDIA card: its driver, and a torch built for CUDA"
+        )
+        return findings
+    import torch
+
+    card = torch.cuda.get_device_properties(0)
+    room = card.total_memory / 1e9
+    advice = "" if room >= 5 else "draw with --low-vram"
+    findings.append(
+        Finding("GPU memory", "ok" if room >= 3 else "broken", f"{room:.1f} GB", advice)
+    )
+    half = (card.major, card.minor) >= (7, 0) or (card.major, card.minor) == (6, 0)
+    found = "fast: views are drawn in float16" if half else "slow: views are drawn in float32"
+    findings.append(Finding("half precision", "ok", found))
+    script = Path(__file__).parents[2] / "scripts" / "gpu_check.py"
+    way = f"{sys.executable} {script}" if script.is_file() else "scripts/gpu_check.py in a checkout"
+    findings.append(
+        Finding(
+            "whole check", "absent", "not run by this command", f"ten minutes: {way}; docs/gpu.md"
+        )
+    )
     return findings
 
 

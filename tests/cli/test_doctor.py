@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,3 +37,20 @@ def test_models_are_listed_and_nothing_is_there_to_verify(
     assert json.loads(command("models", "verify", "--json").stdout) == []
     done = command("models", "fetch", "zero123plus-v1.1", "--offline")
     assert done.returncode == 2 and "offline" in done.stderr
+
+
+def test_the_gpu_alone_and_where_to_check_it(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    (device,) = json.loads(command("doctor", "--gpu", "--json").stdout)
+    assert device["name"] == "device" and "a torch built for CUDA" in device["advice"]
+    card = SimpleNamespace(total_memory=4e9, major=6, minor=1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a card")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
+    found = {one["name"]: one for one in json.loads(command("doctor", "--gpu", "--json").stdout)}
+    assert "--low-vram" in found["GPU memory"]["advice"]
+    assert "float32" in found["half precision"]["found"]
+    assert "scripts/gpu_check.py" in found["whole check"]["advice"]

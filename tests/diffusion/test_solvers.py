@@ -1,4 +1,4 @@
-"""DPM-Solver++(2M) against diffusers' own, on our schedule."""
+"""DPM-Solver++(2M) against diffusers' own, and what it is for, on our schedule."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.solvers import Mixture, distance, draw
 from img2mesh.diffusion import samplers
 from img2mesh.diffusion.schedules import TrainingSchedule, sampling_schedule
+from img2mesh.diffusion.speed import SPEEDS
 
 
 @pytest.mark.parametrize("steps", [1, 2, 12, 20])
@@ -47,3 +49,13 @@ def test_steps_are_those_of_diffusers(steps: int) -> None:
 
 
 CLOSE = {"atol": 2e-5, "rtol": 1e-4}
+
+
+def test_twenty_steps_are_as_good_as_twenty_eight_ancestral_ones() -> None:
+    """On the exact denoiser of a mixture, guided; benchmarks/solvers.py has the whole curve."""
+    mixture = Mixture.random(6, 8, 0)
+    many = {"seed": 5, "guidance": 4.0}
+    truth = draw(mixture, "dpm++2m", 100, 1000, seed=3, guidance=4.0)
+    ours = draw(mixture, "dpm++2m", SPEEDS["fast"].steps, 1000, **many)
+    theirs = draw(mixture, "euler_ancestral", SPEEDS["exact"].steps, 1000, **many)
+    assert distance(ours, truth) < 0.8 * distance(theirs, truth)

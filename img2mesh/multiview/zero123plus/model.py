@@ -228,6 +228,7 @@ class Zero123Plus:
                 observe=see,
                 progress=progress or _silent,
             )
+            del denoiser  # with all that it keeps from step to step: decoding needs the room
         see("final.latents", latents)
         return Sample(latents.cpu(), self._decode(latents, see))
 
