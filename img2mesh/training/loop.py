@@ -111,7 +111,9 @@ def train(
     from accelerate.utils import broadcast_object_list
 
     reduced = computes_bfloat16() if plan.bfloat16 is None else plan.bfloat16
-    accelerator: Any = Accelerator()
+    # Without a GPU it must be told so, or several processes would not find each other.
+    nowhere_else = not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    accelerator: Any = Accelerator(cpu=nowhere_else)
     torch.manual_seed(plan.seed)
     model = ShapeNet(**(network or {}))
     if initial is not None:
