@@ -19,11 +19,11 @@ _SURE = 6.0
 _UNIT = 0.015
 #: Slices at least this likely (a logit) are inside: below a half, because the mean of several
 #: possible bodies is thinner than each; the best volume IoU on held-out views.
-LEVEL = -0.4
+LEVEL = -0.5
 #: Every column of the object holds something: its best slice gets at least this logit.
-_AT_LEAST = 0.45
+_AT_LEAST = 0.2
 #: Smoothing in cells of the refined columns (depth, rows, columns).
-_BLUR = (0.7, 0.6, 0.6)
+_BLUR = (0.4, 0.4, 0.4)
 #: Elevations a photograph is believed to have.
 LOWEST_DEG, HIGHEST_DEG = -10.0, 45.0
 
