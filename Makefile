@@ -16,12 +16,13 @@ RECORD ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUTF8 := 1
 
-.PHONY: help setup setup-clients demo test test-clients lint format clean
+.PHONY: help setup setup-clients demo test test-clients test-page lint format clean
 
 help:
 	@echo "make demo    photo -> mesh on a real photograph; prints the GLB, the preview and the time"
 	@echo "make test    the whole test-suite with ruff and mypy"
 	@echo "make test-clients  Blender, three.js and the Khronos validator read the files (1.3 GB of clients)"
+	@echo "make test-page     the local page in headless Chromium, with axe-core (the same clients)"
 	@echo "make setup   only install what both need into $(VENV)"
 	@echo "make clean   remove outputs, caches, $(VENV) and $(CLIENTS)"
 
@@ -53,6 +54,9 @@ ifeq ($(ASSETS),)
 endif
 	@$(BIN)/python -m pytest tests/clients --assets "$(or $(ASSETS),outputs/clients)" \
 		$(if $(RECORD),--record "$(RECORD)")
+
+test-page: setup setup-clients
+	@$(BIN)/python -m pytest tests/browser
 
 lint: setup
 	@$(BIN)/ruff check .

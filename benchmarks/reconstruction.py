@@ -46,6 +46,8 @@ from img2mesh.io.read_mesh import load_surface
 from img2mesh.settings import load_preset, resolve
 
 Settings = dict[str, dict[str, Any]]
+#: Points on each surface that are measured.
+SAMPLES = 60_000
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def measure(glb: Path, folder: Path) -> dict[str, Any]:
     """The numbers of a row: shape against the visible reference surface, and held-out views."""
     surface, reference = load_surface(glb), load_surface(folder / "mesh.glb")
     facts = describe(surface)
-    shape = distances(surface, reference)
+    shape = distances(surface, reference, samples=SAMPLES, seed=0)
     seen = compare_surface(surface, ViewSet.open(folder, group="novel").views)
     per_view = seen.pop("views")
     return {

@@ -3,7 +3,8 @@
 Random weights at the published sizes: time and memory do not depend on what the weights are. The
 first rung is the plain float32 algorithm in this very process; every other rung draws the same
 sheet from the same noise, and its largest and mean difference from the first are printed beside
-its time. Writes JSON.
+its time. A rung that fails, for want of memory say, is recorded as failed; without the first there
+are no factors. Writes JSON.
 
     python benchmarks/sampler.py                       # this machine's best device
     python benchmarks/sampler.py --device cuda --control --output sampler.json
@@ -22,7 +23,7 @@ import resource
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,15 +32,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from img2mesh.diffusion.schedules import TrainingSchedule
-from img2mesh.diffusion.speed import Speed
+from img2mesh.diffusion.speed import SPEEDS, Execution, SpeedName
 from img2mesh.multiview.zero123plus.components import (
     Components,
     load_components,
     load_controlnet,
 )
 from img2mesh.multiview.zero123plus.model import Sample, Zero123Plus
-from img2mesh.multiview.zero123plus.preprocess import ImageProcessor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository, for tests.models
 
@@ -49,38 +48,45 @@ from tests.models.tiny import make_checkpoint
 
 @dataclass(frozen=True)
 class Rung:
-    """One way of running: a name, the switches and the precision of the weights."""
+    """One way of running: a name, the execution, the speed and the precision of the weights."""
 
     name: str
-    speed: Speed
+    execution: Execution = field(default_factory=Execution)
+    speed: SpeedName = "exact"
     dtype: torch.dtype = torch.float32
 
 
+PLAIN = Rung("plain", Execution(plain=True))
+
+
 def rungs(device: torch.device) -> list[Rung]:
-    """The ladder for a device."""
-    ladder = [Rung("plain", Speed(plain=True)), Rung("shortcuts", Speed())]
-    dtype, usual = torch.float32, Speed()
-    if device.type != "cpu":
-        dtype, usual = torch.float16, Speed(channels_last=True)
-        ladder += [
-            Rung("shortcuts, float16", Speed(), dtype),
-            Rung("shortcuts, float16, channels last", usual, dtype),
+    """The ladder for a device; plain first."""
+    if device.type == "cpu":
+        usual, dtype, ladder = Execution(), torch.float32, [PLAIN, Rung("usual")]
+    else:
+        usual, dtype = Execution(channels_last=True), torch.float16
+        ladder = [
+            PLAIN,
+            Rung("shortcuts"),
+            Rung("half precision", dtype=dtype),
+            Rung("usual", usual, dtype=dtype),
         ]
-    ladder += [
-        Rung("low memory", Speed(low_memory=True), dtype),
-        Rung("step cache 2 (approximate)", replace(usual, step_cache=2), dtype),
-        Rung("step cache 3 (approximate)", replace(usual, step_cache=3), dtype),
+    return [
+        *ladder,
+        Rung("low memory", Execution(low_memory=True), dtype=dtype),
+        Rung("fast", usual, "fast", dtype),
+        Rung("draft", usual, "draft", dtype),
     ]
-    if device.type == "cuda":
-        ladder += [
-            Rung("compiled", replace(usual, compile="default"), dtype),
-            Rung("compiled, CUDA graphs", replace(usual, compile="reduce-overhead"), dtype),
-        ]
-    return ladder
 
 
 def build(size: str, device: torch.device, control: bool) -> tuple[Components, Any]:
-    """Random networks of the published sizes, or tiny ones; (components, ControlNet or None)."""
+    """Random networks of the published sizes, or tiny ones; (components, ControlNet or None).
+
+    Args:
+        size: ``official`` or ``tiny``.
+        device: official ones are made there, where it is fast.
+        control: with a ControlNet.
+    """
     if size == "tiny":
         with tempfile.TemporaryDirectory() as folder:
             make_checkpoint(Path(folder))
@@ -97,15 +103,7 @@ def build(size: str, device: torch.device, control: bool) -> tuple[Components, A
         for name, weight in net.named_parameters():
             if "controlnet" in name and not weight.any():
                 torch.nn.init.normal_(weight, std=0.02)
-    parts = Components(
-        **made,
-        prompt_ids=torch.tensor([[49406, 49407] + [0] * 75]),
-        for_clip=ImageProcessor(224, (224, 224), 3, 1 / 255, (0.5,) * 3, (0.27,) * 3),
-        for_vae=ImageProcessor(512, (512, 512), 2, 1 / 255, (0.5,) * 3, (0.8,) * 3),
-        ramping=torch.arange(77) / 77,
-        training=TrainingSchedule(),
-    )
-    return parts, net
+    return official.components(made), net
 
 
 def picture(size: int) -> Image.Image:
@@ -117,60 +115,107 @@ def picture(size: int) -> Image.Image:
 
 
 def measure(
-    rung: Rung, parts: Components, net: Any, args: argparse.Namespace, device: torch.device
+    rung: Rung, parts: Components, net: Any, device: torch.device, *, steps: int | None, tile: int
 ) -> tuple[dict[str, Any], Sample]:
-    """Run one rung, warmed up where there is a warm-up to do; times and memory of the last run."""
+    """Run one rung, warmed up where there is a warm-up to do; times and memory of the last run.
+
+    Args:
+        rung: how.
+        parts, net: the networks; they are moved and cast in place.
+        device: where.
+        steps: denoising steps; None takes the speed's own.
+        tile: pixels of one view.
+    """
     for module in (parts.unet, parts.vae, parts.text_encoder, parts.vision_encoder, net):
         if module is not None:
-            module._compiled_call_impl = None
-            if module.dtype != rung.dtype:
-                module.to(rung.dtype)
-            module.to(memory_format=torch.contiguous_format)
-            if rung.speed.low_memory:
-                module.to("cpu")
+            module.to("cpu").to(rung.dtype).to(memory_format=torch.contiguous_format)
     parts.vae.disable_slicing()
-    model = Zero123Plus(parts, net, device=device, speed=rung.speed)
-    control = picture(args.width).resize((args.width, args.height)) if net is not None else None
+    model = Zero123Plus(parts, net, device=device, execution=rung.execution)
+    width, height = 2 * tile, 3 * tile
+    control = picture(width).resize((width, height)) if net is not None else None
+    speed = SPEEDS[rung.speed]
 
     def draw() -> tuple[Sample, float, list[float]]:
         stamps = [_now(device)]
         sample = model.sample(
             picture(512),
             control,
-            steps=args.steps,
+            steps=steps or speed.steps,
             guidance_scale=4.0,
-            width=args.width,
-            height=args.height,
+            width=width,
+            height=height,
             seed=1,
+            speed=speed,
             progress=lambda _: stamps.append(_now(device)),
         )
         return sample, _now(device) - stamps[0], [b - a for a, b in pairwise(stamps[1:])]
 
-    if device.type == "cuda":
-        draw()  # compiles, tunes convolutions, fills the allocator
-        torch.cuda.reset_peak_memory_stats(device)
-    sample, total, steps = draw()
+    if device.type != "cpu":
+        draw()  # loads kernels, tunes convolutions, fills the allocator
+        torch.get_device_module(device).reset_peak_memory_stats()
+    sample, total, each = draw()
     record = {
         "rung": rung.name,
         "dtype": str(rung.dtype).removeprefix("torch."),
-        "switches": asdict(rung.speed),
+        "speed": rung.speed,
+        "execution": asdict(rung.execution),
+        "steps": steps or speed.steps,
         "seconds": round(total, 3),
-        "seconds_per_step": round(float(np.median(steps)), 4) if steps else None,
+        "seconds_per_step": round(float(np.median(each)), 4) if each else None,
         "peak_memory_mb": _peak_mb(device),
     }
     return record, sample
 
 
 def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if device.type != "cpu":
+        torch.get_device_module(device).synchronize()
     return time.perf_counter()
 
 
 def _peak_mb(device: torch.device) -> int:
-    if device.type == "cuda":
-        return round(torch.cuda.max_memory_allocated(device) / 2**20)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # of the process so far
+    if device.type != "cpu":
+        return round(torch.get_device_module(device).max_memory_allocated() / 1e6)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000  # of the process so far
+
+
+def climb(
+    parts: Components,
+    net: Any,
+    device: torch.device,
+    *,
+    steps: int | None,
+    tile: int,
+    chosen: list[Rung],
+) -> list[dict[str, Any]]:
+    """Measure rungs one after the other, against ``PLAIN`` if it is among them and runs."""
+    records: list[dict[str, Any]] = []
+    base: tuple[float, Sample] | None = None
+    for rung in chosen:
+        try:
+            record, sample = measure(rung, parts, net, device, steps=steps, tile=tile)
+        except Exception as error:  # memory that ran out, and whatever else: the next may run
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            records.append({"rung": rung.name, "failed": reason})
+            print(f"{rung.name:16} failed: {reason}", flush=True)
+            continue
+        if rung == PLAIN:
+            base = record["seconds"], sample
+        if base is not None:
+            change = np.abs(sample.images - base[1].images)
+            record |= {
+                "speed_up": round(base[0] / max(record["seconds"], 1e-3), 3),
+                "image_difference_max": float(change.max()),
+                "image_difference_mean": float(change.mean()),
+            }
+        records.append(record)
+        print(
+            f"{rung.name:16} {record['dtype']:8} {record['seconds']:9.2f} s "
+            f"x{record.get('speed_up', float('nan')):<6.2f} {record['peak_memory_mb']:7d} MB "
+            f"images off by {record.get('image_difference_mean', float('nan')):.1e} on average",
+            flush=True,
+        )
+    return records
 
 
 def main() -> None:
@@ -179,65 +224,31 @@ def main() -> None:
     best = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", default=best)
     parser.add_argument("--size", choices=("official", "tiny"), default="official")
-    parser.add_argument("--steps", type=int, help="28 on a GPU, 1 on a CPU (4 when tiny)")
-    parser.add_argument("--width", type=int)
-    parser.add_argument("--height", type=int)
+    parser.add_argument("--steps", type=int, help="the speed's own; 1 on a CPU (4 when tiny)")
+    parser.add_argument("--tile", type=int, help="pixels of one view: 320, or 32 when tiny")
     parser.add_argument("--control", action="store_true", help="with a ControlNet")
     parser.add_argument("--only", help="only rungs whose name holds this")
     parser.add_argument("--output", type=Path, default=Path("outputs/sampler.json"))
     args = parser.parse_args()
-    device = torch.device(args.device)
-    tiny = args.size == "tiny"
-    args.steps = args.steps or (4 if tiny else 28 if device.type == "cuda" else 1)
-    args.width, args.height = (
-        args.width or (64 if tiny else 640),
-        args.height or (96 if tiny else 960),
-    )
-
+    device, tiny = torch.device(args.device), args.size == "tiny"
+    steps = args.steps or (4 if tiny else 1 if device.type == "cpu" else None)
     parts, net = build(args.size, device, args.control)
-    records: list[dict[str, Any]] = []
-    first: Sample | None = None
     chosen = [r for r in rungs(device) if (args.only or "") in r.name]
     if device.type == "cpu" and not tiny:  # a step takes a minute: what the shortcuts save
         chosen = chosen[:2]
-    for rung in chosen:
-        try:
-            record, sample = measure(rung, parts, net, args, device)
-        except (RuntimeError, torch.cuda.OutOfMemoryError) as error:
-            records.append({"rung": rung.name, "failed": str(error).splitlines()[0]})
-            print(f"{rung.name:34} failed: {records[-1]['failed']}", flush=True)
-            continue
-        first = first or sample
-        change = np.abs(sample.images - first.images)
-        latents = (sample.latents - first.latents).abs().max() / first.latents.abs().max()
-        record |= {
-            "speed_up": round(records[0]["seconds"] / record["seconds"], 3) if records else 1.0,
-            "image_difference_max": float(change.max()),
-            "image_difference_mean": float(change.mean()),
-            "latent_difference": float(latents),
-        }
-        records.append(record)
-        print(
-            f"{record['rung']:34} {record['dtype']:8} {record['seconds']:9.2f} s "
-            f"x{record['speed_up']:<6.2f} {record['peak_memory_mb']:7d} MB "
-            f"images max {record['image_difference_max']:.1e} "
-            f"mean {record['image_difference_mean']:.1e}",
-            flush=True,
-        )
+    tile = args.tile or (32 if tiny else 320)
     report = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         "processor": platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "size": args.size,
-        "steps": args.steps,
-        "width": args.width,
-        "height": args.height,
+        "tile": tile,
         "controlnet": args.control,
         "guidance_scale": 4.0,
-        "warm_up_excluded": device.type == "cuda",
+        "warm_up_excluded": device.type != "cpu",
         "convolutions_in_tf32": device.type == "cuda" and torch.backends.cudnn.allow_tf32,
-        "rungs": records,
+        "rungs": climb(parts, net, device, steps=steps, tile=tile, chosen=chosen),
     }
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

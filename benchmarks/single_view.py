@@ -18,7 +18,6 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,9 @@ from PIL import Image
 
 from img2mesh.artifacts import Cutout
 from img2mesh.core.cameras import Camera
+from img2mesh.evaluation import tables
+from img2mesh.evaluation.examples import PHOTO, PHOTO_FOV_DEG, pose_of
 from img2mesh.geometry.raycast import Scene
-from img2mesh.imaging.colour import linear_to_srgb
 from img2mesh.multiview import learned
 from img2mesh.multiview.geometric.body import Body
 from img2mesh.multiview.geometric.choose import make_body
@@ -37,7 +37,9 @@ from img2mesh.multiview.geometric.draw import Canvas
 from img2mesh.multiview.geometric.outline import DISTANCE, frame_camera, look_up, trace
 from img2mesh.multiview.geometric.solid import polygonise
 from img2mesh.training.catalog import Entry, read_catalog
+from img2mesh.training.photograph import photograph, soft_light
 from img2mesh.training.prepare import read_surface
+from img2mesh.training.renders import turned
 from img2mesh.training.views import Subject, cropped_camera
 
 POSES = ((30, 30), (90, -20), (150, 30), (210, -20), (270, 30), (330, -20))
@@ -47,10 +49,7 @@ METHODS = (*MADE, "learned")
 SURE = ("lathe", "box")
 FIGURES = ("f5", "f10", "chamfer", "iou", "psnr")
 POINTS = 10_000
-#: Side of the photograph in pixels.
-PHOTO = 384
 GREY = 0.5
-KEY = np.array([0.45, 0.75, 0.5]) / np.linalg.norm([0.45, 0.75, 0.5])
 
 
 def main() -> None:
@@ -115,23 +114,20 @@ class Photographed:
     """A mesh, turned so that it is photographed from azimuth 0, and its cutout."""
 
     def __init__(self, entry: Entry, group: str) -> None:
-        rng = np.random.default_rng([7, entry.number])
-        azimuth, self.elevation = float(rng.uniform(0, 360)), float(rng.uniform(0, 30))
-        if group == "objects":
-            azimuth, self.elevation = 0.0, 10.0
-        self.subject = turned(entry, azimuth)
+        azimuth, self.elevation = (0.0, 10.0) if group == "objects" else pose_of(entry)
+        self.subject = turned(read_surface(entry), azimuth)
         used = self.subject.surface.vertices[np.unique(self.subject.surface.faces)]
-        camera = cropped_camera(used, 0.0, self.elevation, 30.0, PHOTO)
-        self.cutout = Cutout(*photograph(self.subject, camera))
+        camera = cropped_camera(used, 0.0, self.elevation, PHOTO_FOV_DEG, PHOTO)
+        self.cutout = Cutout(*shot(self.subject, camera))
 
 
 def judge(photo: Photographed, methods: list[str], size: int) -> list[dict[str, Any]]:
     """All figures of one object for some methods."""
-    truth = [photograph(photo.subject, pose(a, e, size)) for a, e in POSES]
+    truth = [shot(photo.subject, pose(a, e, size)) for a, e in POSES]
     makers: dict[str, Callable[[], Body]] = {
         "flat": lambda: card(photo.cutout),
-        "geometric": lambda: make_body(photo.cutout, body="auto"),
-        "network": lambda: learned.make_body(photo.cutout, body="learned"),
+        "geometric": lambda: make_body(photo.cutout, body="auto", parts="keep"),
+        "network": lambda: learned.make_body(photo.cutout, body="learned", parts="keep"),
     }
     rows = []
     for method in methods:
@@ -156,10 +152,10 @@ def judge(photo: Photographed, methods: list[str], size: int) -> list[dict[str, 
 
 def strip(photo: Photographed, body: str) -> NDArray[np.uint8]:
     """One row of a contact sheet: input, then truth and result side by side."""
-    canvas = Canvas(learned.make_body(photo.cutout, body=body))
+    canvas = Canvas(learned.make_body(photo.cutout, body=body, parts="keep"))
     tiles = [over(photo.cutout.rgb[::3, ::3], photo.cutout.alpha[::3, ::3])]
     for a, e in SHEET_POSES:
-        tiles.append(over(*photograph(photo.subject, pose(a, e, 128))))
+        tiles.append(over(*shot(photo.subject, pose(a, e, 128))))
         tiles.append(over(*canvas.draw(pose(a, e, 128))[:2]))
     return (np.concatenate(tiles, 1) * 255).astype(np.uint8)
 
@@ -169,35 +165,10 @@ def pose(azimuth: float, elevation: float, size: int) -> Camera:
     return Camera.orbit(azimuth, elevation, distance=4.14, fov_deg=30, width=size, height=size)
 
 
-def turned(entry: Entry, azimuth: float) -> Subject:
-    """The mesh, turned so that the photograph is taken from azimuth 0."""
-    surface = read_surface(entry)
-    a = np.deg2rad(azimuth)
-    turn = np.array([[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]])
-    surface = replace(surface, vertices=surface.vertices @ turn.T)
-    return Subject.of(surface, np.zeros((1, 1, 1), bool))  # nobody asks what is inside
-
-
-def photograph(subject: Subject, camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The object in soft light (hemisphere, headlight and a key light), 2 x 2 samples a pixel."""
-    fine = camera.resized(camera.width * 2, camera.height * 2)
-    hits = subject.scene.look(fine)
-    seen = hits.mask
-    face, b = hits.face[seen], hits.barycentric[seen]
-    weights = np.stack([1 - b.sum(1), b[:, 0], b[:, 1]], axis=1)
-    normal = (subject.corner_normals[face] * weights[..., None]).sum(1)
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
-    ray = fine.directions()[seen]
-    ray /= np.linalg.norm(ray, axis=1, keepdims=True)
-    facing = -(normal * ray).sum(1)
-    normal *= np.where(facing < 0, -1, 1)[:, None]
-    light = 0.5 + 0.18 * (0.5 + 0.5 * normal[:, 1]) + 0.17 * np.abs(facing)
-    light += 0.2 * np.clip(normal @ KEY, 0, 1)
-    buffer = np.zeros((*seen.shape, 4), np.float32)
-    buffer[seen, :3] = linear_to_srgb(subject.surface.base_colour(face, b) * light[:, None])
-    buffer[seen, 3] = 1
-    blocks = buffer.reshape(camera.height, 2, camera.width, 2, 4).sum((1, 3))
-    return blocks[..., :3] / np.maximum(blocks[..., 3:], 1), blocks[..., 3] / 4
+def shot(subject: Subject, camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Colours and coverage in soft light."""
+    seen = photograph(subject, camera, soft_light)
+    return seen.rgb, seen.alpha
 
 
 def over(rgb: NDArray[np.floating], alpha: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -271,12 +242,9 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Means with 95 % bootstrap intervals, overall and per class, and learned against geometric."""
     if not rows:
         return {}
-    rng = np.random.default_rng(0)
-    picks = rng.integers(len(rows), size=(2000, len(rows)))
 
     def interval(values: NDArray[np.float64]) -> list[float]:
-        low, high = np.quantile(values[picks].mean(1), [0.025, 0.975])
-        return [round(float(v), 4) for v in (values.mean(), low, high)]
+        return [round(v, 4) for v in tables.interval(values)]
 
     def column(method: str, figure: str) -> NDArray[np.float64]:
         return np.array([row[method][figure] for row in rows])

@@ -25,6 +25,7 @@ from img2mesh.artifacts import (
     TexturedMesh,
     ViewSet,
 )
+from img2mesh.core.devices import with_doubles
 from img2mesh.core.lengths import Unit
 from img2mesh.core.parts import Parts
 from img2mesh.core.ranges import Between
@@ -73,7 +74,7 @@ def cutout(
     )
 
 
-@stage(version=2, identity=multiview.identity)
+@stage(version=4, identity=multiview.identity)
 def views(
     cutout: Cutout,
     *,
@@ -81,9 +82,12 @@ def views(
     body: multiview.BodyKind = "auto",
     parts: Parts = "keep",
     tile: Annotated[int, Between(16, 1024)] = 320,
-    steps: Annotated[int, Between(1, 1000)] = 28,
+    speed: multiview.SpeedName = "exact",
+    steps: Annotated[int | None, Between(1, 1000)] = None,
     guidance_scale: Annotated[float, Between(0, 100)] = 4.0,
     normals: bool = False,
+    elevation: Annotated[float | None, Between(-90, 90)] = None,
+    consistency: multiview.Consistency = "none",
     seed: Seed = 42,
     run: Run | None = None,
 ) -> ViewSet:
@@ -97,9 +101,12 @@ def views(
         parts: of an embedded generator: separate parts of the outline ``keep`` apart, ``join`` by
             bars, or only the ``largest``.
         tile: side of one view in pixels, where the generator leaves it free.
-        steps: denoising steps of a learned generator.
-        guidance_scale: classifier-free guidance of a learned generator.
-        normals: let a learned generator draw normal maps too, if it can.
+        speed: of a published generator: ``exact``, ``fast`` or ``draft``.
+        steps: denoising steps; none takes the generator's own for that speed.
+        guidance_scale: classifier-free guidance of a published generator.
+        normals: let a published generator draw normal maps too, if it can.
+        elevation: of the photo's camera, degrees, for generators that draw relative to it.
+        consistency: ``shared-attention`` lets views that are drawn one by one see each other.
         seed: seed of everything random.
     """
     run = run or Run()
@@ -110,9 +117,9 @@ def views(
         parts=parts,
         tile=tile,
         normals=normals,
-        sampling=multiview.Sampling(
-            steps, guidance_scale, seed, device=run.device, low_vram=run.low_memory
-        ),
+        elevation=elevation,
+        consistency=consistency,
+        sampling=multiview.Sampling(speed, steps, guidance_scale, seed, run.device, run.low_memory),
         progress=run.progress,
         note=run.note,
     )
@@ -139,7 +146,7 @@ def depths(
     return DepthSet(depth, views.cameras)
 
 
-@stage(version=1, identity=multiview.identity)
+@stage(version=2, identity=multiview.identity)
 def refined(
     cutout: Cutout,
     views: ViewSet,
@@ -148,7 +155,8 @@ def refined(
     generator: str = "learned",
     controlnet: str | None = None,
     strength: Annotated[float, Between(0, 10)] = 0.75,
-    steps: Annotated[int, Between(1, 1000)] = 28,
+    speed: multiview.SpeedName = "exact",
+    steps: Annotated[int | None, Between(1, 1000)] = None,
     guidance_scale: Annotated[float, Between(0, 100)] = 4.0,
     seed: Seed = 42,
     run: Run | None = None,
@@ -162,7 +170,8 @@ def refined(
         generator: what drew the views and draws them again.
         controlnet: name or folder of the depth ControlNet; none takes the checkpoint's own.
         strength: how much the depth counts; 0 draws the first pass again.
-        steps: denoising steps.
+        speed: as in ``views``.
+        steps: as in ``views``.
         guidance_scale: classifier-free guidance.
         seed: seed of everything random.
     """
@@ -174,9 +183,7 @@ def refined(
         generator=generator,
         controlnet=controlnet,
         strength=strength,
-        sampling=multiview.Sampling(
-            steps, guidance_scale, seed, device=run.device, low_vram=run.low_memory
-        ),
+        sampling=multiview.Sampling(speed, steps, guidance_scale, seed, run.device, run.low_memory),
         progress=run.progress,
     )
 
@@ -213,6 +220,7 @@ def radiance(
     normal_weight: Annotated[float, Between(0, 10_000)] = 1.0,
     depth_weight: Annotated[float, Between(0, 10_000)] = 20.0,
     use_photo: bool = True,
+    renderer: field.Renderer = "torch",
     seed: Seed = 42,
     run: Run | None = None,
 ) -> RadianceField:
@@ -230,24 +238,16 @@ def radiance(
         normal_weight: weight of the given normals.
         depth_weight: weight of the given depth.
         use_photo: use the photo as one more view where its pose is known.
+        renderer: ``torch``; ``nerfacc`` is for comparison (its CUDA extension on a GPU).
         seed: seed of the ray order.
     """
     run = run or Run()
     return field.fit(
-        registered,
-        grid=grid,
-        fine_grid=fine_grid,
-        density_steps=density_steps,
-        smoothness=smoothness,
-        relax_px=relax_px,
-        normal_weight=normal_weight,
-        depth_weight=depth_weight,
-        use_photo=use_photo,
-        seed=seed,
-        device=run.device,
-        scratch=run.scratch,
-        progress=run.progress,
-    )
+        registered, grid=grid, fine_grid=fine_grid, density_steps=density_steps,
+        smoothness=smoothness, relax_px=relax_px, normal_weight=normal_weight,
+        depth_weight=depth_weight, use_photo=use_photo, renderer=renderer, seed=seed,
+        device=with_doubles(run.device, run.note), scratch=run.scratch, progress=run.progress,
+    )  # fmt: skip
 
 
 @stage(version=5)

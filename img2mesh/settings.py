@@ -36,21 +36,21 @@ def presets_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parent.parent / "configs"
 
 
-def preset_names() -> list[str]:
-    """Names ``--preset`` takes."""
-    return sorted(path.stem for path in presets_folder().glob("*.toml"))
+def preset_names(folder: str = "") -> list[str]:
+    """Names ``--preset`` takes, or those in a sub-folder."""
+    return sorted(path.stem for path in (presets_folder() / folder).glob("*.toml"))
 
 
-def load_preset(name: str) -> Settings:
-    """Read a preset by name.
+def load_preset(name: str, folder: str = "") -> Settings:
+    """Read a preset by name, in ``configs/`` or a sub-folder of it.
 
     Raises:
         InputError: unknown preset; lists the known ones.
     """
-    names = preset_names()
+    names = preset_names(folder)
     if name not in names:
         raise InputError(unknown("preset", name, names))
-    return load_config(presets_folder() / f"{name}.toml")
+    return load_config(presets_folder() / folder / f"{name}.toml")
 
 
 def load_config(path: Path) -> Settings:

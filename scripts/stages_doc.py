@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from img2mesh.distilled import DISTILLATION
+from img2mesh.graph import Graph
 from img2mesh.pipeline import PIPELINE
 
 TARGET = Path(__file__).parent.parent / "docs" / "stages.md"
@@ -26,10 +28,17 @@ def described(doc: str) -> tuple[str, dict[str, str]]:
 
 def page() -> str:
     """The whole page."""
-    lines = ["# Stages", "", "Written by `scripts/stages_doc.py` from `img2mesh/pipeline.py`.", ""]
-    lines += ["```mermaid", PIPELINE.mermaid(), "```", ""]
-    for name in PIPELINE.order:
-        stage = PIPELINE.stages[name]
+    source = "Written by `scripts/stages_doc.py` from `img2mesh/pipeline.py` and `distilled.py`."
+    lines = ["# Stages", "", source, "", *described_graph(PIPELINE, PIPELINE.order)]
+    lines += ["# `img2mesh distill`", "", "The other stages are those above.", ""]
+    return "\n".join([*lines, *described_graph(DISTILLATION, ("refined",))])
+
+
+def described_graph(graph: Graph, names: tuple[str, ...]) -> list[str]:
+    """The lines on some stages of a graph, after its diagram."""
+    lines = ["```mermaid", graph.mermaid(), "```", ""]
+    for name in names:
+        stage = graph.stages[name]
         summary, arguments = described(stage.doc)
         inputs = ", ".join(f"`{i}`" for i in stage.inputs)
         lines += [f"## {name}", "", summary, "", f"From {inputs}; version {stage.version}.", ""]
@@ -40,7 +49,7 @@ def page() -> str:
                 for key, setting in stage.settings.items()
             ]
             lines.append("")
-    return "\n".join(lines)
+    return lines
 
 
 if __name__ == "__main__" and "--write" in sys.argv:

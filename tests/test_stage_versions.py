@@ -36,6 +36,9 @@ STAGES = [
     "game",
     "quality",
 ]
+#: The stage of the second page that is not one of the first: its distilled ``refined``.
+DISTILLED = "distilled refined"
+PAGES = {DISTILLED: ("img2mesh.distilled", "refined")}
 #: Views that the user gives enter below the stages; a number in their digest is their version.
 GIVEN = "given views"
 CODECS = "img2mesh.artifacts.codecs"
@@ -127,15 +130,15 @@ def behind(stage: str) -> set[Definition]:
     """Every definition of ours that the stage's function, identity and codec can reach."""
     if stage == GIVEN:
         return reachable({READER})
-    pipeline, codecs = "img2mesh.pipeline", CODECS
-    function = definitions(pipeline)[stage]
+    (pipeline, name), codecs = PAGES.get(stage, ("img2mesh.pipeline", stage)), CODECS
+    function = definitions(pipeline)[name]
     result = ast.unparse(function.returns)
     table = definitions(codecs)["CODECS"].value
     codec = next(
         v for k, v in zip(table.keys, table.values, strict=True) if ast.unparse(k) == result
     )
     names = {n.id for n in ast.walk(codec) if isinstance(n, ast.Name)}
-    start = {(pipeline, stage)} | {(codecs, n) for n in names if n in definitions(codecs)}
+    start = {(pipeline, name)} | {(codecs, n) for n in names if n in definitions(codecs)}
     start |= {top_imports(codecs)[n] for n in names if n in top_imports(codecs)}
     # The photo is the graph's source: its key is the file's bytes, so how they are decoded belongs
     # to the stage that takes it.
@@ -186,9 +189,10 @@ def digest(places: set[Definition]) -> str:
 def version_of(stage: str) -> int:
     if stage == GIVEN:
         return ast.literal_eval(definitions(READER[0])["_READING"].value)
+    page, name = PAGES.get(stage, ("img2mesh.pipeline", stage))
     decorator = next(
         d
-        for d in definitions("img2mesh.pipeline")[stage].decorator_list
+        for d in definitions(page)[name].decorator_list
         if isinstance(d, ast.Call) and ast.unparse(d.func) == "stage"
     )
     return next(ast.literal_eval(k.value) for k in decorator.keywords if k.arg == "version")
@@ -198,7 +202,7 @@ def current(stage: str) -> dict[str, object]:
     return {"version": version_of(stage), "code": digest(behind(stage))}
 
 
-@pytest.mark.parametrize("stage", [*STAGES, GIVEN])
+@pytest.mark.parametrize("stage", [*STAGES, DISTILLED, GIVEN])
 def test_changed_code_has_a_changed_version(stage: str) -> None:
     then, now = json.loads(RECORD.read_text(encoding="utf-8"))[stage], current(stage)
     if then == now:
@@ -215,6 +219,10 @@ def test_every_stage_is_watched() -> None:
     from img2mesh.pipeline import PIPELINE
 
     assert set(PIPELINE.stages) == set(STAGES)
+    from img2mesh.distilled import DISTILLATION
+
+    own = [s for n, s in DISTILLATION.stages.items() if s is not PIPELINE.stages.get(n)]
+    assert [s.where for s in own] == [".".join(PAGES[DISTILLED])]
 
 
 @pytest.mark.parametrize(
@@ -237,5 +245,5 @@ def test_what_a_hand_written_list_missed_is_behind_the_stage(
 
 
 if __name__ == "__main__" and "--accept" in sys.argv:
-    record = {stage: current(stage) for stage in [*STAGES, GIVEN]}
+    record = {stage: current(stage) for stage in [*STAGES, DISTILLED, GIVEN]}
     RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -351,7 +351,8 @@ class ViewSet:
         from img2mesh.io.views import believable_depth, check_views
 
         found = check_views(unit_floats(rgb, "rgb"), unit_floats(alpha, "alpha"), tuple(cameras))
-        known, told = None, ()
+        known = None
+        told: tuple[str, ...] = ()
         if depth is not None:
             known = np.asarray(depth, np.float32)
             if known.shape != found.alpha.shape:

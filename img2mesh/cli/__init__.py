@@ -11,7 +11,7 @@ import sys
 
 import click
 
-from img2mesh.cli import batch, cache, doctor, models, plan, run, serve, train
+from img2mesh.cli import batch, cache, distill, doctor, models, plan, render, run, serve, train
 from img2mesh.cli import eval as evaluation
 from img2mesh.cli.streams import json_text, settled, steady_streams
 from img2mesh.core.failures import told, write_log
@@ -41,8 +41,8 @@ def app() -> None:
 
 
 for _command in (
-    run.run, run.reconstruct, plan.plan, plan.stages, batch.batch, models.models, cache.cache,
-    evaluation.evaluate, train.train, serve.serve, doctor.doctor,
+    run.run, run.reconstruct, distill.distill, plan.plan, plan.stages, batch.batch, models.models,
+    cache.cache, evaluation.evaluate, render.render, train.train, serve.serve, doctor.doctor,
 ):  # fmt: skip
     app.add_command(_command)
 

@@ -25,8 +25,12 @@ T = TypeVar("T")
 PHOTO = ("run", "plan", "batch", "serve")
 VIEWS = ("reconstruct", "plan")
 #: Commands that write files of the user's choice, and those that take one input from start to end.
-FILES = ("run", "reconstruct", "plan", "batch")
-SINGLE = ("run", "reconstruct", "plan")
+FILES = ("run", "reconstruct", "plan", "batch", "distill")
+SINGLE = ("run", "reconstruct", "plan", "distill")
+#: Commands that cut an object out.
+CUTTING = (*PHOTO, "distill")
+#: Those of them in which a flag may be about one photo.
+ONE = ("run", "plan", "distill")
 
 
 #: How the help writes a value.
@@ -149,15 +153,16 @@ def _range_in(node: ast.AST | None) -> Between | None:
 #: Panel of the help → its flags.
 TABLE = {
     "Input": [
-        Option("--mask", Path, "A picture of the object's mask.", commands=("run", "plan")),
+        Option("--mask", Path, "A picture of the object's mask.", commands=ONE),
         Option("--no-remove-bg --no-rembg", bool, "Take the picture as it is.",
-               ("cutout.remove_background",), sets=False, commands=PHOTO),
+               ("cutout.remove_background",), sets=False, commands=CUTTING),
         Option("--segmenter", str, "auto: weight-free, and u2netp if fetched; or one alone.",
-               ("cutout.segmenter",), metavar="auto|border|u2netp|u2net|sam|onnx", commands=PHOTO),
+               ("cutout.segmenter",), metavar="auto|border|u2netp|u2net|sam|onnx",
+               commands=CUTTING),
         Option("--box", Box(), "Where the object is, in pixels of the photo.", ("cutout.box",),
-               metavar="X,Y,W,H", commands=("run", "plan")),
+               metavar="X,Y,W,H", commands=ONE),
         Option("--foreground-ratio", float, "Object's longest side as a share of the frame.",
-               ("cutout.foreground_ratio",), commands=PHOTO),
+               ("cutout.foreground_ratio",), commands=CUTTING),
         Option("--rig", str, "Cameras of a sheet: zero123plus-v1.1 or zero123plus-v1.2.",
                metavar="NAME", commands=VIEWS),
         Option("--group", str, "Which list of a folder's cameras.json, such as views_v12.",
@@ -179,10 +184,16 @@ TABLE = {
     "Views": [
         Option("--generator", str, "learned, geometric (no weights), your own file, or a model.",
                ("views.generator", "refined.generator"), metavar="NAME", commands=PHOTO),
-        Option("--steps", int, "Denoising steps of a learned generator.",
+        Option("--speed", str, "Of a published generator.", ("views.speed", "refined.speed"),
+               metavar="exact|fast|draft", commands=PHOTO),
+        Option("--steps", int, "Denoising steps of a published generator.",
                ("views.steps", "refined.steps"), commands=PHOTO),
-        Option("--guidance-scale", float, "Classifier-free guidance of a learned generator.",
+        Option("--guidance-scale", float, "Classifier-free guidance of a published generator.",
                ("views.guidance_scale", "refined.guidance_scale"), commands=PHOTO),
+        Option("--elevation", float, "Of the photo's camera, degrees, for zero123 and its kind.",
+               ("views.elevation",), commands=PHOTO),
+        Option("--consistency", str, "Views drawn one by one see each other meanwhile.",
+               ("views.consistency",), metavar="none|shared-attention", commands=PHOTO),
     ],
     "Mesh": [
         Option("--mc-resolution", int, "Marching-cubes grid, longest side; 0: the field's own.",

@@ -11,8 +11,11 @@ from img2mesh.cli.flags import Command, Option, options, pipeline_options, setti
 from img2mesh.cli.run import request_of
 
 OWN = (
-    Option("--host", str, "Address to listen on; any but a loopback one lets others in.",
+    Option("--host", str, "Address to listen on; any but a loopback one lets others in who have "
+           "the token.",
            default="127.0.0.1"),
+    Option("--allow-host", str, "Another name that browsers may call this server by.",
+           metavar="NAME", multiple=True),
     Option("--port", click.IntRange(0, 65535), "0 takes a free one.", default=7860),
     Option("--open/--no-open open_page", bool, "Show the page in a browser.", default=False),
 )  # fmt: skip
@@ -23,6 +26,7 @@ OWN = (
 @click.command(cls=Command)
 def serve(
     host: str,
+    allow_host: tuple[str, ...],
     port: int,
     open_page: bool,
     output_dir: Path,
@@ -37,6 +41,7 @@ def serve(
         request_of(flags, settings_of(flags)),
         output_dir,
         host=host,
+        allow_host=allow_host,
         port=port,
         open_page=open_page,
         as_json=as_json,

@@ -67,13 +67,12 @@ def alone(
     Raises:
         InputError: there are several inputs, or more files were asked for, or no mesh.
     """
-    from img2mesh.pipeline import PIPELINE
-
     game = request.settings.get("game", {})
     more = options.turntable or options.archive or options.compress or game.get("lods")
     if jobs > 1 or more or game.get("collision") or len(options.mesh_formats) > 1:
         raise InputError(f"-o {file} is one file, but more was asked for: name a folder")
-    if PIPELINE.order.index(request.until) < PIPELINE.order.index("asset"):
+    order = request.graph.order
+    if order.index(request.until) < order.index("asset"):
         raise InputError(f"-o {file}: --until {request.until} makes no mesh; name a folder")
     suffix = file.suffix.lower().removeprefix(".")
     return request, replace(options, mesh_formats=tuple(dict.fromkeys(["glb", suffix])))

@@ -11,6 +11,7 @@ import importlib.util
 import platform
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from img2mesh.errors import InputError
@@ -41,6 +42,14 @@ def require_device(name: str) -> None:
         raise InputError(f"device {name!r} was asked for, but there is no GPU here: {_USE}")
     if count is not None and number and int(number) >= count:
         raise InputError(f"device {name!r} was asked for, but there are {count} GPUs here: {_USE}")
+
+
+def with_doubles(device: str, note: Callable[[str], None]) -> str:
+    """The device itself, or the CPU instead of one that has no double precision, which is told."""
+    if device != "mps":
+        return device
+    note("this stage needs double precision, which Apple's GPUs lack: it ran on the CPU")
+    return "cpu"
 
 
 def _built_for() -> str | None:

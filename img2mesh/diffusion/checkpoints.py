@@ -16,6 +16,10 @@ from img2mesh.diffusion.store import fingerprint, models_folder, read_locks
 from img2mesh.errors import InputError
 
 Kind = Literal["pipeline", "controlnet"]
+#: Which program samples a checkpoint.
+Family = Literal["zero123plus", "zero123"]
+#: What the fourth number of a Zero-1-to-3 camera vector is.
+Fourth = Literal["radius", "cond_polar"]
 #: A file beside ``model_index.json`` in which a private checkpoint says what it is.
 NOTE_NAME = "img2mesh.json"
 
@@ -36,6 +40,9 @@ class Checkpoint:
         tile: pixels of one view.
         background: colour behind the generated views, ``grey`` or ``white``.
         controlnets: capability (``depth``, ``normals``) -> name of the ControlNet that brings it.
+        family: the program that samples it.
+        camera: fourth component of a ``zero123`` checkpoint's camera vector: ``radius`` (change of
+            the distance) or ``cond_polar`` (polar angle of the input view).
         base: the checkpoint whose folder this one completes with other U-Net weights.
         unet_file: those weights, in ``repository``.
         note: what a user should know.
@@ -51,6 +58,8 @@ class Checkpoint:
     tile: int = 320
     background: Literal["grey", "white"] = "grey"
     controlnets: tuple[tuple[str, str], ...] = ()
+    family: Family = "zero123plus"
+    camera: Fourth = "radius"
     base: str | None = None
     unet_file: str | None = None
     revision: str | None = None
@@ -117,6 +126,46 @@ TABLE: dict[str, Checkpoint] = {
             commercial=False,
             rig="zero123plus-v1.2",
         ),
+        Checkpoint(
+            name="zero123",
+            kind="pipeline",
+            repository="kxic/zero123-165000",
+            megabytes=5000,
+            licence="code MIT; none stated for the weights",
+            commercial=False,
+            tile=256,
+            background="white",
+            rig="zero123plus-v1.1",
+            family="zero123",
+            note="size counted from the parameters",
+        ),
+        Checkpoint(
+            name="zero123-xl",
+            kind="pipeline",
+            repository="kxic/zero123-xl",
+            megabytes=5000,
+            licence="code MIT; asked for the weights in public, and not answered",
+            commercial=False,
+            tile=256,
+            background="white",
+            rig="zero123plus-v1.1",
+            family="zero123",
+            note="trained on Objaverse-XL; size counted from the parameters",
+        ),
+        Checkpoint(
+            name="stable-zero123",
+            kind="pipeline",
+            repository="kxic/stable-zero123",
+            megabytes=5000,
+            licence="Stability AI non-commercial research community licence",
+            commercial=False,
+            tile=256,
+            background="white",
+            rig="zero123plus-v1.1",
+            family="zero123",
+            camera="cond_polar",
+            note="knows the input's elevation instead of a change of distance",
+        ),
     )
 }
 
@@ -144,6 +193,10 @@ class Located:
     unet_file: Path | None = None
     revision: str | None = None
 
+    def identity(self) -> str:
+        """What tells its weights from others': locked revision, or content hash."""
+        return self.revision or fingerprint(self.folder)
+
 
 def find(name: str) -> Checkpoint | None:
     """The row of a name or of a repository, or None."""
@@ -152,29 +205,22 @@ def find(name: str) -> Checkpoint | None:
     return next((c for c in TABLE.values() if c.repository == name), None)
 
 
-def locate(
-    folder_or_name: str | Path, *, root: Path | None = None, commercial_only: bool = False
-) -> Located:
+def locate(folder_or_name: str | Path, *, root: Path | None = None) -> Located:
     """Find a checkpoint by folder or name. Touches neither network nor weights.
 
     Raises:
-        InputError: unknown, not fetched yet (says how to, the size and the licence), or its
-            licence forbids commercial use where that is demanded.
+        InputError: unknown, or not fetched yet (says how to, the size and the licence).
     """
     name = str(folder_or_name)
     record = None if Path(name).is_dir() else find(name)
     if record is None:
         folder = Path(name).expanduser()
-        if not folder.is_dir():
+        if not folder.is_dir() and not (folder.suffix == ".ckpt" and folder.is_file()):
             raise InputError(
                 f"{name!r} is neither a folder nor a known checkpoint; known: {', '.join(TABLE)}"
             )
-        found = Located(describe(folder), folder)
-    else:
-        found = _fetched(record, root or models_folder())
-    if commercial_only:
-        require_commercial(found.record)
-    return found
+        return Located(describe(folder), folder)
+    return _fetched(record, root or models_folder())
 
 
 def _fetched(record: Checkpoint, root: Path) -> Located:
@@ -203,6 +249,8 @@ def describe(folder: Path) -> Checkpoint:
     Raises:
         InputError: the note names something that does not exist.
     """
+    if is_zero123(folder):
+        return _noted(folder, replace(TABLE["zero123"], name=folder.stem, **_PRIVATE))
     kind: Kind = "pipeline" if (folder / "model_index.json").is_file() else "controlnet"
     unknown = Checkpoint(
         name=folder.name,
@@ -220,8 +268,44 @@ def describe(folder: Path) -> Checkpoint:
         for name, first in _RAMPING.items():
             if _close(ramping, first):
                 record = replace(TABLE[name], name=folder.name, note=f"recognised as {name}")
+    return _noted(folder, record)
+
+
+#: What a private Zero-1-to-3 checkpoint says nothing about.
+_PRIVATE: dict[str, Any] = {
+    "repository": "",
+    "megabytes": 0,
+    "licence": "unknown",
+    "note": "taken for a model that knows the change of the distance (camera: radius)",
+}
+
+
+def is_zero123(place: Path) -> bool:
+    """Whether a folder or file is of the Zero-1-to-3 kind: by its projection, or as a ``.ckpt``."""
+    names = ("cc_projection", "clip_camera_projection")
+    return place.suffix == ".ckpt" or any((place / name).is_dir() for name in names)
+
+
+def family_of(folder_or_name: str) -> Family:
+    """Which program samples a checkpoint, fetched or not.
+
+    Raises:
+        InputError: no such checkpoint.
+    """
+    record = None if Path(folder_or_name).is_dir() else find(folder_or_name)
+    return (record or locate(folder_or_name).record).family
+
+
+def _noted(folder: Path, record: Checkpoint) -> Checkpoint:
+    """The record with what the note beside the checkpoint says.
+
+    Raises:
+        InputError: the note has entries there are none of.
+    """
+    if folder.is_file():
+        folder = folder.parent
     note = _json(folder / NOTE_NAME) if (folder / NOTE_NAME).is_file() else {}
-    allowed = {"rig", "tile", "background", "licence", "commercial", "note"}
+    allowed = {"rig", "tile", "background", "camera", "licence", "commercial", "note"}
     if note.keys() - allowed:
         raise InputError(
             f"{folder / NOTE_NAME} has unknown entries {sorted(note.keys() - allowed)}; "
@@ -266,10 +350,9 @@ def require_commercial(record: Checkpoint) -> None:
 
 
 def identity(folder_or_name: str | Path, *, root: Path | None = None) -> str:
-    """What tells this checkpoint's weights from others': locked revision, or content hash.
+    """:meth:`Located.identity` of a checkpoint by folder or name.
 
     Raises:
         InputError: see :func:`locate`.
     """
-    found = locate(folder_or_name, root=root)
-    return found.revision or fingerprint(found.folder)
+    return locate(folder_or_name, root=root).identity()

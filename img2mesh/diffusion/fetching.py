@@ -42,12 +42,26 @@ _CONFIGS = {
     "vision_encoder": ("config.json",),
     "unet": ("config.json",),
     "vae": ("config.json",),
+    # of the Zero-1-to-3 kind:
+    "feature_extractor": ("preprocessor_config.json",),
+    "image_encoder": ("config.json",),
+    "cc_projection": ("config.json",),
+    "clip_camera_projection": ("config.json",),
 }
 _WEIGHTS = {
     "text_encoder": ("model.safetensors", "pytorch_model.bin"),
     "vision_encoder": ("model.safetensors", "pytorch_model.bin"),
     "unet": ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin"),
     "vae": ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin"),
+}
+_PROJECTIONS = tuple(
+    f"{folder}/diffusion_pytorch_model.{kind}"
+    for kind in ("safetensors", "bin")
+    for folder in ("cc_projection", "clip_camera_projection")
+)
+_ZERO123 = {
+    **{p: _WEIGHTS[p] for p in ("unet", "vae")},
+    "image_encoder": _WEIGHTS["vision_encoder"],
 }
 _CONTROLNET = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 
@@ -66,7 +80,10 @@ def wanted_files(record: Checkpoint, available: Iterable[str]) -> list[str]:
     elif record.kind == "controlnet":
         choices, wanted = [_CONTROLNET], ["config.json"]
     else:
-        choices = [tuple(f"{part}/{n}" for n in names) for part, names in _WEIGHTS.items()]
+        apart = record.family == "zero123"
+        parts = _ZERO123 if apart else _WEIGHTS
+        choices = [tuple(f"{part}/{n}" for n in names) for part, names in parts.items()]
+        choices += [_PROJECTIONS] if apart else []
         wanted = ["model_index.json"]
         wanted += [f"{part}/{n}" for part, names in _CONFIGS.items() for n in names]
     files = [f for f in wanted if f in there]

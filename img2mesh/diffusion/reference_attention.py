@@ -60,6 +60,16 @@ class ReferenceBank:
         finally:
             self.mode = "off"
 
+    @contextmanager
+    def repeating(self, mode: Mode, stored: dict[str, tuple[torch.Tensor, ...]]) -> Iterator[None]:
+        """Compute a part of an earlier pass once more, for gradients; what is stored stays."""
+        before = self.mode, self.stored
+        self.mode, self.stored = mode, dict(stored)
+        try:
+            yield
+        finally:
+            self.mode, self.stored = before
+
 
 class ReferenceAttention:
     """Attention processor of one self-attention layer."""
@@ -108,12 +118,13 @@ class CrossAttention:
     """Attention processor of one cross-attention layer that keeps the context's keys and values.
 
     The context (prompt and image embedding) is the same in every step and pass of a run; so are
-    its projections. Identity of the context tensor tells whether a stored one still holds.
+    its projections. Identity of the context tensor tells whether a stored one still holds, which
+    the weights that project it must not outlive: nothing is kept while gradients are computed.
     """
 
-    #: Contexts in use at once: the batch of the write passes and that of the read pass, twice
-    #: where the guidance branches run one after the other.
-    _KEPT = 4
+    #: Contexts in use at once: of both guidance branches, and of the positive one alone; or one
+    #: each, where they run one after the other.
+    _KEPT = 2
 
     def __init__(self, *, keep_context: bool) -> None:
         self.keep_context = keep_context
@@ -132,7 +143,8 @@ class CrossAttention:
         temb: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Attend from tokens (b, l, c) to the context (b, m, d); returns (b, l, c)."""
-        if encoder_hidden_states is None or not self.keep_context:
+        keep = self.keep_context and not torch.is_grad_enabled()
+        if encoder_hidden_states is None or not keep:
             context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
             key, value = attn.to_k(context), attn.to_v(context)
         else:
@@ -187,8 +199,8 @@ def layers(unet: Any) -> list[str]:
     return sorted(named, key=lambda n: order.index(n.split(".")[0]))  # stable within each part
 
 
-def clear(unet: nn.Module) -> None:
-    """Forget what the installed cross-attention processors keep of the last run's context."""
-    for processor in getattr(unet, "attn_processors", {}).values():
+def clear(net: nn.Module) -> None:
+    """Forget what a network's cross-attention processors keep of the last run's context."""
+    for processor in getattr(net, "attn_processors", {}).values():
         if isinstance(processor, CrossAttention):
             processor.clear()

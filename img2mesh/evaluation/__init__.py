@@ -1,4 +1,4 @@
-"""How good a result is, against a reference: shape metrics, picture metrics, held-out views.
+"""How good a result is, against a reference: shapes, pictures, held-out views, whole suites.
 
 Every number's definition stands in the docstring of the function that computes it.
 """
@@ -6,7 +6,10 @@ Every number's definition stands in the docstring of the function that computes 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from img2mesh.evaluation.perceptual import Perceptual
 
 
 def compare_meshes(
@@ -19,9 +22,13 @@ def compare_meshes(
 
 
 def compare_views(
-    pred: str | Path, reference: str | Path, *, group: str | None = None
+    pred: str | Path,
+    reference: str | Path,
+    *,
+    group: str | None = None,
+    perceptual: Perceptual | None = None,
 ) -> dict[str, Any]:
     """Pictures of a prediction against reference pictures; see :mod:`img2mesh.evaluation.views`."""
     from img2mesh.evaluation.views import compare
 
-    return compare(Path(pred), Path(reference), group=group)
+    return compare(Path(pred), Path(reference), group=group, perceptual=perceptual)

@@ -15,9 +15,13 @@ point of the other mesh, not to its nearest sample), so that a mesh against itse
 ``hausdorff_99``
     The larger of the two 99 % quantiles, in world units.
 
-They come twice: ``surface`` over every sample, ``visible`` over samples that can be seen from
-outside along at least one of 48 directions spread over the sphere. References with inner walls are
-to be judged by ``visible``. No alignment is made: both files must share one frame.
+``volume_iou``
+    Intersection over union of the enclosed volumes, by points spread evenly in both bounding boxes;
+    None unless both meshes are watertight.
+
+The distances come twice: ``surface`` over every sample, ``visible`` over samples that can be seen
+from outside along at least one of 48 directions spread over the sphere. References with inner walls
+are to be judged by ``visible``. No alignment is made: both files must share one frame.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2mesh.core.arrays import F64, I32
+from img2mesh.evaluation import definitions
 from img2mesh.geometry.mesh import (
     areas,
     bounds,
@@ -65,7 +70,28 @@ def compare(pred: Path, reference: Path, *, samples: int, seed: int) -> dict[str
         "reference": describe(theirs),
         "diagonal": theirs.diagonal,
         **distances(ours, theirs, samples=samples, seed=seed),
+        "volume_iou": volume_iou(ours, theirs, samples=samples, seed=seed),
+        "definitions": {**definitions.SHAPE, **definitions.VOLUME},
     }
+
+
+def volume_iou(pred: Surface, reference: Surface, *, samples: int, seed: int) -> float | None:
+    """Overlap of two enclosed volumes; None where one of the surfaces has holes or is empty."""
+    if not (_watertight(pred) and _watertight(reference)):
+        return None
+    boxes = [bounds(s.vertices, s.faces) for s in (pred, reference)]
+    low = np.minimum(boxes[0][0], boxes[1][0])
+    high = np.maximum(boxes[0][1], boxes[1][1])
+    points = np.random.default_rng(seed).uniform(low, high, (samples, 3))
+    a, b = (Scene(s.vertices.astype(np.float32), s.faces).inside(points) for s in (pred, reference))
+    union = int((a | b).sum())
+    return float((a & b).sum() / union) if union else None
+
+
+def _watertight(surface: Surface) -> bool:
+    sewn = same_position(surface.vertices.astype(np.float32))[surface.faces]
+    whole = (sewn != np.roll(sewn, 1, axis=1)).all(axis=1)
+    return bool(topology(sewn[whole]).watertight)
 
 
 def distances(pred: Surface, reference: Surface, *, samples: int, seed: int) -> dict[str, Any]:

@@ -45,11 +45,15 @@ from img2mesh.artifacts import RadianceField, ViewSet
 from img2mesh.errors import InputError
 from img2mesh.geometry.silhouettes import Silhouette
 
-__all__ = ["Smoothness", "fit"]
+__all__ = ["Renderer", "Smoothness", "fit"]
 
 #: "exact": views of one real body; "generated": a network's views, which do not quite agree;
 #: "auto" asks the views' provenance and, where that is "given", how well their outlines agree.
 Smoothness = Literal["auto", "exact", "generated"]
+
+#: Whose volume rendering: torch's on every device, or nerfacc's functions (its CUDA extension on a
+#: GPU), whose numbers are the same.
+Renderer = Literal["torch", "nerfacc"]
 
 #: Weights of colour agreement between the views, of |gradient| = 1, and of matched depths.
 _PHOTOMETRIC, _EIKONAL, _MATCH = 50.0, 0.1, 100.0
@@ -70,6 +74,7 @@ def fit(
     normal_weight: float,
     depth_weight: float,
     use_photo: bool,
+    renderer: Renderer,
     seed: int,
     device: str,
     scratch: Path | None,
@@ -88,7 +93,9 @@ def fit(
             found to be misplaced by, and nothing from exact views.
         normal_weight, depth_weight: weights of known normals and depths.
         use_photo: use the input picture as one more view where its camera is known.
-        seed: order of the rays. The same seed gives the same bytes.
+        renderer: ``torch``, or ``nerfacc``, which needs its CUDA extension on a GPU.
+        seed: order of the rays. The same seed gives the same bytes on a CPU; on a GPU sums are
+            added in any order, and the last bits differ from run to run.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:n``.
         scratch: folder for checkpoints; a fit that was killed resumes from there.
         progress: called with the fraction done.
@@ -122,6 +129,12 @@ def fit(
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"device {device!r} was asked for, but torch sees no GPU: use auto or cpu")
     where = torch.device(device)
+    if renderer not in get_args(Renderer):
+        raise InputError(f"renderer {renderer!r} is unknown: there are torch, nerfacc")
+    if renderer == "nerfacc" and where.type == "cuda":
+        from img2mesh.field.nerfacc_cuda import require_extension
+
+        require_extension()
     observations = observations_of(views, use_photo=use_photo)
     silhouettes = make_silhouettes([o.view for o in observations])
     # Not the photo's: an estimated camera is off by a degree, which says nothing of the views.
@@ -140,6 +153,7 @@ def fit(
             density_steps,
             seed,
             where,
+            renderer,
             scratch,
             progress,
         )

@@ -73,7 +73,7 @@ def save(state: State, folder: Path, key: str) -> None:
         "key": key,
         "level": state.level,
         "step": state.step,
-        "square": state.optimizer.square,
+        "square": float(state.optimizer.square),
         "count": state.optimizer.count,
         "origin": [float(x) for x in grid.origin],
         "voxel": grid.voxel,

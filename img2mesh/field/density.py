@@ -10,7 +10,7 @@ from the hull carved by it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,10 +19,13 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from img2mesh.core.arrays import F32
+from img2mesh.field.gather import firsts, pick, places
 from img2mesh.field.grid import Sdf, length, locate, look_up, look_up_channels
+from img2mesh.field.parallel import split
 from img2mesh.field.pictures import Observation
 from img2mesh.field.rays import Rays
 from img2mesh.field.samples import clip_to_grid
+from img2mesh.field.volume_rendering import weights_of_depth
 from img2mesh.geometry.grid import Grid
 from img2mesh.imaging.fill import from_nearest
 
@@ -63,7 +66,7 @@ def carve_by_density(
         steps: optimisation steps of :data:`_RAYS` rays each.
         progress: called with the fraction done.
     """
-    inside = rays.take(torch.nonzero(rays.alpha > 0.5).reshape(-1))
+    inside = rays.take(places(rays.alpha > 0.5))
     samples = _inside(inside, hull)
     if not len(samples.depth):  # masks so far apart that no ray meets the hull
         return tuple(observations)
@@ -92,28 +95,35 @@ class _HullSamples:
     count: Tensor
     step: Tensor
 
-    def of(self, rays: Tensor) -> tuple[Tensor, Tensor]:
-        """Samples of some rays (k,): their numbers in that list (m,) and their indices (m,)."""
-        count = self.count[rays]
-        ray = torch.repeat_interleave(torch.arange(len(rays), device=rays.device), count)
-        first = self.start[rays] - (count.cumsum(0) - count)
-        return ray, first[ray] + torch.arange(len(ray), device=rays.device)
+    def of(self, rays: Tensor, total: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Samples of some rays (k,), ``total`` in number: the numbers (m,) of their rays in that
+        list, their indices (m,), and the first of each ray among them (k + 1,)."""
+        count = self.count.index_select(0, rays)
+        start = torch.zeros(len(rays) + 1, dtype=torch.int64, device=rays.device)
+        torch.cumsum(count, 0, out=start[1:])
+        ray = torch.arange(len(rays), device=rays.device)
+        ray = torch.repeat_interleave(ray, count, output_size=total)
+        first = (self.start.index_select(0, rays) - start[:-1]).index_select(0, ray)
+        return ray, first + torch.arange(len(ray), device=rays.device), start
 
 
 def _inside(rays: Rays, hull: Sdf) -> _HullSamples:
     enter, leave = clip_to_grid(hull.grid, rays)
     step = _SPACING * hull.voxel / length(rays.direction)
     number = ((leave - enter) / step).ceil().clamp(min=0).long()
-    depths, counts = [], []
-    for chunk in torch.split(torch.arange(len(rays), device=hull.device), 8192):
-        most = int(number[chunk].max()) if len(chunk) else 0
-        k = torch.arange(most, device=hull.device)
-        depth = enter[chunk, None] + (k + 0.5) * step[chunk, None]
-        ray, column = torch.nonzero(k < number[chunk, None], as_tuple=True)
-        depth = depth[ray, column]
-        keep = hull.at(rays.points(depth, chunk[ray])) < 0.5 * hull.voxel
-        depths.append(depth[keep])
-        counts.append(torch.bincount(ray[keep], minlength=len(chunk)))
+    depths, counts = [torch.empty(0, device=hull.device)], [number[:0]]
+    most = int(number.max()) if len(rays) else 0
+    k = torch.arange(most, device=hull.device)
+    for begin, end in split(len(rays), most, hull.device):
+        some = slice(begin, end)
+        found = places(k < number[some, None])
+        ray = found // most
+        first, stride = pick(ray, enter[some], step[some])
+        depth = first + (found % most + 0.5) * stride
+        points = rays.slice(begin, end).points(depth, ray)
+        ray, depth = pick(places(hull.at(points) < 0.5 * hull.voxel), ray, depth)
+        depths.append(depth)
+        counts.append(torch.bincount(ray, minlength=end - begin))
     count = torch.cat(counts)
     return _HullSamples(torch.cat(depths), count.cumsum(0) - count, count, step)
 
@@ -128,29 +138,43 @@ def fit_density(
     """
     rng = np.random.default_rng(0)
     device = rays.direction.device
-    table = torch.zeros((int(np.prod(grid.shape)), 4), device=device)
-    table[:, 0] = _CLEAR
+    table = torch.zeros((4, int(np.prod(grid.shape))), device=device)
+    table[0] = _CLEAR
     mean, square = torch.zeros_like(table), torch.zeros_like(table)
-    order, cursor = torch.empty(0, dtype=torch.int64, device=device), 0
+    batches = _batches(samples, rng)
     for step in range(1, steps + 1):
-        if cursor + _RAYS > len(order):
-            order, cursor = torch.as_tensor(rng.permutation(len(rays)), device=device), 0
-        some = order[cursor : cursor + _RAYS]
-        cursor += _RAYS
-        shift = torch.as_tensor(rng.random(len(some), dtype=np.float32) - 0.5, device=device)
-        behind = torch.as_tensor(rng.random((len(some), 3), dtype=np.float32), device=device)
-        rendered = _render(table.requires_grad_(True), rays, samples, some, shift, behind, grid)
-        loss = (rendered - rays.rgb[some]).square().mean()
+        some, total = next(batches)
+        shift, behind = (rng.random((len(some), c), dtype=np.float32) for c in (1, 3))
+        noise = torch.as_tensor(np.hstack([shift, behind]), device=device).T
+        chosen = samples.of(some, total)
+        rendered = _render(table.requires_grad_(True), rays, samples, some, chosen, noise, grid)
+        loss = (rendered - rays.rgb.index_select(1, some)).square().mean()
         (gradient,) = torch.autograd.grad(loss, table)
         table = table.detach()
-        _smoothness(table[:, 0].view(grid.shape), gradient[:, 0].view(grid.shape))
+        _smoothness(table[0].view(grid.shape), gradient[0].view(grid.shape))
         mean.lerp_(gradient, 1 - _DECAYS[0])
         square.mul_(_DECAYS[1]).addcmul_(gradient, gradient, value=1 - _DECAYS[1])
         unbiased = (1 - _DECAYS[1] ** step) ** 0.5
         scale = square.sqrt().add_(_TINY * unbiased)
         table.addcdiv_(mean, scale, value=-_RATE * unbiased / (1 - _DECAYS[0] ** step))
         progress(step / steps)
-    return softplus(table[:, 0]).reshape(grid.shape)
+    return softplus(table[0]).reshape(grid.shape)
+
+
+def _batches(samples: _HullSamples, rng: np.random.Generator) -> Iterator[tuple[Tensor, int]]:
+    """Rays of one step after another, each once before any comes again, and their samples' number.
+
+    The numbers of a whole round are counted at once, so that a GPU is not waited for at each step.
+    """
+    rays = len(samples.count)
+    while True:
+        order = torch.as_tensor(rng.permutation(rays), device=samples.count.device)
+        counts = samples.count.index_select(0, order)
+        full = max(1, rays // _RAYS)
+        parts = [slice(k * _RAYS, (k + 1) * _RAYS) for k in range(full)]
+        totals = torch.stack([counts[part].sum() for part in parts]).tolist()
+        for part, total in zip(parts, totals, strict=True):
+            yield order[part], total
 
 
 def _render(
@@ -158,26 +182,32 @@ def _render(
     rays: Rays,
     samples: _HullSamples,
     some: Tensor,
-    shift: Tensor,
-    behind: Tensor,
+    chosen: tuple[Tensor, Tensor, Tensor],
+    noise: Tensor,
     grid: Grid,
 ) -> Tensor:
-    """(k, 3) colours of some rays before a background (k, 3)."""
-    ray, sample = samples.of(some)
+    """(3, k) colours of some rays before a random background.
+
+    Args:
+        table: (4, points) density before softplus, and colour.
+        rays, samples: of all pictures.
+        some: (k,) int64 rays.
+        chosen: their samples.
+        noise: (4, k) in [0, 1): where in their steps the samples are, and the background.
+        grid: of the table.
+    """
+    ray, sample, start = chosen
+    shift, behind = noise[0] - 0.5, noise[1:]
     if not len(ray):
         return behind + 0 * table[0, 0]
-    depth = samples.depth[sample] + (shift * samples.step[some])[ray]
-    value = look_up_channels(table, locate(grid, rays.points(depth, some[ray])))
-    tau = softplus(value[:, 0]) * _SPACING
-    through = tau.cumsum(0)
-    before = through - tau
-    count = samples.count[some]
-    first = (count.cumsum(0) - count).clamp(max=len(ray) - 1)
-    weight = torch.exp(before[first][ray] - before) * -torch.expm1(-tau)
-    zero = torch.zeros((len(some), 4), device=table.device)
-    colour = torch.cat([(value[:, 1:] / _SLOWER).sigmoid(), torch.ones_like(tau)[:, None]], 1)
-    total = zero.index_add(0, ray, weight[:, None] * colour)
-    return total[:, :3] + (1 - total[:, 3:]) * behind
+    moved, rays_of = pick(ray, shift * samples.step.index_select(0, some), some)
+    depth = samples.depth.index_select(0, sample) + moved
+    value = look_up_channels(table, locate(grid, rays.points(depth, rays_of)))
+    tau = softplus(value[0]).double() * _SPACING
+    weight = weights_of_depth(tau, ray, start).float()
+    colour = torch.cat([(value[1:] / _SLOWER).sigmoid(), torch.ones_like(value[:1])])
+    total = torch.zeros((4, len(some)), device=table.device).index_add(1, ray, weight * colour)
+    return total[:3] + (1 - total[3:]) * behind
 
 
 def _smoothness(density: Tensor, gradient: Tensor) -> None:
@@ -191,21 +221,19 @@ def _smoothness(density: Tensor, gradient: Tensor) -> None:
 
 def _surface(rays: Rays, samples: _HullSamples, absorbed: Tensor, grid: Grid) -> Tensor:
     """(r,) z-depth at which enough light is absorbed, NaN where it never is."""
-    ray, sample = samples.of(torch.arange(len(rays), device=absorbed.device))
-    depth = samples.depth[sample]
+    everything = torch.arange(len(rays), device=absorbed.device)
+    ray, sample, start = samples.of(everything, len(samples.depth))
+    depth = samples.depth.index_select(0, sample)
     tau = look_up(absorbed, locate(grid, rays.points(depth, ray))).double() * _SPACING
     through = tau.cumsum(0)
-    first = samples.start.clamp(max=len(ray) - 1)
-    through -= (through - tau)[first][ray]
+    first = start[:-1].clamp(max=len(ray) - 1)
+    through -= (through - tau).index_select(0, first).index_select(0, ray)
     # The light lost within a sample's stretch: where in it the limit lies.
-    part = 0.5 - (through - _SURFACE) / tau.clamp(min=1e-9)
-    hit = torch.nonzero(through >= _SURFACE).reshape(-1)
-    new = torch.ones(len(hit), dtype=torch.bool, device=hit.device)
-    new[1:] = ray[hit][1:] != ray[hit][:-1]
-    hit = hit[new]
+    part = (0.5 - (through - _SURFACE) / tau.clamp(min=1e-9)).float()
+    ray, depth, part = pick(places(through >= _SURFACE), ray, depth, part)
+    ray, depth, part = pick(places(firsts(ray)), ray, depth, part)
     out = torch.full((len(rays),), float("nan"), device=absorbed.device)
-    out[ray[hit]] = depth[hit] + part[hit].float() * samples.step[ray[hit]]
-    return out
+    return out.index_copy_(0, ray, depth + part * samples.step.index_select(0, ray))
 
 
 def _fill(depth: F32, alpha: F32, stride: int) -> F32:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from img2mesh.field.gather import pick, places
 from img2mesh.field.grid import Sdf, blur, length, locate, look_up_with_gradient
-from img2mesh.field.lookup import DepthMaps, bilinear, project, visible_pairs
+from img2mesh.field.lookup import DepthMaps, bilinear, visible_pairs
 from img2mesh.field.rays import Rays
 
 #: Rays looked at; every so many-th is taken.
@@ -33,16 +34,25 @@ class Exposure:
     """log colour = log paint + gain of the view + headlight * cosine between normal and view.
 
     Attributes:
-        gain: (v, 3) float32 log gain of each view and channel, zero on average.
+        gain: (3, v) float32 log gain of each channel and view, zero on average.
         headlight: log brightening where the surface faces the camera, against edge-on; >= 0.
     """
 
     gain: Tensor
     headlight: float
 
+    def share(self, view: Tensor, cosine: Tensor) -> Tensor:
+        """(3, n) what colours are multiplied by to take the view's part out of them.
+
+        Args:
+            view: (n,) int64.
+            cosine: (n,) between the surface's normal and the direction to the view.
+        """
+        return torch.exp(-self.gain.index_select(1, view) - self.headlight * cosine)
+
     def divide_out(self, rgb: Tensor, view: Tensor, cosine: Tensor) -> Tensor:
-        """(n, 3) colours without the view's share; ``view`` and ``cosine`` are (n,)."""
-        return rgb * torch.exp(-self.gain[view] - self.headlight * cosine[:, None])
+        """(3, n) colours without the view's share; ``view`` and ``cosine`` are (n,)."""
+        return rgb * self.share(view, cosine)
 
 
 def estimate_exposure(sdf: Sdf, rays: Rays, surface: Tensor, maps: DepthMaps) -> Exposure:
@@ -54,47 +64,46 @@ def estimate_exposure(sdf: Sdf, rays: Rays, surface: Tensor, maps: DepthMaps) ->
         surface: (r,) z-depth of the surface, inf where there is none.
         maps: the same at every pixel.
     """
-    hit = torch.nonzero(torch.isfinite(surface) & (rays.alpha > 0.95)).reshape(-1)
+    hit = places(torch.isfinite(surface) & (rays.alpha > 0.95))
     hit = hit[:: max(1, len(hit) // _RAYS)]
     some = rays.take(hit)
-    points = some.points(surface[hit])
+    points = some.points(surface.index_select(0, hit))
     _, slope = look_up_with_gradient(blur(sdf.values, 1.5), locate(sdf.grid, points))
     normal = slope / length(slope).clamp(min=1e-9)
     usable = torch.ones_like(some.view, dtype=torch.bool)
     pairs, own = visible_pairs(maps, some, points, normal, usable, 1.5 * sdf.voxel)
-    uv, _ = project(rays.pictures, points[:, pairs.ray], pairs.view)
-    a, b = some.rgb[pairs.ray], bilinear(rays.pictures, uv, pairs.view)
+    home, facing, a = pick(pairs.ray, some.view, own, some.rgb)
+    b, _, _ = bilinear(rays.pictures, pairs.uv, pairs.view)
     ratio = (a.clamp(min=_DARK).log() - b.clamp(min=_DARK).log()).double()
     bright = ((a > _DARK) & (b > _DARK)).double()
-    views = len(rays.pictures)
-    design = torch.zeros((len(ratio), views + 1), dtype=torch.float64, device=sdf.device)
-    row = torch.arange(len(ratio), device=sdf.device)
-    design[row, some.view[pairs.ray]] = 1
-    design[row, pairs.view] = -1
-    design[:, views] = own[pairs.ray] - pairs.cosine
-    return _regress(design, ratio, bright)
+    views = torch.arange(len(rays.pictures), device=sdf.device)[:, None]
+    design = (home == views).double() - (pairs.view == views).double()
+    return _regress(design, (facing - pairs.cosine).double(), ratio, bright)
 
 
-def _regress(design: Tensor, ratio: Tensor, usable: Tensor) -> Exposure:
-    """Gains a channel and one headlight for all: alternating robust least squares."""
-    views = design.shape[1] - 1
-    gain = torch.zeros((views, 3), dtype=torch.float64, device=design.device)
-    headlight = 0.0
-    strength = 0.01 * len(design) * _OUTLIER**2
+def _regress(design: Tensor, slant: Tensor, ratio: Tensor, usable: Tensor) -> Exposure:
+    """Gains a channel and one headlight for all: alternating robust least squares.
+
+    Args:
+        design: (v, n) 1 for a pair's own view, -1 for the other, else 0.
+        slant: (n,) what the headlight adds to the own view more than to the other.
+        ratio: (3, n) log of own over other colour.
+        usable: (3, n) 1 where that counts, else 0.
+    """
+    views, count = design.shape
+    gain = torch.zeros((3, views), dtype=torch.float64, device=design.device)
+    strength = 0.01 * max(1, count) * _OUTLIER**2
     prior = torch.eye(views, dtype=torch.float64, device=design.device)
     prior *= strength / _GAIN_SPREAD**2
-    matrix, slant = design[:, :views], design[:, views]
+    headlight = gain.new_zeros(())
     for _ in range(_ROUNDS):
-        error = ratio - matrix @ gain - headlight * slant[:, None]
-        weight = usable / (1 + (error / _OUTLIER).square())
-        rest = ratio - matrix @ gain
-        top = (weight * rest * slant[:, None]).sum()
-        bottom = (weight * slant.square()[:, None]).sum() + strength / _HEADLIGHT_SPREAD**2
-        headlight = max(0.0, float(top / bottom))
-        for c in range(3):
-            w = weight[:, c : c + 1]
-            normal_matrix = matrix.T @ (w * matrix) + prior
-            right = matrix.T @ (w[:, 0] * (ratio[:, c] - headlight * slant))
-            gain[:, c] = torch.linalg.solve(normal_matrix, right)
-    gain -= gain.mean(0)
-    return Exposure(gain.float(), headlight)
+        rest = ratio - gain @ design
+        weight = usable / (1 + ((rest - headlight * slant) / _OUTLIER).square())
+        top = (weight * rest * slant).sum()
+        bottom = (weight * slant.square()).sum() + strength / _HEADLIGHT_SPREAD**2
+        headlight = (top / bottom).clamp(min=0)
+        weighted = design * weight[:, None]  # (3, v, n)
+        right = (weighted * (ratio - headlight * slant)[:, None]).sum(2)
+        gain = torch.linalg.solve(weighted @ design.T + prior, right)
+    gain -= gain.mean(1, keepdim=True)
+    return Exposure(gain.float(), float(headlight))

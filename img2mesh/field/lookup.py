@@ -1,4 +1,8 @@
-"""Looking into other views: where a point lands, which colour is there, whether it is seen."""
+"""Looking into other views: where a point lands, which colour is there, whether it is seen.
+
+Points are looked up in many views at once. ``view`` numbers them and broadcasts against the points:
+(k, 1) for every point in each of k views, (m,) for each point in one view of its own.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from img2mesh.field.gather import pick, places
 from img2mesh.field.grid import length
 from img2mesh.field.rays import Pictures, Rays
 
@@ -33,62 +38,77 @@ class DepthMaps:
         """From z-depths (r,) along rays (r,)."""
         return cls(rays.as_map(surface, float("inf")), stride, rays.pictures)
 
-    def visible(self, points: Tensor, view: int, tolerance: float) -> tuple[Tensor, Tensor]:
-        """Whether a view may see points, and where.
+    def sees(self, uv: Tensor, z: Tensor, view: Tensor, tolerance: float) -> Tensor:
+        """Whether views may see points.
 
         Args:
-            points: (3, m) world points.
-            view: number of the view.
+            uv, z: (2, k, m) pixel coordinates and (k, m) z-depths, as projected.
+            view: (k, 1) int64.
             tolerance: how far behind the surface a point still counts as seen, world units.
 
         Returns:
-            (m,) bool, and (2, m) pixel coordinates.
+            (k, m) bool.
         """
-        uv, z = project(self.pictures, points, view)
-        width, height = self.pictures.width[view], self.pictures.height[view]
-        inside = (uv[0] >= 0.5) & (uv[0] <= width - 0.5) & (uv[1] >= 0.5) & (uv[1] <= height - 0.5)
-        surface = self.depth[nearest_pixel(self.pictures, uv, view, self.stride)]
-        return inside & torch.isfinite(surface) & (z < surface + tolerance), uv
+        _, width, height = _frame(self.pictures, view)
+        u, v = uv
+        inside = (u >= 0.5) & (u <= width - 0.5) & (v >= 0.5) & (v <= height - 0.5)
+        at = nearest_pixel(self.pictures, uv, view, self.stride)
+        surface = self.depth.index_select(0, at.reshape(-1)).reshape(at.shape)
+        # Where nothing is seen the surface is infinitely far, and any point in front of it.
+        return inside & (z < surface + tolerance) & torch.isfinite(surface)
 
 
-def project(pictures: Pictures, points: Tensor, view: int | Tensor) -> tuple[Tensor, Tensor]:
-    """World points (3, m) into a view, or (m,) into one each: pixels (2, m) and z-depth (m,)."""
-    matrix = pictures.camera_from_world[view]
-    x, y, z = (
-        matrix[..., a, 0] * points[0]
-        + matrix[..., a, 1] * points[1]
-        + matrix[..., a, 2] * points[2]
-        + matrix[..., a, 3]
-        for a in range(3)
-    )
+def project(pictures: Pictures, points: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
+    """World points (3, m) into views (k, 1): pixel coordinates (2, k, m) and z-depths (k, m)."""
+    view = view.reshape(-1)
+    x, y, z = turned(pictures, points, view) + pictures.shift[:, view, None]
     depth = -z
     safe = depth.clamp(min=1e-6)
-    focal, centre = pictures.focal[view], pictures.centre[view]
-    u = centre[..., 0] + focal[..., 0] * x / safe
-    v = centre[..., 1] - focal[..., 1] * y / safe
-    return torch.stack([u, v]), depth
+    (fx, fy), (cx, cy) = pictures.focal[:, view, None], pictures.centre[:, view, None]
+    return torch.stack([cx + fx * (x / safe), cy - fy * (y / safe)]), depth
 
 
-def bilinear(pictures: Pictures, uv: Tensor, view: int | Tensor) -> Tensor:
-    """(m, 3) colours at pixel coordinates, differentiable in them; clamped to the picture."""
-    width, height = pictures.width[view], pictures.height[view]
+def turned(pictures: Pictures, vectors: Tensor, view: Tensor) -> Tensor:
+    """(3, k, m) world vectors (3, m) along the axes of cameras (k,): x, y up, z backwards."""
+    return (pictures.rotation[:, view].reshape(-1, 3) @ vectors).reshape(3, len(view), -1)
+
+
+def bilinear(pictures: Pictures, uv: Tensor, view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Colours at pixel coordinates (2, ...), clamped to the picture.
+
+    Returns:
+        (3, ...) the colours, and their change a pixel along u and along v.
+    """
+    start, width, height = _frame(pictures, view)
     u = torch.minimum((uv[0] - 0.5).clamp(min=0), width - 1.001)
     v = torch.minimum((uv[1] - 0.5).clamp(min=0), height - 1.001)
-    column, row = u.detach().floor(), v.detach().floor()
-    fu, fv = (u - column)[:, None], (v - row)[:, None]
-    at = pictures.start[view] + row.long() * width + column.long()
-    a, b = pictures.rgb[at], pictures.rgb[at + 1]
-    c, d = pictures.rgb[at + width], pictures.rgb[at + width + 1]
-    top, bottom = a + (b - a) * fu, c + (d - c) * fu
-    return top + (bottom - top) * fv
+    column, row = u.floor(), v.floor()
+    fu, fv = u - column, v - row
+    at = start + row.int() * width + column.int()
+    a, b, c, d = (
+        pictures.rgb.index_select(1, (at + step).reshape(-1)).reshape(3, *at.shape)
+        for step in (0, 1, width, width + 1)
+    )
+    left, right = torch.lerp(a, c, fv), torch.lerp(b, d, fv)
+    along_u = right - left
+    return torch.lerp(left, right, fu), along_u, torch.lerp(c - a, d - b, fu)
 
 
-def nearest_pixel(pictures: Pictures, uv: Tensor, view: int, stride: int) -> Tensor:
-    """(m,) flat index of the pixel nearest to pixel coordinates (2, m), of every stride-th."""
-    width, height = int(pictures.width[view]), int(pictures.height[view])
-    column = ((uv[0] - 0.5) / stride).round().clamp(0, (width - 1) // stride).long() * stride
-    row = ((uv[1] - 0.5) / stride).round().clamp(0, (height - 1) // stride).long() * stride
-    return pictures.start[view] + row * width + column
+def nearest_pixel(pictures: Pictures, uv: Tensor, view: Tensor, stride: int) -> Tensor:
+    """Flat index of the pixel nearest to pixel coordinates (2, ...), of every stride-th."""
+    start, width, height = _frame(pictures, view)
+    last_column, last_row = (width - 1) // stride, (height - 1) // stride
+    column = torch.minimum(((uv[0] - 0.5) / stride).round().clamp(min=0), last_column)
+    row = torch.minimum(((uv[1] - 0.5) / stride).round().clamp(min=0), last_row)
+    return start + row.int() * (stride * width) + column.int() * stride
+
+
+def _frame(pictures: Pictures, view: Tensor) -> tuple[Tensor, ...]:
+    """First pixel, width and height of views, in the shape of ``view``."""
+    return tuple(
+        values.index_select(0, view.reshape(-1)).reshape(view.shape)
+        for values in (pictures.start, pictures.width, pictures.height)
+    )
 
 
 @dataclass(frozen=True)
@@ -99,11 +119,15 @@ class Pairs:
         ray: (m,) int64.
         view: (m,) int64 the other view.
         cosine: (m,) between the surface's normal and the direction to that view.
+        uv: (2, m) pixel coordinates there.
+        z: (m,) z-depth there.
     """
 
     ray: Tensor
     view: Tensor
     cosine: Tensor
+    uv: Tensor
+    z: Tensor
 
 
 def visible_pairs(
@@ -122,15 +146,16 @@ def visible_pairs(
     Returns:
         The pairs, and (r,) the cosine between normal and own view.
     """
+    pictures = rays.pictures
     own = (-rays.direction / length(rays.direction) * normal).sum(0)
-    candidates = torch.nonzero((own > _OWN_COSINE) & usable).reshape(-1)
-    found = []
-    for view in range(len(rays.pictures)):
-        ray = candidates[rays.view[candidates] != view]
-        to_camera = rays.pictures.origin[view][:, None] - points[:, ray]
-        cosine = (to_camera * normal[:, ray]).sum(0) / length(to_camera)
-        facing = cosine > _OTHER_COSINE
-        ray, cosine = ray[facing], cosine[facing]
-        seen, _ = maps.visible(points[:, ray], view, tolerance)
-        found.append((ray[seen], torch.full_like(ray[seen], view), cosine[seen]))
-    return Pairs(*(torch.cat(parts) for parts in zip(*found, strict=True))), own
+    ray = places((own > _OWN_COSINE) & usable)
+    points, normal, home = pick(ray, points, normal, rays.view)
+    view = torch.arange(len(pictures), device=ray.device)[:, None]
+    to_camera = pictures.origin[:, :, None] - points[:, None]
+    cosine = (to_camera * normal[:, None]).sum(0) / length(to_camera)
+    uv, z = project(pictures, points, view)
+    seen = maps.sees(uv, z, view, tolerance)
+    both = places(seen & (cosine > _OTHER_COSINE) & (home != view))
+    view, number = both // max(1, len(ray)), both % max(1, len(ray))
+    cosine, uv, z = pick(both, cosine.reshape(-1), uv.reshape(2, -1), z.reshape(-1))
+    return Pairs(ray.index_select(0, number), view, cosine, uv, z), own

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from img2mesh.field.exposure import Exposure
+from img2mesh.field.gather import pick
 from img2mesh.field.grid import (
     Sdf,
     length,
@@ -21,7 +22,7 @@ from img2mesh.field.lookup import DepthMaps
 from img2mesh.field.photometric import photometric_loss
 from img2mesh.field.rays import Rays
 from img2mesh.field.samples import Samples
-from img2mesh.field.volume_rendering import render_distances
+from img2mesh.field.volume_rendering import Renderer
 
 
 @dataclass(frozen=True)
@@ -70,25 +71,36 @@ class RayBatch:
     target_depth: Tensor
     target_weight: Tensor
 
-    def slices(self, size: int) -> Iterator[tuple[int, int]]:
-        """First and last ray of one step after another, again and again."""
-        n = len(self.rays)
-        return cycle([(i, min(i + size, n)) for i in range(0, n, size)])
+    def slices(self, size: int) -> Iterator[RayBatch]:
+        """So many rays for one step after another, again and again."""
+        edges = [*range(0, len(self.rays), size), len(self.rays)]
+        start = self.samples.start
+        first = torch.cat([start[:-1:size], start[-1:]]).tolist()
+        for k in cycle(range(len(edges) - 1)):
+            some = slice(*edges[k : k + 2])
+            yield RayBatch(
+                self.rays.slice(some.start, some.stop),
+                self.samples.part(some.start, some.stop, *first[k : k + 2]),
+                self.maps,
+                self.exposure,
+                self.target_depth[some],
+                self.target_weight[some],
+            )
 
 
-def slice_loss(field: FieldView, batch: RayBatch, begin: int, end: int, weights: Weights) -> Tensor:
-    """The loss of rays ``begin`` to ``end``, a mean over them."""
-    samples, voxel = batch.samples, field.sdf.voxel
-    first, last = int(samples.start[begin]), int(samples.start[end])
-    rays = batch.rays.take(torch.arange(begin, end, device=field.sdf.device))
-    ray, depth = samples.ray[first:last] - begin, samples.depth[first:last]
-    cells = locate(field.sdf.grid, rays.points(depth, ray))
-    value, gradient = look_up_with_gradient(field.sdf.values, cells)
-    column = torch.arange(first, last, device=ray.device) - samples.start[begin + ray]
-    rendered = render_distances(value, depth, ray, column, len(rays), field.scale)
+def slice_loss(field: FieldView, batch: RayBatch, weights: Weights, render: Renderer) -> Tensor:
+    """The loss of some rays, a mean over them."""
+    rays, samples, voxel = batch.rays, batch.samples, field.sdf.voxel
+    depth, ray = samples.depth, samples.ray
+    value, gradient = look_up_with_gradient(
+        field.sdf.values, locate(field.sdf.grid, rays.points(depth, ray))
+    )
+    rendered = render(value, samples, field.scale)
     opacity, sample_weight = rendered.opacity.detach(), rendered.weight.detach()
 
-    loss = mask_loss(rendered.opacity, rays.alpha, rays.pictures.mask_weight[rays.view])
+    loss = mask_loss(
+        rendered.opacity, rays.alpha, rays.pictures.mask_weight.index_select(0, rays.view)
+    )
     if weights.eikonal:
         slope = gradient.square().sum(0).clamp(min=1e-12).sqrt()
         loss = loss + weights.eikonal * (slope - 1).square().mean()
@@ -102,12 +114,12 @@ def slice_loss(field: FieldView, batch: RayBatch, begin: int, end: int, weights:
             batch.exposure,
             tolerance=3 * voxel,
         )
-    target, target_weight = batch.target_depth[begin:end], batch.target_weight[begin:end]
+    target = batch.target_depth
     known = torch.isfinite(target) & (opacity > 0.5)
     error = torch.where(known, (rendered.depth - target.nan_to_num()).abs(), 0.0)
-    loss = loss + (target_weight * error).mean() / field.unit
+    loss = loss + (batch.target_weight * error).mean() / field.unit
     if rays.normal is not None and weights.normal:
-        given = rays.normal[:, ray]
+        (given,) = pick(ray, rays.normal)
         believed = (given.square().sum(0) > 0.25) * sample_weight
         off = (gradient - given).square().sum(0)
         loss = loss + weights.normal * (off * believed).sum() / len(rays)
@@ -137,11 +149,10 @@ def curvature_gradient(sdf: Sdf, band: Tensor) -> Tensor:
         band: (nx, ny, nz) float32 weight of each point in the mean (0 or 1).
     """
     out = torch.zeros_like(sdf.values)
-    factor = 2 / (sdf.voxel * sdf.voxel * float(band.sum().clamp(min=1)))
     for axis in range(3):
         n = sdf.values.shape[axis]
-        middle = second_difference(sdf.values, axis) * band.narrow(axis, 1, n - 2)
-        out.narrow(axis, 1, n - 2).sub_(middle, alpha=2 * factor)
-        out.narrow(axis, 0, n - 2).add_(middle, alpha=factor)
-        out.narrow(axis, 2, n - 2).add_(middle, alpha=factor)
-    return out
+        middle = second_difference(sdf.values, axis).mul_(band.narrow(axis, 1, n - 2))
+        out.narrow(axis, 1, n - 2).sub_(middle, alpha=2)
+        out.narrow(axis, 0, n - 2).add_(middle)
+        out.narrow(axis, 2, n - 2).add_(middle)
+    return out.mul_(2 / (sdf.voxel * sdf.voxel * band.sum().clamp(min=1)))

@@ -17,11 +17,13 @@ from img2mesh.field import checkpoint
 from img2mesh.field.checkpoint import State
 from img2mesh.field.density import carve_by_density
 from img2mesh.field.exposure import estimate_exposure
+from img2mesh.field.gather import pick
 from img2mesh.field.grid import Sdf, blur, resample
 from img2mesh.field.initial import initial_field
 from img2mesh.field.lookup import DepthMaps
 from img2mesh.field.losses import FieldView, RayBatch, Weights, curvature_gradient, slice_loss
-from img2mesh.field.march import place_samples
+from img2mesh.field.march import March, place_samples
+from img2mesh.field.nerfacc_cuda import march_by_occupancy
 from img2mesh.field.optimizer import MomentumStep
 from img2mesh.field.parallel import calm_torch
 from img2mesh.field.pictures import Observation
@@ -31,6 +33,7 @@ from img2mesh.field.schedule import Level
 from img2mesh.field.stereo.plane_sweep import match_on_planes
 from img2mesh.field.stereo.ray_sweep import count_agreements, match_along_rays
 from img2mesh.field.stereo.warp import cover_silhouettes, warp_to_matches
+from img2mesh.field.volume_rendering import RENDERERS
 from img2mesh.geometry.grid import Grid
 from img2mesh.geometry.silhouettes import Silhouette
 from img2mesh.geometry.visual_hull import hull_values, tight_box
@@ -65,6 +68,7 @@ class Fit:
         density_steps: of the density field that carves the start; only where depths are unknown.
         seed: order of the rays.
         device: where the tensors live.
+        renderer: whose functions render and, on CUDA, place the samples.
         scratch: folder for checkpoints; a fit that was killed resumes from there. None: no such.
         progress: called with the fraction done.
     """
@@ -76,6 +80,7 @@ class Fit:
     density_steps: int
     seed: int
     device: torch.device
+    renderer: str = "torch"
     scratch: Path | None = None
     progress: Callable[[float], None] | None = None
 
@@ -85,9 +90,21 @@ class Fit:
         return self.weights.match > 0 and all(o.depth is None for o in self.observations)
 
     @property
+    def march(self) -> March | None:
+        """How samples are placed; None is the way of :mod:`img2mesh.field.march`."""
+        by_nerfacc = self.renderer == "nerfacc" and self.device.type == "cuda"
+        return march_by_occupancy if by_nerfacc else None
+
+    @property
     def fingerprint(self) -> str:
         """Hash of everything the result depends on."""
-        settings = (list(self.schedule), self.weights, self.density_steps, self.seed)
+        settings = (
+            list(self.schedule),
+            self.weights,
+            self.density_steps,
+            self.seed,
+            self.renderer,
+        )
         return checkpoint.fingerprint(self.observations, self.silhouettes, settings)
 
     def tell(self, density: float, level: int = 0, step: int = 0) -> None:
@@ -121,8 +138,8 @@ def optimize(fit: Fit) -> RadianceField:
                 state = _begin(fit, level, rays, state)
             for batch in _batches(fit, level, rays, state, key):
                 steps = min(level.refresh, level.iterations - state.step)
-                for begin, end in islice(batch.slices(level.rays), steps):
-                    _descend(fit, level, state, batch, begin, end)
+                for some in islice(batch.slices(level.rays), steps):
+                    _descend(fit, level, state, some)
                     fit.tell(1, number, state.step)
     assert state is not None
     values = state.sdf.values.cpu().numpy()
@@ -152,12 +169,12 @@ def _begin(fit: Fit, level: Level, rays: Rays, before: State | None) -> State:
     for number, spread in enumerate(warps):
         further = 1 if before or number else _HULL_SEARCH
         surface = _match(fit, level, rays, state, inward=further * level.search)
-        depth = state.target_depth[rays.pixel]
-        weight = fit.weights.match * state.confidence[rays.pixel]
+        depth, confidence = pick(rays.pixel, state.target_depth, state.confidence)
+        weight = fit.weights.match * confidence
         values = warp_to_matches(state.sdf, rays, surface, depth, weight, spread=spread)
         state.sdf = Sdf(torch.maximum(values, hull), grid)
     for _ in range(1 if before else _COVERING):
-        surface = _surface(state.sdf, rays)
+        surface = _surface(fit, state.sdf, rays)
         depth_inside = 0.25 * grid.voxel
         values = cover_silhouettes(state.sdf, rays, surface, spread=1.0, depth=depth_inside)
         state.sdf = Sdf(values, grid)
@@ -218,7 +235,7 @@ def _batches(fit: Fit, level: Level, rays: Rays, state: State, key: str) -> Iter
 
 def _match(fit: Fit, level: Level, rays: Rays, state: State, *, inward: float) -> Tensor:
     """Set the state's target to what photo-consistency proposes; returns the surface's depths."""
-    surface, voxel = _surface(state.sdf, rays), state.sdf.voxel
+    surface, voxel = _surface(fit, state.sdf, rays), state.sdf.voxel
     maps = DepthMaps.of(rays, surface, stride=max(2, level.stride))
     matches = match_along_rays(
         rays,
@@ -242,9 +259,10 @@ def _match(fit: Fit, level: Level, rays: Rays, state: State, *, inward: float) -
     return surface
 
 
-def _surface(sdf: Sdf, rays: Rays) -> Tensor:
+def _surface(fit: Fit, sdf: Sdf, rays: Rays) -> Tensor:
     """(r,) z-depth of the surface along every ray, inf where there is none."""
-    return place_samples(sdf, rays, Shell(near=1.5 * sdf.voxel, behind=0.0)).surface
+    shell = Shell(near=1.5 * sdf.voxel, behind=0.0)
+    return place_samples(sdf, rays, shell, march=fit.march).surface
 
 
 def _falling(start: float, end: float, level: Level, step: int) -> float:
@@ -260,7 +278,7 @@ def _place(fit: Fit, level: Level, rays: Rays, state: State) -> RayBatch:
     shell = Shell(near=max(5 * scale, 1.5 * voxel), behind=max(2.5 * voxel, 2 * scale))
     rays = rays.take(torch.as_tensor(rng.permutation(len(rays)), device=fit.device))
     jitter = torch.as_tensor(rng.random(len(rays), dtype=np.float32), device=fit.device)
-    samples = place_samples(state.sdf, rays, shell, jitter)
+    samples = place_samples(state.sdf, rays, shell, jitter, fit.march)
     maps = DepthMaps.of(rays, samples.surface, level.stride)
     exposure = None
     if fit.weights.photometric:
@@ -268,20 +286,18 @@ def _place(fit: Fit, level: Level, rays: Rays, state: State) -> RayBatch:
     # Rays that come nowhere near the surface have no gradient: they would only dilute the slices.
     used, samples = samples.compact()
     rays = rays.take(used)
+    target, confidence = pick(rays.pixel, state.target_depth, state.confidence)
     weight = fit.weights.match if fit.searches else fit.weights.depth
-    confidence = state.confidence[rays.pixel]
-    return RayBatch(
-        rays, samples, maps, exposure, state.target_depth[rays.pixel], weight * confidence
-    )
+    return RayBatch(rays, samples, maps, exposure, target, weight * confidence)
 
 
-def _descend(fit: Fit, level: Level, state: State, batch: RayBatch, begin: int, end: int) -> None:
+def _descend(fit: Fit, level: Level, state: State, batch: RayBatch) -> None:
     """One step on the loss of some rays, and on the smoothness of the grid."""
     values, grid = state.sdf.values, state.sdf.grid
     scale = _falling(level.scale_start, level.scale_end, level, state.step) * state.unit
     field = FieldView(Sdf(values.requires_grad_(True), grid), scale, state.unit)
     weights = replace(fit.weights, photometric=level.photometric * fit.weights.photometric)
-    loss = slice_loss(field, batch, begin, end, weights)
+    loss = slice_loss(field, batch, weights, RENDERERS[fit.renderer])
     (gradient,) = torch.autograd.grad(loss, values)
     state.sdf = Sdf(values.detach(), grid)
     band = (state.sdf.values.abs() < 3 * grid.voxel).float()

@@ -17,6 +17,8 @@ _MOMENTUM, _RMS_DECAY = 0.9, 0.95
 _LARGEST = 0.5
 #: Share of the fourth difference taken away each step: removes ridges of the voxels' own pitch.
 _RIDGE = 0.01
+#: Least root mean square: nothing moves where no gradient ever was.
+_TINY = 1e-30
 
 
 @dataclass
@@ -25,12 +27,13 @@ class MomentumStep:
 
     Attributes:
         momentum: (nx, ny, nz) float32 running mean of blurred gradients.
-        square: running mean of their mean square in the band.
+        square: running mean of their mean square in the band; a float64 scalar on the device, which
+            nobody waits for, once a step was taken.
         count: steps taken; corrects the running mean's start at zero.
     """
 
     momentum: Tensor
-    square: float = 0.0
+    square: Tensor | float = 0.0
     count: int = 0
 
     def step(
@@ -46,12 +49,11 @@ class MomentumStep:
             length: step length in voxels.
         """
         smooth = blur(gradient, blur_voxels)
-        mean = float((smooth.square() * band).sum() / band.sum().clamp(min=1))
+        mean = (smooth.square() * band).sum() / band.sum().clamp(min=1)
         self.count += 1
-        self.square = _RMS_DECAY * self.square + (1 - _RMS_DECAY) * mean
-        rms = (self.square / (1 - _RMS_DECAY**self.count)) ** 0.5
+        self.square = _RMS_DECAY * self.square + (1 - _RMS_DECAY) * mean.double()
+        rms = (self.square / (1 - _RMS_DECAY**self.count)).sqrt().clamp(min=_TINY)
         self.momentum.mul_(_MOMENTUM).add_(smooth, alpha=1 - _MOMENTUM)
-        if rms > 0:
-            limit = _LARGEST * sdf.voxel
-            sdf.values.sub_((self.momentum * (length * sdf.voxel / rms)).clamp_(-limit, limit))
+        limit = _LARGEST * sdf.voxel
+        sdf.values.sub_((self.momentum * (length * sdf.voxel / rms)).clamp_(-limit, limit))
         sdf.values.sub_(fourth_difference(sdf.values).mul_(band).mul_(_RIDGE))

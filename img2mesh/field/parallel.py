@@ -11,8 +11,19 @@ import torch
 
 from img2mesh.core.runtime import threads
 
+#: Numbers worked on at once, so that what is between two steps stays in the cache of a core, and
+#: so that a GPU has enough to do; its memory holds some dozens of such arrays.
+_AT_ONCE_CPU, _AT_ONCE_GPU = 1 << 19, 1 << 24
+
 Part = TypeVar("Part")
 Result = TypeVar("Result")
+
+
+def split(count: int, size: int, device: torch.device) -> list[tuple[int, int]]:
+    """First and last of so many things, a part at a time; ``size`` numbers belong to each thing."""
+    room = _AT_ONCE_CPU if device.type == "cpu" else _AT_ONCE_GPU
+    step = max(1, room // max(1, size))
+    return [(begin, min(begin + step, count)) for begin in range(0, count, step)]
 
 
 def each(
@@ -23,7 +34,7 @@ def each(
     Parts must not write what others read. Each is computed by one torch thread, so that nothing is
     summed in another order. A GPU is kept busy by one thread.
     """
-    workers = 1 if device.type == "cuda" else min(threads(), len(parts))
+    workers = 1 if device.type != "cpu" else min(threads(), len(parts))
     if workers < 2:
         return [work(part) for part in parts]
     with ThreadPoolExecutor(workers, initializer=_calm) as pool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from img2mesh.field.exposure import Exposure
-from img2mesh.field.lookup import DepthMaps, bilinear, project, visible_pairs
+from img2mesh.field.lookup import DepthMaps, Pairs, bilinear, turned, visible_pairs
 from img2mesh.field.rays import Rays
 
 #: Robust form s e / (e + c): a wrong match (another material, a highlight) costs at most s.
@@ -38,15 +38,31 @@ def photometric_loss(
         exposure: what is divided out before colours are compared.
         tolerance: how far behind the depth map a point still counts as seen, world units.
     """
-    points = rays.points(depth)
     with torch.no_grad():
+        points = rays.points(depth)
         pairs, own = visible_pairs(maps, rays, points, normal, opacity > 0.5, tolerance)
-    ray = pairs.ray
-    if not len(ray):
-        return depth.sum() * 0
-    uv, _ = project(rays.pictures, points[:, ray], pairs.view)
-    theirs = exposure.divide_out(bilinear(rays.pictures, uv, pairs.view), pairs.view, pairs.cosine)
-    mine = exposure.divide_out(rays.rgb[ray], rays.view[ray], own[ray])
-    difference = (theirs - mine).abs().mean(1)
+        ray = pairs.ray
+        theirs, along_u, along_v = bilinear(rays.pictures, pairs.uv, pairs.view)
+        du, dv = _shift(rays, pairs)
+        mine = exposure.divide_out(rays.rgb, rays.view, own)
+        share = exposure.share(pairs.view, pairs.cosine)
+        difference = theirs * share - mine.index_select(1, ray)
+        change = (along_u * du + along_v * dv) * share
+        weight = (opacity * own).index_select(0, ray) * pairs.cosine
+    # Exact in value and gradient: what depends on the depth is linear in it where it stands.
+    moved = (depth - depth.detach()).index_select(0, ray)
+    difference = (difference + change * moved).abs().mean(0)
     robust = _ROBUST_SCALE * difference / (difference + _ROBUST_HALF)
-    return (robust * (opacity[ray] * own[ray] * pairs.cosine)).sum() / len(rays)
+    return (robust * weight).sum() / len(rays)
+
+
+def _shift(rays: Rays, pairs: Pairs) -> tuple[Tensor, Tensor]:
+    """(m,) how fast a pair's point moves in the other view when it moves along its ray: pixels in u
+    and v, per unit of z-depth in its own view."""
+    pictures, views = rays.pictures, torch.arange(len(rays.pictures), device=pairs.ray.device)
+    directions = turned(pictures, rays.direction, views).reshape(3, -1)
+    x, y, z = directions.index_select(1, pairs.view * len(rays) + pairs.ray)
+    fx, fy = pictures.focal.index_select(1, pairs.view)
+    off = pairs.uv - pictures.centre.index_select(1, pairs.view)
+    depth = pairs.z.clamp(min=1e-6)
+    return (fx * x + off[0] * z) / depth, (off[1] * z - fy * y) / depth

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from img2mesh.field.gather import firsts, pick, places
 from img2mesh.field.grid import Sdf, length
 from img2mesh.field.rays import Rays
 from img2mesh.geometry.grid import Grid
@@ -28,17 +29,32 @@ class Samples:
     start: Tensor
     surface: Tensor
 
+    @classmethod
+    def pack(cls, depth: Tensor, count: Tensor, surface: Tensor) -> Samples:
+        """From the depths (n,) ray after ray and the number of samples of each ray (r,)."""
+        start = torch.zeros(len(count) + 1, dtype=torch.int64, device=count.device)
+        torch.cumsum(count, 0, out=start[1:])
+        ray = torch.repeat_interleave(
+            torch.arange(len(count), device=count.device), count, output_size=len(depth)
+        )
+        return cls(ray, depth, start, surface)
+
+    def part(self, begin: int, end: int, first: int, last: int) -> Samples:
+        """Of the rays from ``begin`` to ``end``, whose samples go from ``first`` to ``last``."""
+        return Samples(
+            self.ray[first:last] - begin,
+            self.depth[first:last],
+            self.start[begin : end + 1] - first,
+            self.surface[begin:end],
+        )
+
     def compact(self) -> tuple[Tensor, Samples]:
         """Leave out rays with fewer than two samples: the indices of the others, their samples."""
         count = self.start[1:] - self.start[:-1]
-        used = torch.nonzero(count >= 2).reshape(-1)
-        number = torch.full_like(count, -1)
-        number[used] = torch.arange(len(used), device=used.device)
-        ray = number[self.ray]
-        kept = ray >= 0
-        start = torch.zeros(len(used) + 1, dtype=torch.int64, device=used.device)
-        torch.cumsum(count[used], 0, out=start[1:])
-        return used, Samples(ray[kept], self.depth[kept], start, self.surface[used])
+        used = places(count >= 2)
+        (kept,) = pick(self.ray, count)
+        (depth,) = pick(places(kept >= 2), self.depth)
+        return used, Samples.pack(depth, *pick(used, count, self.surface))
 
 
 @dataclass(frozen=True)
@@ -72,11 +88,11 @@ def select(
     """
     step = sdf.voxel / length(rays.direction)
     value = sdf.at(rays.points(depth, ray))
-    keep = value < shell.near
-    ray, number, depth, value = ray[keep], number[keep], depth[keep], value[keep]
+    ray, number, depth, value = pick(places(value < shell.near), ray, number, depth, value)
     surface = _first_crossing(ray, number, depth, value, step)
-    keep = depth <= surface[ray] + (shell.behind / sdf.voxel) * step[ray]
-    return depth[keep], torch.bincount(ray[keep], minlength=len(rays)), surface
+    (last,) = pick(ray, surface + (shell.behind / sdf.voxel) * step)
+    ray, depth = pick(places(depth <= last), ray, depth)
+    return depth, torch.bincount(ray, minlength=len(rays)), surface
 
 
 def _first_crossing(
@@ -84,18 +100,18 @@ def _first_crossing(
 ) -> Tensor:
     """(r,) depth of the first sample inside, moved back to where the line crosses zero."""
     surface = torch.full_like(step, float("inf"))
-    inside = torch.nonzero(value < 0).reshape(-1)
+    inside = places(value < 0)
     if not len(inside):
         return surface
     # Samples ascend along each ray: the first inside one of a ray follows a change of the ray.
-    of = ray[inside]
-    new = torch.ones_like(of, dtype=torch.bool)
-    new[1:] = of[1:] != of[:-1]
-    at = inside[new]
+    (of,) = pick(inside, ray)
+    (at,) = pick(places(firsts(of)), inside)
     before = (at - 1).clamp(min=0)
-    joined = (ray[before] == ray[at]) & (number[before] == number[at] - 1) & (before != at)
-    back = torch.where(joined, value[at] / (value[at] - value[before]).clamp(max=-1e-9), 0.0)
-    surface[ray[at]] = depth[at] - back.clamp(0, 1) * step[ray[at]]
+    ray_before, number_before, value_before = pick(before, ray, number, value)
+    of, number, depth, value = pick(at, ray, number, depth, value)
+    joined = (ray_before == of) & (number_before == number - 1) & (before != at)
+    back = torch.where(joined, value / (value - value_before).clamp(max=-1e-9), 0.0)
+    surface[of] = depth - back.clamp(0, 1) * step.index_select(0, of)
     return surface
 
 

@@ -1,17 +1,20 @@
-"""Volume rendering of a signed-distance field through nerfacc's functions.
+"""Volume rendering of a signed-distance field: weights, opacities and depths of packed samples.
 
-On CPUs nerfacc works on dense (rays, samples) tensors; its CUDA extension also works on packed
-samples. Both are behind :func:`render_weights`; :func:`render_weights_plain` is the same arithmetic
-in a few lines of torch and serves the tests as reference.
+Samples are rendered as they lie, ray after ray, in plain torch on every device. nerfacc's functions
+are the other way to the same numbers, for comparison: on dense (rays, samples) tensors, which are
+mostly padding, and by the packed scans of its CUDA extension.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from img2mesh.field.samples import Samples
 
 #: Stands in for "no further sample": so far outside that it absorbs nothing.
 FAR_OUTSIDE = 1e4
@@ -46,38 +49,50 @@ def crossing(front: Tensor, back: Tensor) -> Tensor:
     return torch.where(fall > 1e-9, front / fall.clamp(min=1e-9), 0.5).clamp(0, 1)
 
 
-def render_weights(
-    alpha: Tensor, *, ray: Tensor | None = None, n_rays: int | None = None
-) -> Tensor:
-    """Weight of every sample in its pixel: opacity times what the samples before it let through.
+def render_weights(alpha: Tensor, samples: Samples) -> Tensor:
+    """Weight of every sample in its pixel: ``w_i = alpha_i prod_{j<i} (1 - alpha_j)`` along a ray.
 
     Args:
-        alpha: (rays, samples) dense; or (samples,) packed, then ``ray`` (samples,) int64, sorted,
-            names each sample's ray. Packed needs nerfacc's CUDA extension.
-        n_rays: number of rays of packed samples.
-
-    Returns:
-        Weights in alpha's shape.
+        alpha: (n,) opacity below 1 of the stretch that begins at each sample.
+        samples: which ray each belongs to.
     """
-    import nerfacc
-
-    return nerfacc.render_weight_from_alpha(alpha, ray_indices=ray, n_rays=n_rays)[0]
+    return weights_of_depth(-torch.log1p(-alpha.double()), samples.ray, samples.start).float()
 
 
-def render_weights_plain(
-    alpha: Tensor, *, ray: Tensor | None = None, n_rays: int | None = None
-) -> Tensor:
-    """The reference for both: ``w_i = alpha_i prod_{j<i} (1 - alpha_j)``, along each ray."""
-    if ray is None:
-        through = torch.cumprod(1 - alpha, dim=-1)
-        before = torch.cat([torch.ones_like(alpha[..., :1]), through[..., :-1]], dim=-1)
-        return alpha * before
-    log = torch.log1p(-alpha.double())
-    summed = log.cumsum(0) - log  # of everything before the sample, earlier rays included
-    first = torch.ones_like(ray, dtype=torch.bool)
-    first[1:] = ray[1:] != ray[:-1]
-    start = summed[first][first.long().cumsum(0) - 1]
-    return alpha * torch.exp(summed - start).to(alpha.dtype)
+def weights_of_depth(tau: Tensor, ray: Tensor, start: Tensor) -> Tensor:
+    """The same from optical depths: ``w_i = (1 - exp(-tau_i)) exp(-sum_{j<i} tau_j)``.
+
+    Args:
+        tau: (n,) float64 optical depth of each sample's stretch.
+        ray: (n,) int64 its ray, ascending.
+        start: (r + 1,) int64 first sample of each ray.
+    """
+    apply: Any = _Weights.apply
+    return apply(tau, ray, start)
+
+
+class _Weights(torch.autograd.Function):
+    """Sums along each ray are differences of one running sum over all rays, hence float64."""
+
+    @staticmethod
+    def forward(ctx: Any, tau: Tensor, ray: Tensor, start: Tensor) -> Tensor:
+        before = tau.cumsum(0) - tau
+        first = start[:-1].clamp(max=len(tau) - 1)
+        before -= before.index_select(0, first).index_select(0, ray)
+        through = before.neg_().exp_()
+        weight = through * torch.expm1(-tau).neg_()
+        ctx.save_for_backward(through, weight, ray, start)
+        return weight
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        """A deeper stretch shows more of itself and dims all that lie behind it."""
+        through, weight, ray, start = ctx.saved_tensors
+        (grad,) = grads
+        summed = (grad * weight).cumsum(0)
+        last = (start[1:] - 1).clamp(min=0)
+        behind = summed.index_select(0, last).index_select(0, ray) - summed
+        return grad * (through - weight) - behind, None, None
 
 
 @dataclass(frozen=True)
@@ -95,64 +110,71 @@ class Rendered:
     depth: Tensor
 
 
-def render_distances(
-    value: Tensor, depth: Tensor, ray: Tensor, column: Tensor, n_rays: int, scale: float
+#: Signed distances (n,) at samples, the samples, and the logistic scale b: what they add up to.
+Renderer = Callable[[Tensor, Samples, float], Rendered]
+
+
+def render_packed(
+    value: Tensor,
+    samples: Samples,
+    scale: float,
+    weights: Callable[[Tensor, Samples], Tensor] = render_weights,
 ) -> Rendered:
     """Render packed samples of a signed distance.
 
     Args:
-        value: (n,) signed distances.
-        depth: (n,) z-depths, ascending within a ray.
-        ray: (n,) int64 ray of each sample, ascending.
-        column: (n,) int64 number of the sample within its ray.
-        n_rays: number of rays r.
+        value: (n,) signed distances at the samples.
+        samples: r rays with one sample or more each.
         scale: logistic scale b.
+        weights: how opacities become weights.
     """
-    if value.is_cuda and has_packed_rendering():
-        return _render_packed(value, depth, ray, n_rays, scale)
-    width = (int(column.max()) if len(column) else 0) + 2
+    from nerfacc import accumulate_along_rays
+
+    # A ray's last sample has nothing behind it.
+    further = torch.cat([samples.depth[1:], samples.depth[-1:]])
+    back = torch.cat([value[1:], value[-1:]])
+    last = samples.start[1:] - 1
+    back = back.index_fill(0, last, FAR_OUTSIDE)
+    weight = weights(opacity(value, back, scale), samples)
+    middle = samples.depth + crossing(value, back) * (further - samples.depth)
+    both = torch.stack([torch.ones_like(middle), middle], dim=1)
+    total, summed = accumulate_along_rays(weight, both, samples.ray, len(last)).unbind(1)
+    return Rendered(weight, total, summed / total.clamp(min=1e-6))
+
+
+def render_by_nerfacc(value: Tensor, samples: Samples, scale: float) -> Rendered:
+    """The same by nerfacc: its extension's packed scans on CUDA, dense tensors elsewhere."""
+    if value.device.type == "cuda":
+        return render_packed(value, samples, scale, _weights_by_scans)
+    return render_dense(value, samples, scale)
+
+
+def _weights_by_scans(alpha: Tensor, samples: Samples) -> Tensor:
+    from nerfacc import render_weight_from_alpha
+
+    count = len(samples.start) - 1
+    return render_weight_from_alpha(alpha, ray_indices=samples.ray, n_rays=count)[0]
+
+
+def render_dense(value: Tensor, samples: Samples, scale: float) -> Rendered:
+    """The same on (rays, samples) tensors, each ray padded to the longest."""
+    from nerfacc import accumulate_along_rays, render_weight_from_alpha
+
+    ray, start = samples.ray, samples.start
+    column = torch.arange(len(ray), device=ray.device) - start[ray]
+    rows, width = len(start) - 1, int(column.max()) + 2
     at = ray * width + column
-    values = torch.full((n_rays * width,), FAR_OUTSIDE, device=value.device)
-    depths = torch.zeros(n_rays * width, device=value.device)
-    values = values.index_put((at,), value).reshape(n_rays, width)
-    depths = depths.index_put((at,), depth).reshape(n_rays, width)
+    values = torch.full((rows * width,), FAR_OUTSIDE, device=value.device)
+    depths = torch.zeros(rows * width, device=value.device)
+    values = values.index_put((at,), value).reshape(rows, width)
+    depths = depths.index_put((at,), samples.depth).reshape(rows, width)
     front, back = values[:, :-1], values[:, 1:]
-    weight = render_weights(opacity(front, back, scale))
-    total = weight.sum(1)
+    weight, _ = render_weight_from_alpha(opacity(front, back, scale))
     middle = depths[:, :-1] + crossing(front, back) * (depths[:, 1:] - depths[:, :-1])
-    expected = (weight * middle).sum(1) / total.clamp(min=1e-6)
-    return Rendered(weight[ray, column], total, expected)
+    both = torch.stack([torch.ones_like(middle), middle], dim=2)
+    total, summed = accumulate_along_rays(weight, both).unbind(1)
+    return Rendered(weight[ray, column], total, summed / total.clamp(min=1e-6))
 
 
-def _render_packed(
-    value: Tensor, depth: Tensor, ray: Tensor, n_rays: int, scale: float
-) -> Rendered:
-    """The same without padding; for nerfacc's CUDA functions."""
-    ends = torch.ones_like(ray, dtype=torch.bool)
-    ends[:-1] = ray[1:] != ray[:-1]
-    back = torch.where(ends, FAR_OUTSIDE, torch.roll(value, -1))
-    further = torch.where(ends, depth, torch.roll(depth, -1))
-    weight = render_weights(opacity(value, back, scale), ray=ray, n_rays=n_rays)
-    middle = depth + crossing(value, back) * (further - depth)
-    zero = torch.zeros(n_rays, device=value.device)
-    total = zero.index_add(0, ray, weight)
-    expected = zero.index_add(0, ray, weight * middle) / total.clamp(min=1e-6)
-    return Rendered(weight, total, expected)
-
-
-@lru_cache(maxsize=1)
-def has_packed_rendering() -> bool:
-    """Whether nerfacc's CUDA extension is really there: tried once with a tiny call.
-
-    Without it nerfacc raises different errors at different calls (NotImplementedError, OSError,
-    ImportError), hence the broad net.
-    """
-    if not torch.cuda.is_available():
-        return False
-    try:
-        alpha = torch.tensor([0.5, 0.5], device="cuda")
-        ray = torch.tensor([0, 0], device="cuda")
-        weights = render_weights(alpha, ray=ray, n_rays=1)
-    except Exception:
-        return False
-    return bool(torch.allclose(weights.cpu(), torch.tensor([0.5, 0.25])))
+#: By the names of the setting ``renderer``.
+RENDERERS: dict[str, Renderer] = {"torch": render_packed, "nerfacc": render_by_nerfacc}

@@ -192,7 +192,8 @@ class _Plan:
             if stored := self._stored(stage):
                 copy = partial(shutil.copyfile, stored / f"{purpose}.png")
                 yield Deliverable(f"{purpose}.png", purpose, copy)
-        views, refined = self._load("views"), self._load("refined")
+        refined = self._load("refined")
+        views = self._load("views") or refined
         if views is not None:
             yield Deliverable("views.png", "views", partial(_write_sheet, views))
             if "refined" in self._outcomes and _differ(views, refined):
@@ -237,6 +238,9 @@ class _Plan:
 
     def _write_page(self, path: Path) -> None:
         shown = {name: self.placed[name][0] for name in _SHOWN if name in self.placed}
+        pictures = {name: file.read_bytes() for name, file in shown.items()}
+        if "photo" in self._job.given:
+            pictures = {"photo": report.small_photo(self._load("photo"))} | pictures
         # The page has no decoder for KTX 2.
         decoded = self._options.texture_format != "ktx2"
         report.write_html(
@@ -244,7 +248,9 @@ class _Plan:
             glb=self.placed["mesh"][0].read_bytes() if decoded else glb_bytes(self._asset()),
             report=self.report,
             title=self._job.stem,
-            pictures={name: file.read_bytes() for name, file in shown.items()},
+            pictures=pictures,
+            settings=self._record["settings"],
+            known=report.striped(self._load("asset")),
         )
 
 

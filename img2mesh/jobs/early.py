@@ -10,11 +10,11 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+from img2mesh import multiview
 from img2mesh.core.devices import require_device
 from img2mesh.core.lengths import parse_size
 from img2mesh.errors import InputError, missing_extra
 from img2mesh.jobs.request import OutputOptions, Request
-from img2mesh.pipeline import PIPELINE
 
 
 def require_possible(request: Request, *, here: bool = True) -> None:
@@ -30,9 +30,15 @@ def require_possible(request: Request, *, here: bool = True) -> None:
     """
     if here:
         require_device(request.device)
-    needed = PIPELINE.needed(request.until, ["photo"])
-    chosen = {n: PIPELINE.stages[n].resolve(request.settings.get(n, {})) for n in needed}
+    graph = request.graph
+    needed = graph.needed(request.until, ["photo"])
+    chosen = {n: graph.stages[n].resolve(request.settings.get(n, {})) for n in needed}
     _require_weights(chosen.get("cutout", {}))
+    if request.route == "distill":
+        if "refined" in chosen:
+            multiview.require_judge(chosen["refined"]["generator"])
+    else:
+        multiview.require_fitting(chosen.get("views", {}), chosen.get("refined", {}))
     fit = chosen.get("radiance", {})
     if fit and fit["fine_grid"] and fit["fine_grid"] < fit["grid"]:
         raise InputError(

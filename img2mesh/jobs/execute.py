@@ -19,7 +19,6 @@ from img2mesh.jobs.early import require_possible, require_writers
 from img2mesh.jobs.job import Job
 from img2mesh.jobs.records import versions
 from img2mesh.jobs.request import OutputOptions, Request
-from img2mesh.pipeline import PIPELINE
 
 
 def execute(
@@ -78,7 +77,7 @@ def runner_for(
     require_possible(request)
     store = None if request.cache_dir is None else Store(request.cache_dir)
     return Runner(
-        PIPELINE,
+        request.graph,
         store,
         CODECS,
         request.settings,

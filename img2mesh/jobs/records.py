@@ -13,7 +13,6 @@ from img2mesh.graph import Outcome, Runner
 from img2mesh.jobs.job import Job
 from img2mesh.jobs.mesh_files import parts_report
 from img2mesh.jobs.request import OutputOptions, Request
-from img2mesh.pipeline import PIPELINE
 from img2mesh.report.verdict import verdict
 
 #: Libraries whose version can change a result.
@@ -74,7 +73,7 @@ def run_record(
     runner: Runner, job: Job, request: Request, options: OutputOptions
 ) -> dict[str, Any]:
     """run.json: enough to run it again."""
-    stages, settings = PIPELINE.stages, runner.settings
+    stages, settings = request.graph.stages, runner.settings
     return {
         "input": {"path": str(job.source), "digest": job.digest},
         "preset": request.preset,

@@ -6,16 +6,21 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from img2mesh import multiview, settings
+from img2mesh.distilled import DISTILLATION
 from img2mesh.errors import InputError
+from img2mesh.graph import Graph
 from img2mesh.pipeline import PIPELINE
 
 #: The stage whose artifact completes a job.
 LAST_STAGE = "quality"
 #: Deliverables that are written from the asset when asked for; mesh.glb always is.
 MESH_FORMATS = ("glb", "obj", "ply", "stl", "usdz")
+#: Which page of the story: six views are drawn, or a field is distilled.
+Route = Literal["run", "distill"]
+GRAPHS: dict[Route, Graph] = {"run": PIPELINE, "distill": DISTILLATION}
 #: What ``--compress`` takes.
 COMPRESSIONS = ("meshopt",)
 
@@ -32,6 +37,7 @@ class Request:
         until: last stage to run.
         force: stages to run again although they are cached.
         cache_dir: the stage cache; None runs without one.
+        route: which page of the story.
 
     Raises:
         InputError: no such device or stage.
@@ -44,11 +50,17 @@ class Request:
     until: str = LAST_STAGE
     force: frozenset[str] = frozenset()
     cache_dir: Path | None = None
+    route: Route = "run"
+
+    @property
+    def graph(self) -> Graph:
+        """The stages of the route."""
+        return GRAPHS[self.route]
 
     def __post_init__(self) -> None:
         if self.device.split(":")[0] not in ("auto", "cpu", "cuda", "mps"):
             raise InputError(f"unknown device {self.device!r}; use auto, cpu, cuda, cuda:N or mps")
-        settings.known_stage(PIPELINE, self.until)
+        settings.known_stage(self.graph, self.until)
 
 
 @dataclass(frozen=True)
@@ -104,8 +116,12 @@ def request_from(
     force: str | None = None,
     cache_dir: Path | None = None,
     no_cache: bool = False,
+    recipe: str | None = None,
+    route: Route = "run",
 ) -> Request:
     """Flags to a request; ``overrides`` maps ``stage.setting`` to a value or None (not given).
+
+    A preset and flags of the first page may name stages that another has not: they are left out.
 
     Raises:
         InputError: anything the pipeline does not know.
@@ -115,17 +131,31 @@ def request_from(
         if value is not None:
             stage, _, name = target.partition(".")
             flags.setdefault(stage, {})[name] = value
+    graph = GRAPHS[route]
     layers = [settings.load_preset(preset)]
+    if recipe is not None:
+        layers.append(settings.load_preset(recipe, folder=route))
+    if route != "run":
+        layers = [{n: t for n, t in one.items() if n in graph.stages} for one in layers]
     if config is not None:
         layers.append(settings.load_config(config))
     forced: list[str] = []
     if force is not None:
-        forced += PIPELINE.order if force == "all" else [settings.known_stage(PIPELINE, force)]
+        forced += graph.order if force == "all" else [settings.known_stage(graph, force)]
     if first is not None:
-        forced += PIPELINE.order[PIPELINE.order.index(settings.known_stage(PIPELINE, first)) :]
-    resolved = settings.resolve(PIPELINE, *layers, flags, assignments=assignments or ())
+        forced += graph.order[graph.order.index(settings.known_stage(graph, first)) :]
+    resolved = settings.resolve(graph, *layers, flags, assignments=assignments or ())
     if commercial_only:
-        multiview.require_commercial(generator_of(resolved))
+        if route == "run":
+            refined = graph.stages["refined"].resolve(resolved.get("refined", {}))
+            views = graph.stages["views"].resolve(resolved.get("views", {}))
+            multiview.require_commercial(
+                generator_of(resolved), controlnet=refined["controlnet"], normals=views["normals"]
+            )
+        else:
+            multiview.require_commercial(
+                generator_of(resolved, route), controlnet=None, normals=False
+            )
     if offline:
         stay_offline()
     return Request(
@@ -136,12 +166,14 @@ def request_from(
         until=until,
         force=frozenset(forced),
         cache_dir=None if no_cache else (cache_dir or default_cache_dir()),
+        route=route,
     )
 
 
-def generator_of(given: Mapping[str, Mapping[str, Any]]) -> str:
-    """The generator that some settings choose, or that the pipeline does."""
-    return str(PIPELINE.stages["views"].resolve(given.get("views", {}))["generator"])
+def generator_of(given: Mapping[str, Mapping[str, Any]], route: Route = "run") -> str:
+    """The generator that some settings choose, or that the route does."""
+    stage = "views" if route == "run" else "refined"
+    return str(GRAPHS[route].stages[stage].resolve(given.get(stage, {}))["generator"])
 
 
 def stay_offline() -> None:

@@ -7,25 +7,33 @@ published checkpoint: one of the table, or a folder in the official layout.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from img2mesh.artifacts import Cutout, DepthSet, ViewSet
 from img2mesh.core.parts import Parts
+from img2mesh.diffusion.speed import SpeedName
 from img2mesh.multiview.geometric.body import BodyKind
-from img2mesh.multiview.sampling import Progress, Sampling
+from img2mesh.multiview.judging import judge, require_judge
+from img2mesh.multiview.sampling import Consistency, Progress, Sampling
 from img2mesh.multiview.zero123plus import choices
 
 __all__ = [
     "BodyKind",
+    "Consistency",
     "Sampling",
+    "SpeedName",
     "embedded",
     "generate",
     "identity",
+    "judge",
     "licences",
     "refine",
     "require_commercial",
+    "require_fitting",
+    "require_judge",
 ]
 
 #: Licences of meshes that allow any use, the later ones with attribution.
@@ -50,22 +58,41 @@ def licences(generator: str) -> tuple[str, ...]:
     return tuple(facts(_own(generator))["licences"])
 
 
-def require_commercial(generator: str) -> None:
-    """Refuse a generator whose weights may not be used commercially, or that do not say.
+def require_commercial(generator: str, *, controlnet: str | None, normals: bool) -> None:
+    """Refuse weights that may not be used commercially, or that do not say.
+
+    Args:
+        generator: what draws the views.
+        controlnet: name or folder of a depth ControlNet, or None for the checkpoint's own.
+        normals: whether normal maps are drawn too.
 
     Raises:
         InputError: says which licence stands against it.
     """
-    from img2mesh.diffusion import checkpoints
     from img2mesh.errors import InputError
 
     if not embedded(generator):
-        record = checkpoints.find(generator)
-        checkpoints.require_commercial(record or checkpoints.locate(generator).record)
+        choices.require_commercial(generator, controlnet, normals=normals)
     elif closed := [name for name in licences(generator) if not name.startswith(_OPEN)]:
         raise InputError(
             f"--commercial-only: {generator} was trained on meshes under {', '.join(closed)}"
         )
+
+
+def require_fitting(views: Mapping[str, Any], refined: Mapping[str, Any]) -> None:
+    """Refuse settings of both passes that their generators cannot follow, before any work.
+
+    Args:
+        views, refined: resolved settings of the two stages; empty where one will not run.
+
+    Raises:
+        InputError: says which, and what can.
+    """
+    for settings, depth in ((views, None), (refined, refined.get("controlnet"))):
+        generator = settings.get("generator", "learned")
+        if not embedded(generator) and (depth or settings.get("normals")):
+            normals = "views.normals" if settings.get("normals") else None
+            choices.require_no_control(generator, depth=depth, normals=normals)
 
 
 def _own(generator: str) -> Path | None:
@@ -80,6 +107,8 @@ def generate(
     parts: Parts = "join",
     tile: int,
     normals: bool,
+    elevation: float | None,
+    consistency: Consistency,
     sampling: Sampling,
     progress: Progress | None = None,
     note: Callable[[str], None] = lambda sentence: None,
@@ -95,6 +124,8 @@ def generate(
         parts: of an embedded generator: what becomes of an outline in separate pieces.
         tile: side of a view in pixels, where the generator leaves it free.
         normals: let a learned generator draw normal maps too, if it can.
+        elevation: of the photo's camera in degrees, where views are drawn relative to it.
+        consistency: let views that are drawn one by one see each other meanwhile.
         sampling: how a learned generator samples, and where.
         progress: called with the fraction done.
         note: told which wishes the generator does not hear.
@@ -122,6 +153,19 @@ def generate(
                 tile=tile,
                 weights=_own(generator),
                 progress=progress,
+            )
+        case _ if choices.draws_apart(generator):
+            choices.require_no_control(generator, normals="views.normals" if normals else None)
+            from img2mesh.multiview.zero123 import views as apart
+
+            return apart.generate(
+                cutout,
+                checkpoint=generator,
+                elevation=elevation,
+                consistency=consistency,
+                sampling=sampling,
+                progress=progress,
+                note=note,
             )
         case _:
             from img2mesh.multiview.zero123plus import views
@@ -156,7 +200,12 @@ def refine(
         controlnet: name or folder of the depth ControlNet; by default the checkpoint's own.
         strength: how much the depth counts; 0 draws the first pass again.
         sampling, progress: as for :func:`generate`.
+
+    Raises:
+        InputError: a ControlNet for a generator that none fits.
     """
+    if not embedded(generator):
+        choices.require_no_control(generator, depth=controlnet)
     if embedded(generator) or "depth" not in choices.capabilities(generator, controlnet):
         note = f"{views.provenance.generator} has no depth control: its views are used as drawn"
         notes = (*views.provenance.notes, note)

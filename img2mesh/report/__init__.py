@@ -5,19 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from img2mesh.report.known import small_photo, striped
     from img2mesh.report.measuring import measure
     from img2mesh.report.page import write_html
     from img2mesh.report.parts import draw_parts
     from img2mesh.report.rendering import render
     from img2mesh.report.turntable import save_turntable
 
-__all__ = ["draw_parts", "measure", "render", "save_turntable", "write_html"]
+__all__ = [
+    "draw_parts",
+    "measure",
+    "render",
+    "save_turntable",
+    "small_photo",
+    "striped",
+    "write_html",
+]
 
 _HOMES = {
     "draw_parts": "parts",
     "measure": "measuring",
     "render": "rendering",
     "save_turntable": "turntable",
+    "small_photo": "known",
+    "striped": "known",
     "write_html": "page",
 }
 

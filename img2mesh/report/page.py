@@ -32,17 +32,40 @@ _MAGIC = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "imag
 _SHOWN = {
     "faces": "Faces",
     "vertices": "Vertices",
-    "watertight": "Watertight",
+    "watertight": "Closed (watertight)",
     "manifold": "Manifold",
     "components": "Pieces",
-    "euler_number": "Euler number",
     "texture_resolution": "Texture",
     "uv_overlap": "Overlapping texture",
 }
 
 
+#: What outlines and colours are held against; a wrong cutout must not look good by it.
+_CAUTION = (
+    '<p class="says">Outline and colours are held against the cutout. They say nothing about '
+    "whether the cutout is the object: look at it beside the photo.</p>"
+)
+
+#: Begins the viewer with the pictures that the page holds anyway.
+_BEGIN = """
+const host = document.getElementById("turn");
+const picture = (name) => document.querySelector(`img[data-picture="${name}"]`)?.src ?? null;
+turnable(host, {
+  name: document.title, camera: JSON.parse(host.dataset.camera), photo: picture("photo"),
+  cutout: picture("cutout"), known: picture("known"),
+});
+"""
+
+
 def write_html(
-    path: Path, *, glb: bytes, report: dict[str, Any], title: str, pictures: dict[str, bytes]
+    path: Path,
+    *,
+    glb: bytes,
+    report: dict[str, Any],
+    title: str,
+    pictures: dict[str, bytes],
+    settings: dict[str, Any] | None = None,
+    known: bytes | None = None,
 ) -> None:
     """Write the page.
 
@@ -52,12 +75,16 @@ def write_html(
         report: the content of ``report.json``; every key is optional.
         title: what the object is called; shown as text whatever it contains.
         pictures: PNG, JPEG or WebP files by caption, in the order they appear.
+        settings: what the run was made with, from ``run.json``.
+        known: the texture with what is a guess striped, a PNG, JPEG or WebP file.
 
     Raises:
         Img2MeshError: the file cannot be written.
     """
     path = Path(path)
-    page = html_page(glb=glb, report=report, title=title, pictures=pictures)
+    page = html_page(
+        glb=glb, report=report, title=title, pictures=pictures, settings=settings, known=known
+    )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
@@ -66,11 +93,23 @@ def write_html(
         raise Img2MeshError(f"{path} cannot be written: {cause.strerror or cause}") from cause
 
 
-def html_page(*, glb: bytes, report: dict[str, Any], title: str, pictures: dict[str, bytes]) -> str:
+def html_page(
+    *,
+    glb: bytes,
+    report: dict[str, Any],
+    title: str,
+    pictures: dict[str, bytes],
+    settings: dict[str, Any] | None = None,
+    known: bytes | None = None,
+) -> str:
     """The page as text; see :func:`write_html`."""
     assets = files("img2mesh.report") / "assets"
-    css = (assets / "report.css").read_text(encoding="utf-8")
-    viewer = inline_script((assets / "model-viewer.min.js").read_text(encoding="utf-8"))
+    css, shared, viewer, turning = (
+        (assets / name).read_text(encoding="utf-8")
+        for name in ("report.css", "viewer.css", "model-viewer.min.js", "viewer.js")
+    )
+    viewer, turning = inline_script(viewer), inline_script(turning + _BEGIN)
+    camera = escape(json.dumps(report.get("input_camera")))
     model = _data_url(glb, "model/gltf-binary")
     shown = "".join(_figure(caption, data) for caption, data in pictures.items())
     return f"""<!doctype html>
@@ -80,18 +119,16 @@ def html_page(*, glb: bytes, report: dict[str, Any], title: str, pictures: dict[
 <meta http-equiv="Content-Security-Policy" content="{_POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)} · img2mesh</title>
-<style>{css}</style>
+<style>{css}{shared}</style>
 </head>
 <body>
 <h1>{escape(title)}</h1>
 {_origin(report)}
 {_light(report)}
 <div class="top">
-<div class="card">
-<model-viewer src="{model}" alt="{escape(title)}" camera-controls auto-rotate
- auto-rotate-delay="600" touch-action="pan-y" camera-orbit="25deg 75deg auto"
- shadow-intensity="0.8" shadow-softness="1" interaction-prompt="none"></model-viewer>
-<p class="hint">Drag to turn, scroll to zoom, two fingers to pan.</p>
+<div class="card turn" id="turn" data-camera="{camera}">
+<model-viewer src="{model}" alt="{escape(title)}" camera-controls touch-action="pan-y"
+ shadow-intensity="0.6" shadow-softness="1" interaction-prompt="none"></model-viewer>
 </div>
 <div class="card pad">{_quality(report)}</div>
 </div>
@@ -101,12 +138,13 @@ def html_page(*, glb: bytes, report: dict[str, Any], title: str, pictures: dict[
 {_seconds(report)}
 <h2>Details</h2>
 <div class="card pad">
-{_folded("Settings", report.get("settings"))}
+{_folded("Settings", settings or report.get("settings"))}
 {_folded("Everything measured (report.json)", report)}
 </div>
 <footer>img2mesh {escape(version())} · 3D viewer: &lt;model-viewer&gt; 4.4.0, Google LLC,
 Apache-2.0</footer>
-<script type="module">{viewer}</script>
+{_hidden(known)}<script type="module">{viewer}</script>
+<script type="module">{turning}</script>
 </body>
 </html>
 """
@@ -134,8 +172,16 @@ def _figure(caption: str, data: bytes) -> str:
     name = escape(caption)
     return (
         f'<figure class="card{wide}"><img class="checker" src="{_data_url(data, mime)}" '
-        f'alt="{name}"><figcaption>{name}</figcaption></figure>'
+        f'alt="{name}" data-picture="{name}"><figcaption>{name}</figcaption></figure>'
     )
+
+
+def _hidden(known: bytes | None) -> str:
+    """The striped texture, for the viewer alone."""
+    if known is None:
+        return ""
+    mime = next((m for magic, m in _MAGIC.items() if known.startswith(magic)), "image/png")
+    return f'<img hidden alt="" data-picture="known" src="{_data_url(known, mime)}">\n'
 
 
 def _origin(report: dict[str, Any]) -> str:
@@ -162,12 +208,12 @@ def _origin(report: dict[str, Any]) -> str:
 def _light(report: dict[str, Any]) -> str:
     """The traffic light, and what keeps it from being green."""
     found = report.get("verdict") or {}
-    words = {"green": "Looks good", "amber": "Worth a look", "red": "Probably wrong"}
+    words = {"green": "Nothing speaks against it", "amber": "Worth a look", "red": "Probably wrong"}
     light = str(found.get("light"))
     if light not in words:
         return ""
     reasons = "; ".join(str(reason) for reason in found.get("reasons") or [])
-    more = f": {escape(reasons)}" if reasons else ": outlines, colours and coverage agree"
+    more = f": {escape(reasons)}" if reasons else ": outlines and colours agree with the cutout"
     return f'<p class="verdict {light}"><span></span><b>{words[light]}</b>{more}.</p>'
 
 
@@ -175,15 +221,15 @@ def _quality(report: dict[str, Any]) -> str:
     rows = [(label, _cell(key, report[key])) for key, label in _SHOWN.items() if key in report]
     iou, psnr = report.get("silhouette_iou") or {}, report.get("psnr_views") or {}
     seen = report.get("seen_surface_fraction") or {}
-    rows += _pair("Silhouette agreement", iou, lambda x: f"{x:.3f}")
-    rows += _pair("Colour agreement", psnr, lambda x: f"{x:.1f} dB")
+    rows += _pair("Outline like the cutout's", iou, lambda x: f"{x:.3f}")
+    rows += _pair("Colours like the cutout's", psnr, lambda x: f"{x:.1f} dB")
     if seen.get("photo") is not None and seen.get("views") is not None:
         rows.append(("Surface seen in the photo", f"{seen['photo']:.0%}"))
         rows.append(("… only in the views", f"{seen['views']:.0%}"))
         rows.append(("… nowhere, filled", f"{max(1 - seen['photo'] - seen['views'], 0):.0%}"))
     rows += _parts(report)
     body = "".join(f"<tr><th>{label}</th><td>{value}</td></tr>" for label, value in rows)
-    return f"<table>{body}</table>"
+    return f"<table>{body}</table>{_CAUTION if iou or psnr else ''}"
 
 
 def _parts(report: dict[str, Any]) -> list[tuple[str, str]]:

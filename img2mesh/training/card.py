@@ -35,7 +35,7 @@ def write_card(
         "",
         "## Data",
         "",
-        f"{facts['meshes']} meshes:",
+        f"{facts['meshes']} meshes and {facts['procedural']} procedural shapes:",
         "",
         "| licence | author | meshes |",
         "| --- | --- | --- |",

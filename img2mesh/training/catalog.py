@@ -29,6 +29,7 @@ class Entry:
         author: likewise.
         coloured: whether the file has colours of its own.
         encoded: whether its vertex colours are sRGB-encoded although glTF wants linear ones.
+        procedural: no file at all, :mod:`img2mesh.training.procedural` makes it.
     """
 
     file: Path
@@ -40,6 +41,7 @@ class Entry:
     author: str = "unknown"
     coloured: bool = True
     encoded: bool = False
+    procedural: bool = False
 
     @property
     def name(self) -> str:

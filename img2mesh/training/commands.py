@@ -10,6 +10,7 @@ from pathlib import Path
 
 from img2mesh.errors import InputError
 from img2mesh.training.catalog import read_catalog
+from img2mesh.training.procedural import procedural_entries
 
 #: Where a run keeps what it makes, inside its folder.
 DATA, RUN, WEIGHTS, CARD = "data", "run", "shape.safetensors", "card.md"
@@ -23,6 +24,7 @@ def train_shape(
     batch: int = 24,
     views: int = 4,
     passes: int = 4,
+    procedural: int = 600,
     processes: int = 2,
     threads: int | None = None,
     seed: int = 0,
@@ -46,6 +48,8 @@ def train_shape(
         steps: length of the whole run.
         batch: items a step and process.
         views, passes: random views of a mesh in one pass over all meshes, and passes.
+        procedural: random shapes besides, :mod:`img2mesh.training.procedural`; together they are
+            drawn about as often as one large class of meshes.
         processes: how many prepare items at once.
         threads: of the training; None = as many as torch takes.
         seed: decides every chance.
@@ -64,13 +68,16 @@ def train_shape(
     """
     if (out / RUN / "checkpoint.pt").exists() and not (resume or prepare_only):
         raise InputError(f"{out} holds a run already: --resume goes on with it")
-    entries = read_catalog(meshes)
+    entries = read_catalog(meshes) + procedural_entries(procedural)
     training = tuple(e for e in entries if e.split == "train")
     held_out = tuple(e for e in entries if e.split == "val")
     if not train_only:
         from img2mesh.training.prepare import prepare
 
-        note(f"preparing views of {len(training)} meshes to learn from, {len(held_out)} to measure")
+        note(
+            f"preparing views of {len(training) - procedural} meshes and {procedural} procedural "
+            f"shapes to learn from, {len(held_out)} meshes to measure"
+        )
         last = [0.0]
 
         def progress(done: float) -> None:

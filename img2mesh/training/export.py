@@ -25,17 +25,18 @@ def export(
         widths: keyword arguments of the network.
 
     Returns:
-        The header: ``name``, ``meshes``, ``licences``, ``steps``, ``widths``.
+        The header: ``name``, ``meshes``, ``procedural``, ``licences``, ``steps``, ``widths``.
     """
     from safetensors.torch import save_file
 
     kept = torch.load(checkpoint, map_location="cpu", weights_only=True)
     names = {Path(f).stem for f in json.loads(kept["files"])}
-    used = [e for e in entries if e.name in names]
+    used = [e for e in entries if e.name in names and not e.procedural]
     licences = Counter(e.licence for e in used)
     facts = {
         "name": name,
         "meshes": len(used),
+        "procedural": sum(e.procedural for e in entries if e.name in names),
         "licences": sorted(licences),
         "steps": kept["step"],
         "widths": widths,

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from img2mesh.errors import InputError
-from img2mesh.multiview.learned.network import ShapeNet
+from img2mesh.multiview.learned.network import ShapeNet, elevation_bins
 from img2mesh.training.augment import Batch, make_batch
 from img2mesh.training.catalog import Entry
 from img2mesh.training.losses import losses, volume_iou
@@ -44,6 +44,7 @@ class Plan:
         cooldown: share of ``steps`` at the end over which it falls to nothing.
         decay: weight decay.
         averaging: decay of the exponential moving average of the weights.
+        told: share of the items for which the network decodes with the true elevation, not its own.
         seed: decides every chance.
         save_every: steps between checkpoints.
         measure_every: steps between measurements on the held-out meshes.
@@ -57,6 +58,7 @@ class Plan:
     cooldown: float = 0.25
     decay: float = 0.02
     averaging: float = 0.999
+    told: float = 0.5
     seed: int = 0
     save_every: int = 200
     measure_every: int = 400
@@ -135,8 +137,10 @@ def train(
         items = state.pool.draw(plan.batch, np.random.default_rng(chance))
         batch = make_batch(items, probes, seed=chance).to(accelerator.device)
         wrapped.train()
+        told = np.random.default_rng((*chance, 1)).random(plan.batch) < plan.told
+        given = torch.from_numpy(told).to(accelerator.device)
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=reduced):
-            guess = wrapped(batch.picture)
+            guess = wrapped(batch.picture, elevation_bins(batch.elevation_deg), given)
         parts = losses(guess, batch)
         optimizer.zero_grad(set_to_none=True)
         accelerator.backward(parts["loss"])

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from img2mesh.multiview.learned.network import ELEVATIONS_DEG, Guess
+from img2mesh.multiview.learned.network import Guess, elevation_bins
 from img2mesh.training.augment import Batch
 
 #: Weights of the parts; the occupancy's cross-entropy has weight 1.
-WEIGHTS = {"dice": 0.3, "side": 0.15, "normals": 0.05, "back": 0.1, "elevation": 0.02}
+WEIGHTS = {"dice": 0.3, "side": 0.15, "normals": 0.05, "back": 0.1, "elevation": 0.06}
 #: Logit of columns that hold nothing: they are cut at decoding anyway.
 _NOTHING = -12.0
 
@@ -42,17 +42,11 @@ def losses(guess: Guess, batch: Batch) -> dict[str, Tensor]:
     parts["normals"] = (1 - F.cosine_similarity(normals, truth, dim=1, eps=1e-3)).mean()
     colours = (guess.back.float() - batch.back).permute(0, 2, 3, 1)[mask]
     parts["back"] = colours.abs().mean()
-    parts["elevation"] = F.cross_entropy(guess.elevation.float(), _bins(batch.elevation_deg))
+    parts["elevation"] = F.cross_entropy(
+        guess.elevation.float(), elevation_bins(batch.elevation_deg)
+    )
     parts["loss"] = parts["occupancy"] + sum(w * parts[k] for k, w in WEIGHTS.items())
     return parts
-
-
-def _bins(elevation: Tensor) -> Tensor:
-    """(b, bins) each elevation shared between its two neighbouring bins."""
-    centres = torch.tensor(ELEVATIONS_DEG, device=elevation.device)
-    step = centres[1] - centres[0]
-    near = elevation.clamp(float(centres[0]), float(centres[-1]))
-    return (1 - (near[:, None] - centres[None]).abs() / step).clamp_min(0)
 
 
 def volume_iou(guess: Guess, batch: Batch) -> Tensor:

@@ -19,6 +19,7 @@ import numpy as np
 from img2mesh.errors import Img2MeshError, InputError
 from img2mesh.io.read_mesh import Surface, load_surface
 from img2mesh.training.catalog import Entry
+from img2mesh.training.procedural import procedural_surface
 from img2mesh.training.solid import GRID, solid
 from img2mesh.training.views import Subject, draw_item, normalised, random_pose
 
@@ -74,6 +75,8 @@ def item_file(out: Path, number: int, entry: Entry) -> Path:
 
 def read_surface(entry: Entry, *, seed: int = 0) -> Surface:
     """A mesh normalised; one without colours gets some at random."""
+    if entry.procedural:
+        return normalised(procedural_surface(entry))
     surface = normalised(load_surface(entry.file, encoded=entry.encoded or None))
     if entry.coloured:
         return surface

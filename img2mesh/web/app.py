@@ -1,110 +1,113 @@
-"""The routes. A file is looked up in what its photo left, never found by a path from outside."""
+"""The web app: the page, its modules, the API; every answer behind the guard."""
 
 from __future__ import annotations
 
-import secrets
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from img2mesh.errors import InputError
-from img2mesh.web import guard, uploads
-from img2mesh.web.items import Item
-from img2mesh.web.queue import Queue
+from img2mesh.errors import Img2MeshError, InputError
+from img2mesh.web import guard, places, uploads
+from img2mesh.web.answers import Refusal, error
+from img2mesh.web.api import VERSION, Api
+from img2mesh.web.queue import FullError, Queue
+from img2mesh.web.wishes import Wishes
 
-_PAGE = {
-    "/": ("index.html", "text/html"),
-    "/page.css": ("page.css", "text/css"),
-    "/page.js": ("page.js", "text/javascript"),
-}
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; connect-src 'self' data: blob:; worker-src blob:; "
+    "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-#: A report brings its own script. It runs as a page of no origin, so it can ask for nothing here.
-_REPORT_POLICY = "sandbox allow-scripts allow-popups; frame-ancestors 'self'"
-_TYPES = {".glb": "model/gltf-binary", ".webp": "image/webp"}
+_NAME = re.compile(r"[a-z][a-z0-9_.-]*\.(js|css|json)")
+_TYPES = {"js": "text/javascript", "css": "text/css", "json": "application/json"}
+#: What the page shares with the report.
+_SHARED = ("model-viewer.min.js", "viewer.js", "viewer.css")
 
 
 def application(
-    queue: Queue, photos: Path, about: dict[str, Any], names: guard.Names, *, limit: int
+    queue: Queue,
+    wishes: Wishes,
+    root: Path,
+    about: dict[str, Any],
+    names: guard.Names,
+    *,
+    token: str | None = None,
+    limit: int = uploads.LIMIT,
+    disk: int = places.DISK,
+    examples: dict[str, Path] | None = None,
 ) -> guard.App:
     """The web app.
 
     Args:
         queue: where photos go.
-        photos: folder that they are stored in, each in a folder of its own.
-        about: what the page shows of this server.
+        wishes: what may be asked of them.
+        root: the output folder, without links on its way.
+        about: what is told of this server.
         names: what the server is called.
+        token: what a request must show; None for a server that only this machine reaches.
         limit: bytes of a photo at most.
+        disk: bytes of all photos at most.
+        examples: pictures to try, by name.
     """
+    api = Api(queue, wishes, root, about, limit=limit, disk=disk, examples=examples or {})
 
-    async def asset(request: Request) -> Response:
-        name, kind = _PAGE[request.url.path]
-        text = (files("img2mesh.web") / "assets" / name).read_text(encoding="utf-8")
-        return Response(text, media_type=kind, headers={"content-security-policy": _POLICY})
+    async def page(request: Request) -> Response:
+        queue.desk.warm()
+        return _asset("index.html", "text/html")
 
-    async def jobs(request: Request) -> Response:
-        return JSONResponse({"server": {**about, "limit": limit}, "jobs": queue.as_json()})
-
-    async def upload(request: Request) -> Response:
-        name = uploads.safe_name(request.query_params.get("name", ""))
-        # What is announced as too large is not even begun.
-        announced = request.headers.get("content-length", "")
-        if announced.isdigit() and int(announced) > limit:
-            raise uploads.too_large(name, limit)
-        key = secrets.token_hex(8)
-        item = Item(key, photos / key / name)
-        await uploads.save(request.stream(), item.photo, limit=limit)
-        queue.add(item)
-        return JSONResponse({"id": item.id, "name": name}, status_code=201)
-
-    async def cancel(request: Request) -> Response:
-        item = queue.find(request.path_params["id"])
-        if item is None:
-            return _error(404, "there is no such photo here")
-        if not queue.cancel(item.id):
-            return _error(409, f"{item.photo.name} had ended before it could be cancelled")
-        return JSONResponse({"id": item.id, "state": "cancelled"})
-
-    async def file(request: Request) -> Response:
-        item = queue.find(request.path_params["id"])
+    async def part(request: Request) -> Response:
         name = request.path_params["name"]
-        if item is None or name not in item.result.get("files", ()):
-            return _error(404, "there is no such file here")
-        path = Path(item.result["folder"]) / name
-        if not path.is_file():
-            return _error(404, f"{name} is no longer in the output folder")
-        policy = _REPORT_POLICY if path.suffix == ".html" else "default-src 'none'"
-        return FileResponse(
-            path,
-            media_type=_TYPES.get(path.suffix),
-            headers={"content-security-policy": policy},
-        )
+        if _NAME.fullmatch(name) is None:
+            raise Refusal(404, "there is nothing here")
+        return _asset(name, _TYPES[name.rpartition(".")[2]])
 
-    routes = [Route(path, asset) for path in _PAGE]
-    routes += [
-        Route("/jobs", jobs, methods=["GET"]),
-        Route("/jobs", upload, methods=["POST"]),
-        Route("/jobs/{id}/cancel", cancel, methods=["POST"]),
-        Route("/jobs/{id}/files/{name}", file),
+    async def contract(request: Request) -> Response:
+        return _asset("openapi.json", "application/json")
+
+    routes = [
+        Route("/", page),
+        Route("/assets/{name}", part),
+        Route(f"{VERSION}/openapi.json", contract),
+        *api.routes(),
     ]
     handlers: dict[Any, Any] = {
-        uploads.TooLargeError: lambda _, error: _error(413, str(error)),
-        InputError: lambda _, error: _error(415, str(error)),
-        OSError: lambda _, error: _error(507, f"the photo cannot be stored: {error.strerror}"),
-        ClientDisconnect: lambda _, error: Response(status_code=400),
-        404: lambda _, error: _error(404, "there is nothing here"),
+        Refusal: lambda _, e: error(e.status, str(e), e.more),
+        uploads.TooLargeError: lambda _, e: error(413, str(e)),
+        FullError: lambda _, e: error(429, str(e)),
+        uploads.NotAPhotoError: lambda _, e: error(415, str(e)),
+        InputError: lambda _, e: error(422, str(e)),
+        Img2MeshError: lambda _, e: error(500, str(e)),
+        OSError: lambda _, e: error(507, f"the photo cannot be stored: {e.strerror}"),
+        ClientDisconnect: lambda _, e: Response(status_code=400),
+        HTTPException: _other,
     }
     inner = Starlette(routes=routes, exception_handlers=handlers)
-    return guard.guarded(inner, names, lambda why: _error(403, why))
+    return guard.guarded(inner, names, lambda status, why: error(status, why), token=token)
 
 
-def _error(status: int, sentence: str) -> JSONResponse:
-    return JSONResponse({"error": sentence}, status_code=status)
+def _other(request: Request, raised: Exception) -> JSONResponse:
+    """What the framework refuses, in the one form that errors have."""
+    assert isinstance(raised, HTTPException)
+    said = {
+        404: "there is nothing here",
+        405: f"{request.method} is not possible here: see {VERSION}/openapi.json",
+    }
+    answer = error(raised.status_code, said.get(raised.status_code, str(raised.detail)))
+    answer.headers.update(raised.headers or {})
+    return answer
+
+
+def _asset(name: str, kind: str) -> Response:
+    package = "img2mesh.report" if name in _SHARED else "img2mesh.web"
+    found = files(package) / "assets" / name
+    if not found.is_file():
+        raise Refusal(404, "there is nothing here")
+    headers = {"content-security-policy": _POLICY}
+    return Response(found.read_bytes(), media_type=kind, headers=headers)

@@ -2,16 +2,20 @@
 
 A page anywhere on the web can make its visitor's browser send requests to this machine. It can
 point a name of its own at 127.0.0.1, and then the Host header still says that name; and it can post
-to the true address, and then the Origin header says whose page it is.
+to the true address, and then the Origin header says whose page it is. Where others on the network
+reach the server, only who knows its token is answered.
 """
 
 from __future__ import annotations
 
+import hmac
 import ipaddress
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass, replace
+from http.cookies import CookieError, SimpleCookie
 from typing import Any
+from urllib.parse import parse_qs
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?", re.IGNORECASE)
 _LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -25,6 +29,8 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-cache",
 }
+#: Holds the token in a browser that was once given the address with it.
+COOKIE = "img2mesh"
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -44,15 +50,16 @@ class Names:
     addresses: bool = False
 
 
-def names_of(host: str, machine: str) -> Names:
+def names_of(host: str, machine: str, allowed: Iterable[str] = ()) -> Names:
     """The names of a server that listens on ``host``, on the machine of that name."""
+    more = frozenset(name.lower() for name in allowed)
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return Names(_LOCAL | {host.lower()})
+        return Names(_LOCAL | more | {host.lower()})
     if address.is_unspecified:
-        return Names(_LOCAL | {machine.lower()}, addresses=True)
-    return Names(_LOCAL | {_bracketed(address)})
+        return replace(Names(_LOCAL | more | {machine.lower()}), addresses=True)
+    return Names(_LOCAL | more | {_bracketed(address)})
 
 
 def refusal(method: str, host: str, origin: str | None, names: Names) -> str | None:
@@ -61,7 +68,7 @@ def refusal(method: str, host: str, origin: str | None, names: Names) -> str | N
     if matched is None or not _is_known(matched[1].lower(), names):
         return (
             f"this server is not called {host[:100]!r}; open the address that img2mesh serve "
-            "printed, or start it with --host and that name"
+            "printed, or start it with --allow-host and that name"
         )
     if method not in _READING and origin is not None:
         scheme, _, place = origin.partition("://")
@@ -84,13 +91,32 @@ def _bracketed(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     return f"[{address}]" if address.version == 6 else str(address)
 
 
-def guarded(app: App, names: Names, refuse: Callable[[str], App]) -> App:
+def knows(token: str, named: dict[str, str]) -> bool:
+    """Whether a request's headers (lower case) show the token, as a bearer's or in the cookie."""
+    kind, _, given = named.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer" and _same(given.strip(), token):
+        return True
+    try:
+        kept = SimpleCookie(named.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return False
+    return kept is not None and _same(kept.value, token)
+
+
+def _same(given: str, token: str) -> bool:
+    return hmac.compare_digest(given.encode(), token.encode())
+
+
+def guarded(
+    app: App, names: Names, refuse: Callable[[int, str], App], *, token: str | None = None
+) -> App:
     """The app behind the rules above, with ``HEADERS`` on every answer.
 
     Args:
         app: an ASGI application.
         names: what the server is called.
-        refuse: makes the application that answers with a sentence.
+        refuse: makes the application that answers with a status and a sentence.
+        token: what a request must show; None answers all that come this far.
     """
 
     async def answer(scope: Message, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
@@ -106,6 +132,33 @@ def guarded(app: App, names: Names, refuse: Callable[[str], App]) -> App:
             return
         named = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
         why = refusal(scope["method"], named.get("host", ""), named.get("origin"), names)
-        await (app if why is None else refuse(why))(scope, receive, headed)
+        if why is not None:
+            await refuse(403, why)(scope, receive, headed)
+        elif token is None or knows(token, named):
+            await app(scope, receive, headed)
+        elif _same(_given(scope), token):
+            await _let_in(token)(scope, receive, headed)
+        else:
+            why = "this server answers who knows its token: open the address that it printed"
+            await refuse(401, why)(scope, receive, headed)
+
+    return answer
+
+
+def _given(scope: Message) -> str:
+    """The token in the address, which only leads to the page."""
+    if scope["method"] != "GET" or scope["path"] != "/":
+        return ""
+    return parse_qs(scope.get("query_string", b"").decode("latin-1")).get("t", [""])[0]
+
+
+def _let_in(token: str) -> App:
+    """To the page without the token in its address, which would stay in the browser's history."""
+
+    async def answer(scope: Message, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
+        cookie = f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age=2592000"
+        headers = [(b"location", b"/"), (b"set-cookie", cookie.encode()), (b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 303, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
 
     return answer

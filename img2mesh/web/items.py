@@ -1,4 +1,10 @@
-"""What is known of one photo: an immutable value, and how a message of the worker changes it."""
+"""What is known of one photo: immutable values, and how what happens changes them.
+
+A photo is made in versions: the first with the server's settings, the others with what its owner
+changed. Each version goes ``cutting`` (its outline is looked for), perhaps ``asking`` (its owner
+says whether that is the object), ``waiting``, ``running``, and ends ``done``, ``failed`` or
+``cancelled``.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +17,24 @@ FINISHED = ("done", "failed", "cancelled")
 
 
 @dataclass(frozen=True)
-class Item:
-    """A photo in the queue.
+class Version:
+    """One making of a photo.
 
     Attributes:
-        id: unguessable; the address of its files.
-        photo: where it was stored.
-        state: ``waiting``, ``running``, ``done``, ``failed`` or ``cancelled``.
+        number: 1 for the first.
+        wish: what was asked for beside the server's settings: ``preset``, ``settings``,
+            ``formats``, ``until``, and of the cutout ``box``, ``whole``, ``mask`` or ``accept``.
+        state: see the module.
         stage: what is being done; empty while the worker starts.
         fraction: of the stage that is done.
         since: when the stage began, by a clock that only goes forward.
         seconds: what the stages before it took here, which is nothing for those in the cache.
         error: the one sentence of a failure.
-        result: what :func:`img2mesh.worker.task.run` returned.
+        result: ``folder``, ``files``, ``quality``, ``warnings``, ``seconds``, ``cached``.
     """
 
-    id: str
-    photo: Path
+    number: int
+    wish: Mapping[str, Any] = field(default_factory=dict)
     state: str = "waiting"
     stage: str = ""
     fraction: float = 0.0
@@ -37,52 +44,80 @@ class Item:
     result: Mapping[str, Any] = field(default_factory=dict)
 
 
-def started(item: Item, now: float) -> Item:
-    """The item when its turn comes."""
-    return replace(item, state="running", since=now)
+@dataclass(frozen=True)
+class Item:
+    """A photo.
+
+    Attributes:
+        id: unguessable; the address of its files.
+        photo: where it was stored; gone for what only its output folder is left of.
+        versions: at least one, the newest last.
+        asks: stop before the making where the cutout is unsure, since somebody is there to ask.
+        group: what it was dropped in together with others, or empty.
+        outline: what :func:`img2mesh.web.clerk.answer` said of its cutout; empty before.
+        revision: of the queue, when the photo last changed.
+    """
+
+    id: str
+    photo: Path
+    versions: tuple[Version, ...] = (Version(1),)
+    asks: bool = False
+    group: str = ""
+    outline: Mapping[str, Any] = field(default_factory=dict)
+    revision: int = 0
+
+    @property
+    def last(self) -> Version:
+        """The newest version."""
+        return self.versions[-1]
+
+    @property
+    def state(self) -> str:
+        """The newest version's, but what was ever done stays done."""
+        ended = self.last.state in ("failed", "cancelled")
+        done = any(version.state == "done" for version in self.versions)
+        return "done" if ended and done else self.last.state
+
+    def version(self, number: int) -> Version | None:
+        """A version by its number."""
+        return next((one for one in self.versions if one.number == number), None)
+
+    def becoming(self, **changes: Any) -> Item:
+        """The photo with its newest version changed."""
+        return replace(self, versions=(*self.versions[:-1], replace(self.last, **changes)))
 
 
-def updated(item: Item, message: Mapping[str, Any], now: float) -> Item:
-    """The item after a message of its worker; see :mod:`img2mesh.worker.protocol`."""
+def updated(version: Version, message: Mapping[str, Any], now: float, photo: Path) -> Version:
+    """The version after a message of its worker; see :mod:`img2mesh.worker.protocol`."""
     match message["kind"]:
-        case "stage" if message["stage"] == item.stage:
-            return replace(item, fraction=message["fraction"])
+        case "stage" if message["stage"] == version.stage:
+            return replace(version, fraction=message["fraction"])
         case "stage":
             return replace(
-                _with_stage_time(item, now),
+                _with_stage_time(version, now),
                 stage=message["stage"],
                 fraction=message["fraction"],
                 since=now,
             )
         case "done":
-            return replace(_with_stage_time(item, now), state="done", result=message["result"])
+            return replace(_with_stage_time(version, now), state="done", result=message["result"])
         case "failed" | "lost":
-            return replace(item, state="failed", error=_sentence(item, str(message["error"])))
-    return item
+            error = sentence(photo, str(message["error"]))
+            return replace(version, state="failed", error=error)
+    return version
 
 
-def cancelled(item: Item) -> Item:
-    """The item when nobody wants it any more."""
-    return replace(item, state="cancelled")
-
-
-def _with_stage_time(item: Item, now: float) -> Item:
-    """The item when the stage that it was at is over."""
-    if not item.stage:
-        return item
-    return replace(item, seconds={**item.seconds, item.stage: round(now - item.since, 1)})
-
-
-def _sentence(item: Item, error: str) -> str:
+def sentence(photo: Path, error: str) -> str:
     """The error, with the photo called what its owner calls it."""
-    return error.replace(str(item.photo), item.photo.name)
+    return error.replace(str(photo), photo.name)
 
 
-def seconds_left(fraction: float, elapsed: float) -> float | None:
-    """What a stage still takes if it goes on as it did; None while that says nothing."""
-    if not 0.03 <= fraction < 1 or elapsed < 1:
-        return None
-    return elapsed * (1 - fraction) / fraction
+def _with_stage_time(version: Version, now: float) -> Version:
+    """The version when the stage that it was at is over."""
+    if not version.stage:
+        return version
+    took = {version.stage: round(now - version.since, 1)}
+    return replace(version, seconds={**version.seconds, **took})
 
 
 def drawn_by(generator: str, *, learned: bool, licences: tuple[str, ...] = ()) -> str:
@@ -94,42 +129,3 @@ def drawn_by(generator: str, *, learned: bool, licences: tuple[str, ...] = ()) -
         f"{generator}: weight-free, nothing learned; unseen sides are a guess from the photo's "
         "outline and colours"
     )
-
-
-def as_json(item: Item, now: float, *, ahead: int) -> dict[str, Any]:
-    """The item as the page gets it; ``ahead`` others come before it."""
-    card: dict[str, Any] = {"id": item.id, "name": item.photo.name, "state": item.state}
-    match item.state:
-        case "waiting":
-            card |= {"ahead": ahead}
-        case "running":
-            left = seconds_left(item.fraction, now - item.since)
-            card |= {
-                "stage": item.stage,
-                "fraction": item.fraction,
-                "seconds_left": None if left is None else round(left),
-                "seconds": dict(item.seconds),
-            }
-        case "failed":
-            card |= {"error": item.error, "stage": item.stage}
-        case "done":
-            card |= {"seconds": dict(item.seconds), **_outcome(item.result)}
-    return card
-
-
-def _outcome(result: Mapping[str, Any]) -> dict[str, Any]:
-    quality = result["quality"]
-    generator = str(quality.get("generator", "unknown"))
-    learned = bool(quality.get("learned_weights"))
-    licences = tuple(map(str, quality.get("licences") or ()))
-    return {
-        "folder": result["folder"],
-        "files": result["files"],
-        "drawn_by": drawn_by(generator, learned=learned, licences=licences),
-        "report": {
-            **quality,
-            "seconds_this_run": result["seconds"],
-            "cached": result["cached"],
-        },
-        "warnings": result["warnings"],
-    }

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import json
+import secrets
 import socket
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from img2mesh import multiview
 from img2mesh.core.runtime import ROOMY
 from img2mesh.errors import InputError, missing_extra
+from img2mesh.io.glb_container import version
 from img2mesh.io.photos import SUFFIXES
-from img2mesh.jobs.request import OutputOptions, Request, generator_of
-from img2mesh.pipeline import PIPELINE
-from img2mesh.web import guard, items, uploads
+from img2mesh.jobs.request import Request, generator_of
+from img2mesh.web import addresses, clerk, connections, guard, items, places, uploads
+from img2mesh.web.desk import Desk
 from img2mesh.web.queue import Queue
+from img2mesh.web.wishes import Wishes
 from img2mesh.worker import task
 
-#: Beside the output folders: photos as they came, and what the worker's libraries print.
-STATE_FOLDER = ".serve"
 _SHUTDOWN_SECONDS = 2  # that an answer under way gets when the server ends
+#: Pictures of a checkout that the page offers to try.
+_EXAMPLES = ("robot.png", "dahlia.jpg", "vase.png", "rocket.jpg")
 
 
 def serve(
@@ -30,6 +34,7 @@ def serve(
     *,
     host: str,
     port: int,
+    allow_host: Sequence[str] = (),
     open_page: bool = False,
     as_json: bool = False,
     verbose: bool = False,
@@ -41,6 +46,7 @@ def serve(
         SystemExit: interrupted, code 130.
     """
     try:
+        import python_multipart  # noqa: F401
         import starlette  # noqa: F401
         import uvicorn
     except ImportError as error:
@@ -48,127 +54,156 @@ def serve(
             error.name or "starlette", extra="web", purpose="img2mesh serve"
         ) from None
     root = _usable(output_dir)
-    listener = listen(host, port)
-    address = address_of(listener)
-    log = root / STATE_FOLDER / f"worker-{listener.getsockname()[1]}.log"
-    queue = queue_of(request, root, log=log)
-    app = app_of(queue, request, root, names=guard.names_of(host, socket.gethostname()))
+    connections.more_descriptors()
+    listener = addresses.listen(host, port)
+    token = None if addresses.is_loopback(listener) else secrets.token_urlsafe(18)
+    state = root / places.STATE_FOLDER
+    number = listener.getsockname()[1]
+    places.sweep(state)
+    wishes = Wishes(request)
+    queue = queue_of(wishes, root, log=state / f"worker-{number}.log", past=places.past(root))
+    names = guard.names_of(host, socket.gethostname(), allow_host)
+    app = app_of(queue, wishes, request, root, names=names, token=token)
+    book = connections.Connections(connections.places())
     config = uvicorn.Config(
-        app,
+        connections.watched(app, book),
         log_level="info" if verbose else "warning",
-        http="h11",
+        http=connections.protocol(book),
         ws="none",
         lifespan="off",
         loop="asyncio",
+        backlog=connections.BACKLOG,
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
-    if not is_loopback(listener):
-        sys.stderr.write(
-            f"img2mesh: warning: everybody who reaches {address} can use this machine and see "
-            "what was made; leave --host out to keep it to yourself\n"
-        )
-    ready = {"address": address, "output_dir": str(root)}
-    sys.stdout.write((json.dumps(ready) if as_json else address) + "\n")
-    sys.stdout.flush()
-    sys.stderr.write(f"img2mesh: meshes go to {root}; Ctrl-C ends\n")
+    opened = _tell(listener, root, host, token, as_json=as_json)
     if open_page:
-        _show(address)
-    try:
-        uvicorn.Server(config).run(sockets=[listener])
-    except KeyboardInterrupt:
-        pass
-    finally:
-        queue.close()
-    sys.stderr.write("img2mesh: interrupted; finished stages are kept in the cache\n")
+        _show(opened)
+    server = uvicorn.Server(config)
+    connections.with_long_queue(server, listener)
+    # uvicorn raises the signal anew once it has ended; what is ours ends first.
+    with _closing(server, queue):
+        server.run(sockets=[listener])
     sys.exit(130)
 
 
+class _closing:
+    """Ends the workers and says goodbye before uvicorn hands its signal on."""
+
+    def __init__(self, server: Any, queue: Queue) -> None:
+        self._queue = queue
+        self._shutdown = server.shutdown
+        server.shutdown = self._last
+
+    async def _last(self, *arguments: Any, **more: Any) -> None:
+        await self._shutdown(*arguments, **more)
+        self._end()
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        self._end()
+        return kind is not None and issubclass(kind, KeyboardInterrupt)
+
+    def _end(self) -> None:
+        if self._queue.close():
+            sys.stderr.write("img2mesh: interrupted; finished stages are kept in the cache\n")
+
+
 def queue_of(
-    request: Request,
-    output_dir: Path,
+    wishes: Wishes,
+    root: Path,
     *,
     log: Path,
+    past: tuple[items.Item, ...] = (),
     function: str = task.FUNCTION,
+    desk: str = clerk.FUNCTION,
     environment: Mapping[str, str] | None = None,
 ) -> Queue:
     """The queue of a server with these settings."""
-    payload = task.encode(request, OutputOptions()) | {"output_dir": str(output_dir)}
-    return Queue(function, payload, environment={**ROOMY, **(environment or {})}, log=log)
+    told = {**ROOMY, **(environment or {})}
+    return Queue(
+        function,
+        wishes.task,
+        Desk(desk, environment=told, log=log.with_name(f"desk-{log.name}")),
+        root,
+        environment=told,
+        log=log,
+        stages=tuple(wishes.about()["stages"]),
+        past=past,
+    )
 
 
 def app_of(
     queue: Queue,
+    wishes: Wishes,
     request: Request,
-    output_dir: Path,
+    root: Path,
     *,
     names: guard.Names,
+    token: str | None = None,
     limit: int = uploads.LIMIT,
+    disk: int = places.DISK,
 ) -> guard.App:
     """The web app of a server with these settings."""
+    from img2mesh.web.api import life
     from img2mesh.web.app import application
 
     generator = generator_of(request.settings)
+    examples = _examples()
     about = {
+        "life": life(),
+        "version": version(),
         "drawn_by": items.drawn_by(
             generator,
             learned=generator != "geometric",
             licences=multiview.licences(generator),
         ),
-        "preset": request.preset,
-        "output_dir": str(output_dir),
-        "stages": [*PIPELINE.order, "files"],
+        "output_dir": str(root),
         "suffixes": sorted(SUFFIXES),
+        "examples": sorted(examples),
     }
-    return application(queue, output_dir / STATE_FOLDER, about, names, limit=limit)
+    return application(
+        queue, wishes, root, about, names,
+        token=token, limit=limit, disk=disk, examples=examples,
+    )  # fmt: skip
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that others can reach from now on.
-
-    Raises:
-        InputError: the port is taken, or the host is not one of this machine's.
-    """
-    listener = None
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, place = found[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(place)
-        # At once: only then does a second server notice that the port is taken.
-        listener.listen(128)
-    except (OSError, UnicodeError) as error:
-        if listener is not None:
-            listener.close()
-        cause = getattr(error, "strerror", None) or str(error)
-        raise InputError(
-            f"cannot listen on {host}, port {port}: {cause}; choose another --port (0 takes a free "
-            "one) or a --host of this machine"
-        ) from error
-    return listener
+def _examples() -> dict[str, Path]:
+    folder = Path(__file__).parent.parent.parent / "data"
+    return {name: folder / name for name in _EXAMPLES if (folder / name).is_file()}
 
 
-def address_of(listener: socket.socket) -> str:
-    """What to open in a browser."""
-    host, port = listener.getsockname()[:2]
-    # Everywhere is nowhere to go to: from here, localhost is what leads there.
-    host = "localhost" if host in ("0.0.0.0", "::") else host
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-
-
-def is_loopback(listener: socket.socket) -> bool:
-    """Whether only this machine reaches the socket."""
-    import ipaddress
-
-    return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
+def _tell(
+    listener: socket.socket, root: Path, host: str, token: str | None, *, as_json: bool
+) -> str:
+    """Print where the page is; the address to open here."""
+    found = addresses.addresses_of(listener)
+    if token is not None:
+        found = [f"{address}?t={token}" for address in found]
+        sys.stderr.write(
+            "img2mesh: warning: others on the network reach this server; whoever has one of these "
+            "addresses can use this machine and see what was made; leave --host out to keep it "
+            "to yourself\n"
+        )
+    elif host not in ("127.0.0.1", "localhost", "::1"):
+        sys.stderr.write(
+            f"img2mesh: {host} leads to this machine alone; --host 0.0.0.0 lets others in, "
+            f"--allow-host {host} has it called so\n"
+        )
+    ready = {"address": found[0], "addresses": found, "token": token, "output_dir": str(root)}
+    sys.stdout.write((json.dumps(ready) if as_json else "\n".join(found)) + "\n")
+    sys.stdout.flush()
+    sys.stderr.write(f"img2mesh: meshes go to {root}; Ctrl-C ends\n")
+    return found[0]
 
 
 def _usable(output_dir: Path) -> Path:
     root = output_dir.resolve()
     try:
-        (root / STATE_FOLDER).mkdir(parents=True, exist_ok=True)
+        (root / places.STATE_FOLDER).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
             f"cannot write to the output folder {root}: {error.strerror}; choose another -o"

@@ -19,12 +19,13 @@ class TooLargeError(InputError):
     """The upload is larger than what is taken."""
 
 
+class NotAPhotoError(InputError):
+    """What came is of no kind that is taken."""
+
+
 def too_large(name: str, limit: int) -> TooLargeError:
     """The error for an upload of more than ``limit`` bytes."""
-    return TooLargeError(
-        f"{name} is larger than the {_size(limit)} taken here: save it smaller, or use "
-        "img2mesh run on it"
-    )
+    return TooLargeError(f"{name} is larger than the {_size(limit)} taken here: save it smaller")
 
 
 def _size(count: int) -> str:
@@ -35,17 +36,24 @@ def safe_name(given: str) -> str:
     """What a photo is called on disk: the last part of the name, with nothing that means anything.
 
     Raises:
-        InputError: its suffix is none of a picture's.
+        NotAPhotoError: its suffix is none of a picture's.
     """
     last = unicodedata.normalize("NFC", given).replace("\\", "/").rpartition("/")[2]
     stem, dot, suffix = last.rpartition(".")
     if not dot or f".{suffix.lower()}" not in SUFFIXES:
         shown = last[:_LONGEST] or "a file without a name"
-        raise InputError(f"{shown!r} is not a photo: expected {EXPECTED}")
-    # Letters, marks and digits of every script stay; a leading dot would hide the folder.
-    kept = (c if unicodedata.category(c)[0] in "LMN" or c in _KEPT else "_" for c in stem)
-    stem = "".join(kept).strip(" .")[:_LONGEST].strip(" .")
-    return f"{stem or 'photo'}.{suffix.lower()}"
+        raise NotAPhotoError(f"{shown!r} is not a photo: expected {EXPECTED}")
+    return f"{safe_text(stem) or 'photo'}.{suffix.lower()}"
+
+
+def safe_text(given: str) -> str:
+    """A name's harmless part: letters, marks, digits and pictographs of every script stay."""
+    # A leading dot would hide the folder.
+    kept = (
+        c if (u := unicodedata.category(c))[0] in "LMN" or u == "So" or c in _KEPT else "_"
+        for c in given
+    )
+    return "".join(kept).strip(" .")[:_LONGEST].strip(" .")
 
 
 async def save(chunks: AsyncIterator[bytes], target: Path, *, limit: int) -> None:
@@ -53,8 +61,9 @@ async def save(chunks: AsyncIterator[bytes], target: Path, *, limit: int) -> Non
 
     Raises:
         TooLargeError: more than ``limit`` bytes came; nothing is left of them.
-        InputError: nothing came.
+        NotAPhotoError: nothing came.
     """
+    fresh = not target.parent.exists()
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
     size = 0
@@ -66,16 +75,10 @@ async def save(chunks: AsyncIterator[bytes], target: Path, *, limit: int) -> Non
                     raise too_large(target.name, limit)
                 file.write(chunk)
         if not size:
-            raise InputError(f"{target.name} is empty (0 bytes): expected {EXPECTED}")
+            raise NotAPhotoError(f"{target.name} is empty (0 bytes): expected {EXPECTED}")
         part.replace(target)
     except BaseException:
         part.unlink(missing_ok=True)
-        target.parent.rmdir()
+        if fresh:
+            target.parent.rmdir()
         raise
-
-
-def discard(photo: Path) -> None:
-    """Remove a photo and the folder that was made for it."""
-    photo.unlink(missing_ok=True)
-    if photo.parent.is_dir() and not any(photo.parent.iterdir()):
-        photo.parent.rmdir()

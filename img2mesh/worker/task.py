@@ -60,8 +60,8 @@ def run(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[str
 
     Args:
         payload: :func:`encode`'s parts; ``source``, and ``mask`` or None; either ``output_dir``, in
-            which the folder is called after the photo, or, for an item of a batch, ``folder``,
-            ``name`` and ``batch``; ``offline``.
+            which the folder is called after the photo or ``name``, or, for an item of a batch,
+            ``folder``, ``name`` and ``batch``; ``offline``.
         report_progress: called with a stage and the fraction of it that is done.
 
     Returns:
@@ -81,8 +81,9 @@ def run(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[str
     mask = payload.get("mask")
     job = photo_job(Path(payload["source"]), mask=Path(mask) if mask else None)
     place: AbstractContextManager[tuple[Path, str | None]]
-    if "folder" in payload:
+    if "name" in payload:
         job = replace(job, stem=payload["name"])
+    if "folder" in payload:
         place = nullcontext((Path(payload["folder"]), None))
     else:
         place = claimed(Path(payload["output_dir"]), job, request, options)

@@ -73,6 +73,18 @@ def test_own_stages(
     assert told.splitlines()[-1].startswith("TriangleMesh with ")
 
 
+@pytest.mark.parametrize("name", ["own_generator.py", "own_guidance.py"])
+def test_own_generator_and_guidance(
+    name: str, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = shared / f"{name}.glb"
+    run(name, shared / "photos" / "toy.png", target, monkeypatch=monkeypatch, shared=shared)
+    assert len(load_glb(target).faces) > 500
+    own = (EXAMPLES / name).read_text(encoding="utf-8").partition("def main")[0]
+    code = [line for line in own.splitlines() if line.strip() and not line.startswith(("#", '"'))]
+    assert len(code) < 30, "short enough to be written by a user"
+
+
 def test_a_strict_type_checker_finds_nothing_in_a_user_s_script(tmp_path: Path) -> None:
     pytest.importorskip("mypy")
     # The examples and what none of them does: wrong uses must be found, or nothing is checked.

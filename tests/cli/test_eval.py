@@ -11,6 +11,7 @@ from PIL import Image
 
 from img2mesh.core.rigs import rig
 from tests.conftest import Command
+from tests.training.meshes import write_meshes
 
 
 @pytest.fixture
@@ -111,3 +112,14 @@ def test_wrong_files_get_one_sentence(
     done = command("eval", *(names.get(a, a) for a in arguments))
     assert done.returncode == 2 and done.stdout == "" and says in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_suite_measures_and_refuses_before_it_works(tmp_path: Path, command: Command) -> None:
+    meshes = write_meshes(tmp_path / "meshes", held_out=("slab", "brick"))
+    call = ("eval", "suite", str(meshes), "-o", str(tmp_path / "out"), "--tile", "32")
+    done = command(*call, "--limit", "1", "--generators", "geometric", "--json")
+    found = json.loads(done.stdout)
+    assert done.returncode == 0 and "1/1" in done.stderr
+    assert 5 < found["generators"]["geometric"]["psnr"][0] < 60
+    wrong = command(*call, "--generators", "geometric,nothing-like-it")
+    assert wrong.returncode == 2 and "nothing-like-it" in wrong.stderr

@@ -27,7 +27,7 @@ from tests.conftest import ROOT, Command
 
 #: Every command that the contract names and there is.
 CONTRACT = {
-    "run", "reconstruct", "plan", "stages", "batch", "serve", "doctor", "models list",
+    "run", "reconstruct", "distill", "plan", "stages", "batch", "serve", "doctor", "models list",
     "models fetch", "models verify", "cache list", "cache show", "cache verify", "cache trim",
     "eval mesh", "eval views", "train shape",
 }  # fmt: skip

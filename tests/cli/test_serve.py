@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,14 +16,23 @@ from pathlib import Path
 
 import pytest
 
-from img2mesh.web import server
+from img2mesh.web import addresses
 from tests.conftest import ROOT, Command, tiny_flags
-from tests.web.conftest import Server
+from tests.web.conftest import Server, version_of
 
 
 @contextmanager
-def serving(*arguments: str, root: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The command, running, and the first line it printed."""
+def serving(
+    *arguments: str, root: Path, descriptors: int | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command, running, and the first line it printed; with so many descriptors at most."""
+
+    def prepare() -> None:
+        # A shell without job control starts what it puts in the background deaf to Ctrl-C.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if descriptors is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+
     process = subprocess.Popen(
         [sys.executable, "-m", "img2mesh", "serve", "-o", str(root), "--port", "0", *arguments],
         stdout=subprocess.PIPE,
@@ -29,8 +40,7 @@ def serving(*arguments: str, root: Path) -> Iterator[tuple[subprocess.Popen[str]
         text=True,
         cwd=ROOT,
         env={**os.environ, "IMG2MESH_CACHE": str(root / "cache")},
-        # A shell without job control starts what it puts in the background deaf to Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=prepare,
     )
     try:
         assert process.stdout is not None
@@ -49,18 +59,20 @@ def test_a_real_photo_then_ctrl_c(toy: Path, tmp_path: Path) -> None:
         server = Server(int(address.rstrip("/").rpartition(":")[2]), root)
         broken = server.upload("broken.png", b"this is no picture")
         key = server.upload("toy.png", toy.read_bytes())
-        error = server.ended(broken)["error"]
+        error = version_of(server.ended(broken))["error"]
         assert error.startswith("'broken.png' is not a picture") and str(tmp_path) not in error
-        card = server.ended(key)
+        whole = server.ended(key)
+        card = version_of(whole)
         assert card["state"] == "done", card
+        assert whole["outline"]["method"] == "alpha" and whole["outline"]["polygons"]
         assert card["drawn_by"].startswith("geometric: weight-free")
         assert {"mesh.glb", "preview.png", "report.html", "run.json"} <= set(card["files"])
-        for name, size in card["files"].items():
-            body = server.get(f"/jobs/{key}/files/{name}").body
-            assert len(body) == size and body == (root / "toy" / name).read_bytes()
+        for name, facts in card["files"].items():
+            body = server.api("GET", f"/jobs/{key}/v1/{name}").body
+            assert len(body) == facts["size"] and body == (root / "toy" / name).read_bytes()
         # The same photo again: the same folder, every stage from the cache.
         again = server.upload("toy.png", toy.read_bytes())
-        card = server.ended(again)
+        card = version_of(server.ended(again))
         assert card["folder"] == str(root / "toy") and all(card["report"]["cached"].values())
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
@@ -90,7 +102,7 @@ def _children(pid: int) -> list[int]:
 
 
 def test_a_taken_port_is_one_sentence_and_code_2(command: Command, tmp_path: Path) -> None:
-    with server.listen("127.0.0.1", 0) as listener:
+    with addresses.listen("127.0.0.1", 0) as listener:
         port = str(listener.getsockname()[1])
         done = command("serve", "--port", port, "-o", str(tmp_path / "out"))
     assert done.returncode == 2 and done.stdout == ""
@@ -114,10 +126,24 @@ def test_a_missing_extra_prints_the_pip_line(
     assert "needs uvicorn" in done.stderr and "pip install 'img2mesh[web]'" in done.stderr
 
 
-def test_letting_others_in_is_said(tmp_path: Path) -> None:
-    with serving("--host", "0.0.0.0", root=tmp_path) as (process, address):
-        assert address.startswith("http://localhost:")
-        process.send_signal(signal.SIGINT)
+def test_others_get_in_with_the_token_and_those_who_say_nothing_keep_nobody_out(
+    tmp_path: Path,
+) -> None:
+    with serving("--host", "0.0.0.0", "--json", "--allow-host", "nas.lan", root=tmp_path,
+                 descriptors=256) as (process, line):  # fmt: skip
+        told = json.loads(line)
+        assert told["address"].startswith("http://localhost:") and told["token"]
+        assert all(address.endswith(f"/?t={told['token']}") for address in told["addresses"])
+        port = int(told["address"].split(":")[2].split("/")[0])
+        half = [socket.create_connection(("127.0.0.1", port)) for _ in range(300)]
+        for one in half:
+            one.sendall(b"GET / HTTP/1.1\r\nHost: ")
+        assert Server(port, tmp_path).get("/").status == 401
+        known = Server(port, tmp_path, {"Authorization": f"Bearer {told['token']}"})
+        assert known.get("/", Host="nas.lan").status == 200
+        for one in half:
+            one.close()
+        process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)
-        assert process.returncode == 130
-    assert "everybody who reaches" in said
+    assert "others on the network" in said and "interrupted" in said
+    assert len(said) < 10_000 and "Traceback" not in said

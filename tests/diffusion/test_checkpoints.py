@@ -218,15 +218,34 @@ def test_commercial_only_refuses_every_published_checkpoint(name: str, tmp_path:
 
 def test_commercial_only_goes_by_recognition_for_folders(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "mine", controlnets=())
-    assert checkpoints.locate(folder, commercial_only=True).record.commercial
+    checkpoints.require_commercial(checkpoints.locate(folder).record)
     (folder / checkpoints.NOTE_NAME).unlink()
     with pytest.raises(InputError, match=r"licensed unknown.*img2mesh\.json"):
-        checkpoints.locate(folder, commercial_only=True)
+        checkpoints.require_commercial(checkpoints.locate(folder).record)
     index = json.loads((folder / "model_index.json").read_text())
     index["ramping_coefficients"][:4] = [0.00301829, 0.22046332, 0.21527842, 0.23498540]
     (folder / "model_index.json").write_text(json.dumps(index))
     record = checkpoints.locate(folder).record
     assert record.rig == "zero123plus-v1.2" and record.licence == "CC-BY-NC-4.0"
+
+
+def test_commercial_only_looks_at_controlnets(tmp_path: Path) -> None:
+    """A checkpoint that may be used, with a ControlNet that may not."""
+    from img2mesh.jobs.request import request_from
+
+    mine = str(make_checkpoint(tmp_path / "mine", controlnets=("controlnet",)))
+    chosen = {"views.generator": mine, "refined.generator": mine}
+    request_from(overrides=chosen, commercial_only=True)
+    theirs = {**chosen, "refined.controlnet": "zero123plus-v1.1-depth"}
+    with pytest.raises(InputError, match=r"v1\.1-depth is licensed CC-BY-NC"):
+        request_from(overrides=theirs, commercial_only=True)
+    # A fine-tune of v1.1 without a ControlNet of its own takes the published one.
+    shutil.rmtree(Path(mine) / "controlnet")
+    index = json.loads((Path(mine) / "model_index.json").read_text())
+    index["ramping_coefficients"][:4] = [0.0, 0.20600578, 0.18684480, 0.24342191]
+    (Path(mine) / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(InputError, match=r"v1\.1-depth is licensed CC-BY-NC"):
+        request_from(overrides=chosen, commercial_only=True)
 
 
 def test_white_unet_completes_its_base(hub: Hub, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every switch against the plain algorithm: the exact ones are, the other says how far."""
+"""Every way to run against the plain algorithm: executions are exact, speeds say how far off."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
-from img2mesh.diffusion.speed import Speed
-from img2mesh.errors import InputError
+from img2mesh.diffusion.speed import SPEEDS, Execution, Speed, SpeedName
 from img2mesh.multiview.zero123plus.deep_cache import DeepCache
 from img2mesh.multiview.zero123plus.model import Sample, Zero123Plus
 from tests.models.tiny import TinyShape
 
-PLAIN = Speed(plain=True)
-#: Largest relative change of the final latents that the documentation of Speed states.
+PLAIN = Execution(plain=True)
+#: Largest relative change of the final latents that the documentation of Execution states.
 EXACT = 2e-5
 
 
@@ -37,12 +36,12 @@ def folder(checkpoint: Callable[..., Path]) -> Path:
     return checkpoint(shape, seed=1)
 
 
-def _run(folder: Path, speed: Speed, **changes: Any) -> Sample:
+def _run(folder: Path, execution: Execution, **changes: Any) -> Sample:
     rng = np.random.default_rng(0)
     picture = Image.fromarray(rng.integers(0, 255, (8, 8, 4), np.uint8)).resize((64, 64))
     control = Image.fromarray(rng.integers(0, 255, (12, 8, 3), np.uint8)).resize((64, 96))
     settings = {"steps": 4, "width": 64, "height": 96, "seed": 3, "control_image": control}
-    model = Zero123Plus.load(folder, folder / "controlnet", speed=speed)
+    model = Zero123Plus.load(folder, folder / "controlnet", execution=execution)
     return model.sample(picture, **{**settings, **changes})
 
 
@@ -65,17 +64,17 @@ def _change(a: Sample, b: Sample) -> float:
 
 
 @pytest.mark.parametrize(
-    "speed",
-    [Speed(), Speed(low_memory=True), Speed(channels_last=True)],
+    "execution",
+    [Execution(), Execution(low_memory=True), Execution(channels_last=True)],
     ids=["shortcuts", "low memory", "channels last"],
 )
 @pytest.mark.parametrize(
     "changes", [{}, {"images_per_prompt": 2}, {"guidance_scale": 1.0}], ids=["one", "two", "alone"]
 )
-def test_exact_switches(
-    speed: Speed, changes: dict[str, Any], folder: Path, plain: Callable[..., Sample]
+def test_executions_are_exact(
+    execution: Execution, changes: dict[str, Any], folder: Path, plain: Callable[..., Sample]
 ) -> None:
-    sample, expected = _run(folder, speed, **changes), plain(**changes)
+    sample, expected = _run(folder, execution, **changes), plain(**changes)
     assert _change(sample, expected) < EXACT
     assert np.abs(sample.images - expected.images).max() < 5e-4
 
@@ -83,13 +82,6 @@ def test_exact_switches(
 @pytest.mark.parametrize("switch", ["low_memory", "channels_last"])
 def test_switches_alone(switch: str, folder: Path, plain: Callable[..., Sample]) -> None:
     assert _change(_run(folder, replace(PLAIN, **{switch: True})), plain()) < EXACT
-
-
-def test_parts_that_come_and_go_change_no_bit(folder: Path) -> None:
-    """Without guidance there are no branches to divide, which leaves the moving alone."""
-    changes = {"guidance_scale": 1.0}
-    low, usual = (_run(folder, Speed(low_memory=low), **changes) for low in (True, False))
-    assert torch.equal(low.latents, usual.latents) and np.array_equal(low.images, usual.images)
 
 
 def test_a_model_can_be_used_again(folder: Path) -> None:
@@ -104,49 +96,94 @@ def test_a_model_can_be_used_again(folder: Path) -> None:
     assert torch.equal(again.latents, expected.latents)
 
 
+CACHED = Speed(28, step_cache=2)
+
+
 def test_the_step_cache_changes_the_result_boundedly(
     folder: Path, plain: Callable[..., Sample]
 ) -> None:
-    cached = _run(folder, replace(PLAIN, step_cache=2))
+    cached = _run(folder, PLAIN, speed=CACHED)
     assert 1e-4 < _change(cached, plain()) < 0.5
-    divided = _run(folder, replace(PLAIN, step_cache=2, low_memory=True))
-    assert _change(divided, cached) < EXACT, "a branch took the other's deep features"
+    for other in (Execution(), Execution(low_memory=True)):
+        again = _run(folder, other, speed=CACHED)
+        assert _change(again, cached) < EXACT, "a branch took the other's deep features"
+
+
+@pytest.mark.parametrize("name", ["fast", "draft"])
+def test_a_speed_is_the_same_in_every_execution(
+    name: SpeedName, checkpoint: Callable[..., Path]
+) -> None:
+    """Guidance begins and ends within these runs, so rows come and go, and so do cached steps."""
+    small, changes = checkpoint(), {"speed": SPEEDS[name], "steps": SPEEDS[name].steps}
+    expected = _run(small, Execution(), **changes)
+    assert _change(_run(small, Execution(low_memory=True), **changes), expected) < EXACT
+
+
+def test_guidance_acts_between_its_noise_levels_alone(folder: Path) -> None:
+    rows: list[int] = []
+    model = Zero123Plus.load(folder)
+    model.parts.unet.conv_out.register_forward_hook(lambda _, args, __: rows.append(len(args[0])))
+    speed = Speed(8, guided_above=0.28, guided_below=5.42)
+    picture = Image.new("RGB", (64, 64), "teal")
+    size = {"steps": 8, "width": 64, "height": 96}
+    sigmas: list[torch.Tensor] = []
+
+    def see(name: str, value: Any) -> None:
+        if name == "sched.sigmas":
+            sigmas.append(value)
+
+    model.sample(picture, speed=speed, observe=see, **size)
+    assert rows == [2 if 0.28 < s <= 5.42 else 1 for s in sigmas[0][:-1].tolist()]
+    assert {1, 2} == set(rows)
 
 
 def test_the_step_cache_does_less_work(folder: Path) -> None:
-    """Count what runs instead of timing it."""
+    """Count what runs instead of timing it, in the ControlNet as well."""
 
-    def layers_run(speed: Speed) -> int:
-        model = Zero123Plus.load(folder, speed=speed)
-        calls = []
-        for module in model.parts.unet.modules():
-            if type(module).__name__ == "Attention":
-                module.register_forward_hook(lambda *_: calls.append(1))
-        model.sample(Image.new("RGB", (64, 64)), steps=4, width=64, height=96)
-        return len(calls)
+    def layers_run(speed: Speed) -> tuple[int, int]:
+        model = Zero123Plus.load(folder, folder / "controlnet", execution=PLAIN)
+        calls: dict[str, int] = {"unet": 0, "net": 0}
 
-    assert layers_run(replace(PLAIN, step_cache=2)) < 0.8 * layers_run(PLAIN)
+        def count(name: str, module: Any) -> None:
+            def hook(*_: Any) -> None:
+                calls[name] += 1
+
+            for part in module.modules():
+                if type(part).__name__ == "Attention":
+                    part.register_forward_hook(hook)
+
+        count("unet", model.parts.unet)
+        count("net", model.controlnet)
+        control = Image.new("RGB", (64, 96))
+        model.sample(Image.new("RGB", (64, 64)), control, steps=4, speed=speed, width=64, height=96)
+        return calls["unet"], calls["net"]
+
+    full, cached = layers_run(SPEEDS["exact"]), layers_run(CACHED)
+    assert cached[0] < 0.8 * full[0] and cached[1] == full[1] // 2 > 0
 
 
 def test_step_cache_on_every_step_is_the_full_network(folder: Path) -> None:
     """The shallow pass with deep features of the same step must equal a full pass."""
-    unet = Zero123Plus.load(folder, folder / "controlnet", speed=PLAIN).parts.unet
+    model = Zero123Plus.load(folder, folder / "controlnet", execution=PLAIN)
+    unet, net = model.parts.unet, model.controlnet
     cache = DeepCache(unet)
     torch.manual_seed(0)
     x, t, c = torch.randn(2, 4, 12, 8), torch.tensor(400.0), torch.randn(2, 77, 32)
     with torch.no_grad():
-        with cache.recording("read"):
-            full = unet(x, t, c).sample
-        torch.testing.assert_close(
-            cache.shallow("read", x, t, c, (None, None)), full, atol=1e-5, rtol=1e-4
-        )
+        down, mid = net(x, t, c, controlnet_cond=torch.rand(2, 3, 96, 64), return_dict=False)
+        added = {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
+        for more, residuals in (({}, ()), (added, down[: cache.skips])):
+            with cache.recording("read"):
+                full = unet(x, t, c, **more).sample
+            again = cache.shallow("read", x, t, c, residuals)
+            torch.testing.assert_close(again, full, atol=1e-5, rtol=1e-4)
 
 
 def test_shared_and_kept_values_are_computed_once(folder: Path) -> None:
     """What the shortcuts save, counted: a rung that saves nothing would be exact as well."""
 
-    def counted(speed: Speed) -> dict[str, int]:
-        model = Zero123Plus.load(folder, folder / "controlnet", speed=speed)
+    def counted(execution: Execution) -> dict[str, int]:
+        model = Zero123Plus.load(folder, folder / "controlnet", execution=execution)
         unet, net = model.parts.unet, model.controlnet
         cross = unet.down_blocks[0].attentions[0].transformer_blocks[0].attn2
         own = unet.down_blocks[0].attentions[0].transformer_blocks[0].attn1
@@ -167,7 +204,7 @@ def test_shared_and_kept_values_are_computed_once(folder: Path) -> None:
         model.sample(Image.new("RGB", (64, 64)), control, steps=4, width=64, height=96)
         return rows
 
-    plain, quick = counted(PLAIN), counted(Speed())
+    plain, quick = counted(PLAIN), counted(Execution())
     assert plain["prefix"] == 4 * (2 + 2) and quick["prefix"] == 4 * (2 + 1)
     assert plain["context"] == 4 * (2 + 2) and quick["context"] == 2
     assert plain["control"] == 4 and quick["control"] <= 1
@@ -185,48 +222,3 @@ def test_half_precision_stays_close(folder: Path) -> None:
     half = Zero123Plus.load(folder, dtype=torch.bfloat16).sample(picture, **size)
     assert half.latents.dtype == torch.float32
     assert 0 < _change(half, single) < 0.15
-
-
-def test_compiled_passes_agree(
-    checkpoint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Traced by dynamo, run eagerly: three whole graphs, and none more for a second picture."""
-    import torch._dynamo as dynamo
-
-    graphs: list[object] = []
-
-    def backend(graph: torch.fx.GraphModule, _: object) -> Any:
-        graphs.append(graph)
-        return graph.forward
-
-    def trace(self: torch.nn.Module, mode: str, dynamic: bool) -> None:
-        self._compiled_call_impl = torch.compile(  # type: ignore[assignment]
-            self._call_impl, backend=backend, dynamic=dynamic
-        )
-
-    monkeypatch.setattr(torch.nn.Module, "compile", trace)
-    dynamo.reset()
-    dynamo.utils.counters.clear()
-    folder = checkpoint()
-    control = Image.new("RGB", (32, 48), "blue")
-    size = {"steps": 2, "width": 32, "height": 48}
-    model = Zero123Plus.load(folder, folder / "controlnet", speed=Speed(compile="default"))
-    samples = [model.sample(Image.new("RGB", (64, 64), c), control, **size) for c in ("red", "tan")]
-    assert not dynamo.utils.counters["graph_break"]
-    assert len(graphs) <= 4  # ControlNet, write, read; the bank's first filling may add one
-    model = Zero123Plus.load(folder, folder / "controlnet", speed=PLAIN)
-    expected = model.sample(Image.new("RGB", (64, 64), "tan"), control, **size)
-    assert _change(samples[1], expected) < EXACT
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"step_cache": 0},
-        {"step_cache": 2, "compile": "default"},
-        {"compile": "default", "low_memory": True},
-    ],
-)
-def test_impossible_combinations_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(InputError):
-        Speed(**wrong)

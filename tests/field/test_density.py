@@ -109,17 +109,17 @@ def test_where_depth_is_known_there_is_no_density(small_bench: ViewSet) -> None:
 def test_the_table_look_up_is_trilinear_and_its_gradient_the_transpose() -> None:
     grid = Grid(np.zeros(3), 1.0, (3, 4, 5))
     generator = torch.Generator().manual_seed(0)
-    table = torch.rand((60, 4), generator=generator, requires_grad=True)
+    table = torch.rand((4, 60), generator=generator, requires_grad=True)
     points = torch.rand((3, 50), generator=generator) * torch.tensor([[2.0], [3.0], [4.0]])
     value = look_up_channels(table, locate(grid, points))
     x, y, z = points.double()
-    corners = table.detach().double().reshape(3, 4, 5, 4)
-    expected = torch.zeros((50, 4), dtype=torch.float64)
+    corners = table.detach().double().reshape(4, 3, 4, 5)
+    expected = torch.zeros((4, 50), dtype=torch.float64)
     for i in range(3):
         for j in range(4):
             for k in range(5):
                 near = (1 - (x - i).abs()).clamp(0) * (1 - (y - j).abs()).clamp(0)
-                expected += (near * (1 - (z - k).abs()).clamp(0))[:, None] * corners[i, j, k]
+                expected += near * (1 - (z - k).abs()).clamp(0) * corners[:, i, j, k, None]
     assert torch.allclose(value.double(), expected, atol=1e-6)
     wanted = torch.rand(value.shape, generator=generator)
     (gradient,) = torch.autograd.grad((value * wanted).sum(), table)

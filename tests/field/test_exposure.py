@@ -47,8 +47,8 @@ def test_exposure_and_headlight_are_found() -> None:
     found = estimate(views)
     assert found.headlight == pytest.approx(0.12, abs=0.03)
     wanted = gains - gains.mean()
-    np.testing.assert_allclose(found.gain.numpy(), wanted[:, None].repeat(3, 1), atol=0.015)
+    np.testing.assert_allclose(found.gain.numpy(), wanted[None].repeat(3, 0), atol=0.015)
     # Divided out, a point seen by two views has the colour both would show without their share.
     view, cosine = torch.tensor([0, 1]), torch.tensor([0.9, 0.4])
-    shown = 0.5 * torch.exp(found.gain[view] + found.headlight * cosine[:, None])
-    torch.testing.assert_close(found.divide_out(shown, view, cosine), torch.full((2, 3), 0.5))
+    shown = 0.5 * torch.exp(found.gain[:, view] + found.headlight * cosine)
+    torch.testing.assert_close(found.divide_out(shown, view, cosine), torch.full((3, 2), 0.5))

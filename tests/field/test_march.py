@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from img2mesh.artifacts import ViewSet
-from img2mesh.field.occupancy import occupied
 from tests import shapes
 from tests.field import scenes
-from tests.field.balls import GRID, ball, march, rays_of
+from tests.field.balls import ball, march, rays_of
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +19,7 @@ def views() -> ViewSet:
 def test_marching_finds_the_surface_of_a_ball(views: ViewSet) -> None:
     rays = rays_of(views)
     samples = march(ball(0.8), rays)
-    origin = rays.pictures.origin.T[:, rays.view]
+    origin = rays.origin
     closest = torch.linalg.cross(origin, rays.direction, dim=0).norm(dim=0)
     closest = closest / rays.direction.norm(dim=0)  # distance of the ray from the centre
     hit = torch.isfinite(samples.surface)
@@ -44,12 +43,3 @@ def test_samples_are_few_ascending_and_only_around_the_first_surface(
     used, compact = samples.compact()
     assert bool((compact.start.diff() >= 2).all()) and len(compact.surface) == len(used)
     assert torch.equal(compact.depth[:3], samples.depth[samples.start[used[0]] :][:3])
-
-
-def test_occupied_cells_are_those_the_shell_passes_through() -> None:
-    cells = occupied(ball(0.6).values, 0.1)
-    assert cells.shape == (47, 47, 47)
-    centre = torch.as_tensor(GRID.slab(0, 47)[:, :-1, :-1] + GRID.voxel / 2)
-    distance = centre.norm(dim=-1) - 0.6
-    assert bool(cells[distance < 0.1].all())
-    assert not bool(cells[distance > 0.1 + GRID.voxel].any())

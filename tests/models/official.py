@@ -9,6 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
+from img2mesh.diffusion.schedules import TrainingSchedule
+from img2mesh.multiview.zero123plus.components import Components
+from img2mesh.multiview.zero123plus.preprocess import ImageProcessor
+
 #: Stable Diffusion 2: heads of 64 channels each; "attention_head_dim" is diffusers' old name for
 #: the *number* of heads.
 _NETWORK: dict[str, Any] = {
@@ -98,3 +104,23 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "text_encoder": text_encoder,
     "vision_encoder": vision_encoder,
 }
+
+
+def hollow(dtype: torch.dtype = torch.float16) -> tuple[Components, Any]:
+    """Every network on the meta device, for a hollow pretend GPU: (components, ControlNet)."""
+    with torch.device("meta"):
+        made = {name: make().eval().to(dtype) for name, make in MAKERS.items()}
+    net = made.pop("controlnet")
+    return components(made), net
+
+
+def components(networks: dict[str, Any]) -> Components:
+    """Networks of the published sizes with everything else that a checkpoint holds."""
+    return Components(
+        **networks,
+        prompt_ids=torch.tensor([[49406, 49407] + [0] * 75]),
+        for_clip=ImageProcessor(224, (224, 224), 3, 1 / 255, (0.5,) * 3, (0.27,) * 3),
+        for_vae=ImageProcessor(512, (512, 512), 2, 1 / 255, (0.5,) * 3, (0.8,) * 3),
+        ramping=torch.arange(77) / 77,
+        training=TrainingSchedule(),
+    )

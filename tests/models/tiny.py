@@ -25,6 +25,7 @@ class TinyShape:
         layers: residual layers in each block.
         heads: of each level.
         vae_channels: of each level; n levels make a factor of 2^(n-1).
+        vae_layers, text_layers, vision_layers: of the other networks.
         width: of prompt and image embeddings.
         vae_pixels, clip_pixels: input sizes of the two image branches.
         tile: pixels of one view, written into the note file; multiple of the VAE's factor.
@@ -36,6 +37,9 @@ class TinyShape:
     layers: int = 1
     heads: tuple[int, ...] = (2, 4)
     vae_channels: tuple[int, ...] = (8, 16, 16, 16)
+    vae_layers: int = 1
+    text_layers: int = 2
+    vision_layers: int = 2
     width: int = 32
     vae_pixels: int = 64
     clip_pixels: int = 32
@@ -46,6 +50,17 @@ class TinyShape:
 
 #: A shape whose decoder can learn balls: four latent pixels a tile.
 BALLS = TinyShape(vae_channels=(8, 8, 16, 16, 16), tile=64)
+
+#: The published networks, narrow: every tensor has its published name.
+PUBLISHED = TinyShape(
+    unet_channels=(8, 16, 32, 32),
+    layers=2,
+    heads=(1, 2, 4, 4),
+    vae_channels=(4, 8, 16, 16),
+    vae_layers=2,
+    text_layers=23,
+    vision_layers=32,
+)
 
 _LENGTH = 77
 _RGB = {
@@ -174,7 +189,7 @@ def _vae_config(shape: TinyShape) -> dict[str, Any]:
         "block_out_channels": shape.vae_channels,
         "down_block_types": ("DownEncoderBlock2D",) * levels,
         "up_block_types": ("UpDecoderBlock2D",) * levels,
-        "layers_per_block": 1,
+        "layers_per_block": shape.vae_layers,
         "latent_channels": 4,
         "norm_num_groups": 4,
         "sample_size": shape.vae_pixels,
@@ -186,7 +201,7 @@ def _text_config(shape: TinyShape) -> dict[str, Any]:
     return {
         "hidden_size": shape.width,
         "intermediate_size": 2 * shape.width,
-        "num_hidden_layers": 2,
+        "num_hidden_layers": shape.text_layers,
         "num_attention_heads": 2,
         "max_position_embeddings": _LENGTH,
         "projection_dim": shape.width,
@@ -202,7 +217,7 @@ def _vision_config(shape: TinyShape) -> dict[str, Any]:
     return {
         "hidden_size": 32,
         "intermediate_size": 64,
-        "num_hidden_layers": 2,
+        "num_hidden_layers": shape.vision_layers,
         "num_attention_heads": 2,
         "image_size": shape.clip_pixels,
         "patch_size": 8,

@@ -18,14 +18,14 @@ RADIUS = 0.72
 _RATE, _STEPS = 2e-2, 200
 
 
-def ball_tile(size: int) -> torch.Tensor:
-    """(3, size, size) float32 in [0, 1]: a shaded ball on grey 127, antialiased."""
+def ball_tile(size: int, background: float = 127 / 255) -> torch.Tensor:
+    """(3, size, size) float32 in [0, 1]: a shaded ball on plain grey, antialiased."""
     v, u = (np.mgrid[0:size, 0:size] + 0.5) / size * 2 - 1
     r = np.hypot(u, v)
     cover = np.clip((RADIUS - r) * size / 2 + 0.5, 0, 1)
     z = np.sqrt(np.clip(RADIUS**2 - r * r, 0, 1))
     colour = np.stack([0.75 - 0.2 * u, 0.45 - 0.3 * v, 0.2 + 0.5 * z])
-    return torch.from_numpy(colour * cover + 127 / 255 * (1 - cover)).float()
+    return torch.from_numpy(colour * cover + background * (1 - cover)).float()
 
 
 def teach(vae: Any, tile: int) -> None:
@@ -38,10 +38,19 @@ def teach(vae: Any, tile: int) -> None:
         vae: a tiny ``AutoencoderKL``.
         tile: pixels of one view.
     """
-    factor = 2 ** (len(vae.config.block_out_channels) - 1)
     # Pictures are multiplied by 1.6 after decoding.
-    target = (ball_tile(tile).tile(1, 3, 2)[None] * 2 - 1) / 1.6
-    shape = (1, vae.config.latent_channels, 3 * tile // factor, 2 * tile // factor)
+    _teach(vae, (ball_tile(tile).tile(1, 3, 2)[None] * 2 - 1) / 1.6)
+
+
+def teach_one(vae: Any, size: int) -> None:
+    """The same for a decoder that draws one picture at a time, on white."""
+    _teach(vae, ball_tile(size, 1.0)[None] * 2 - 1)
+
+
+def _teach(vae: Any, target: torch.Tensor) -> None:
+    factor = 2 ** (len(vae.config.block_out_channels) - 1)
+    height, width = target.shape[2:]
+    shape = (1, vae.config.latent_channels, height // factor, width // factor)
     weights = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
     with torch.no_grad():
         vae.decoder.conv_in.weight.mul_(0.02)  # latents tint, they do not lead

@@ -42,7 +42,6 @@ REPORT: dict[str, Any] = {
     "warnings": ["the object touches the border"],
     "seconds": {"cutout": 1.25, "views": 0},
     "cached": {"cutout": True},
-    "settings": {"views": {"generator": "geometric"}},
 }
 
 
@@ -127,21 +126,43 @@ def test_the_page_says_what_was_measured_and_who_drew() -> None:
     assert "given by the user" in Page(page(report={**REPORT, "generator": "given"})).text
 
 
+def test_no_number_praises_a_cutout() -> None:
+    text = Page(page()).text
+    assert "say nothing about whether the cutout is the object" in text
+    assert "Silhouette agreement" not in text and "Euler" not in Page(page(report={})).text
+    assert "say nothing" not in Page(page(report={"faces": 3})).text
+
+
+def test_settings_and_what_is_a_guess_come_with_the_page() -> None:
+    settings = {"views": {"generator": "geometric", "seed": 42}}
+    text = html_page(
+        glb=b"glTF", report=REPORT, title="a", pictures={"cutout": PICTURE},
+        settings=settings, known=PICTURE,
+    )  # fmt: skip
+    found = Page(text)
+    assert "Settings" in found.text and '"seed": 42' in found.text
+    named = {a.get("data-picture"): a for tag, a in found.elements if tag == "img"}
+    assert set(named) == {"cutout", "known"} and "hidden" in named["known"]
+
+
 def test_hostile_strings_stay_text() -> None:
     report = {
         **REPORT,
         "generator": HOSTILE,
         "warnings": [HOSTILE],
         "seconds": {HOSTILE: 1.0},
-        "settings": {HOSTILE: HOSTILE},
         "texture_resolution": HOSTILE,
     }
     pictures = {HOSTILE: PICTURE}
-    text = html_page(glb=b"glTF", report=report, title=HOSTILE, pictures=pictures)
+    report["input_camera"] = {HOSTILE: HOSTILE}
+    settings = {HOSTILE: HOSTILE}
+    text = html_page(
+        glb=b"glTF", report=report, title=HOSTILE, pictures=pictures, settings=settings
+    )
     found = Page(text)
-    assert [tag for tag, _ in found.elements].count("script") == 1
+    assert [tag for tag, _ in found.elements].count("script") == 2
     assert all(a.get("onerror") is None for _, a in found.elements)
-    assert found.text.count("owned") >= 5
+    assert found.text.count("owned") >= 4
     assert found.text.startswith("</title></script><script>")
 
 

@@ -9,7 +9,8 @@ import trimesh
 from img2mesh.errors import InputError
 from img2mesh.multiview.learned.frustum import COLUMNS, FRONT, SLICES, slice_depths
 from img2mesh.training.catalog import balance, read_catalog
-from img2mesh.training.prepare import item_file, prepare, read_subject
+from img2mesh.training.prepare import item_file, prepare, read_subject, read_surface
+from img2mesh.training.procedural import procedural_entries
 from img2mesh.training.solid import EXTENT, GRID, centres, solid
 from img2mesh.training.views import crease_normals, draw_item
 from tests.training.meshes import write_meshes
@@ -132,3 +133,17 @@ def test_rare_classes_are_drawn_more_often(catalog):
     chances = balance(tuple(entries))
     assert sum(chances) == pytest.approx(1)
     assert chances[0] > 1.5 * chances[1]
+
+
+def test_procedural_shapes_are_many_and_reproducible():
+    entries = procedural_entries(12)
+    kinds = {e.kind for e in entries}
+    assert len({e.name for e in entries}) == 12 and len(kinds) == 6
+    assert all(e.split == "train" and e.procedural for e in entries)
+    volumes = []
+    for entry in entries:
+        one, again = read_surface(entry), read_surface(entry)
+        assert np.array_equal(one.vertices, again.vertices)
+        assert np.linalg.norm(one.vertices, axis=1).max() == pytest.approx(1)
+        volumes.append(solid(one.vertices, one.faces).sum() * VOXEL)
+    assert min(volumes) > 0.004 and len(set(volumes)) == 12

@@ -17,6 +17,7 @@ pytest.importorskip("accelerate")
 
 from img2mesh.errors import InputError
 from img2mesh.multiview.learned.frustum import FRONT, slice_depths
+from img2mesh.multiview.learned.network import elevation_bins
 from img2mesh.training.augment import make_batch
 from img2mesh.training.catalog import read_catalog
 from img2mesh.training.commands import train_shape
@@ -96,6 +97,20 @@ def test_ten_seconds_of_training_beat_the_flat_card(prepared, tmp_path):
     assert volume_iou(guess, batch).mean() > flat.mean() + 0.1
 
 
+def test_the_body_depends_on_the_elevation_it_is_decoded_for(prepared, tmp_path):
+    plan = replace(PLAN, steps=8, batch=6, rate=8e-3, warmup=2, save_every=1000)
+    network = run(prepared, tmp_path, plan).eval()
+    batch = make_batch(Pool(*prepared).first(4), NO_PROBES, seed=(5,), faults=False)
+    low, high = (elevation_bins(torch.full((4,), e)) for e in (0.0, 30.0))
+    with torch.no_grad():
+        own, below, above = (network(batch.picture, e) for e in (None, low, high))
+        some = network(batch.picture, low, torch.tensor([True, True, False, False]))
+    assert torch.equal(below.elevation, own.elevation)
+    assert (below.occupancy - above.occupancy).abs().max() > 1e-3
+    assert torch.equal(some.occupancy[:2], below.occupancy[:2])
+    assert torch.equal(some.occupancy[2:], own.occupancy[2:])
+
+
 def test_mirroring_turns_everything(prepared):
     items = Pool(*prepared).first(4)
     batch = make_batch(items, NO_PROBES, seed=(0,), faults=False)
@@ -116,13 +131,14 @@ def test_the_whole_command_and_its_weights(tmp_path):
 
     meshes = write_meshes(tmp_path / "meshes", held_out=("slab",))
     weights = train_shape(
-        meshes, tmp_path / "out", steps=1, batch=2, views=1, passes=1, processes=1, name="mine",
-        note=lambda line: None,
+        meshes, tmp_path / "out", steps=1, batch=2, views=1, passes=1, procedural=6,
+        processes=1, name="mine", note=lambda line: None,
     )  # fmt: skip
     with pytest.raises(InputError, match="--resume"):
         train_shape(meshes, tmp_path / "out", steps=2)
     card = (tmp_path / "out" / "card.md").read_text()
     assert "# mine" in card and "| CC0-1.0 | somebody | 3 |" in card
+    assert "3 meshes and 6 procedural shapes" in card
     y, x = np.mgrid[:96, :96]
     alpha = (np.hypot(x - 48, y - 48) < 40).astype(np.float32)
     cutout = Cutout(np.full((96, 96, 3), 0.5, np.float32), alpha)

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.web.conftest import Server
+from tests.web.conftest import Server, version_of
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 
@@ -27,17 +27,38 @@ def opened(server: Server) -> str:
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt install chromium")
 def test_the_page_shows_every_photo_however_often_it_is_opened(server: Server) -> None:
     cup = server.upload("cup.png", b"pixels")
+    server.ended(cup)
     server.ended(server.upload("ode.png", b"bad"))
     slow = server.upload("slow.png", b"wait")
-    server.upload("last.png", b"pixels")
-    server.until(slow, lambda card: card.get("stage") == "radiance")
+    server.until(slow, lambda card: version_of(card).get("stage") == "radiance")
+    odd = server.upload("odd.png", b"odd", "&ask=1")
+    server.asked(odd)
     for _ in range(2):
         page = opened(server)
         text = re.sub(r"<[^>]+>", " ", page)
         assert "geometric: weight-free, nothing learned" in text
-        assert "'ode.png' is a poem: expected a picture" in text
-        assert "it is flat" in text and "one photo comes first" in text
-        assert "radiance: 25 %" in text and text.count("Cancel") == 2
-        assert f'href="jobs/{cup}/files/mesh.glb"' in page
-        places = [text.index(name) for name in ("last.png", "slow.png", "'ode.png'", "it is flat")]
+        assert "Is this the object?" in text and "Use the whole picture" in text
+        assert f'src="api/v1/jobs/{odd}/photo"' in page and 'class="line"' in page
+        assert re.search(r"slow.png\s+working \d+ %", text) and "Needs a look" in text
+        strip = text[text.index("Needs a look") :]
+        places = [strip.index(f" {name}.png ") for name in ("odd", "slow", "ode", "cup")]
         assert places == sorted(places)  # the newest on top
+        assert re.search(r"<title>\d+ % slow.png</title>", page)
+
+
+def test_the_first_paint_is_small_and_the_viewer_comes_later(server: Server) -> None:
+    page = server.get("/").body.decode()
+    names, size = {"page.js"}, len(page)
+    names |= set(re.findall(r'assets/([\w.-]+)"', page))
+    seen: set[str] = set()
+    while names - seen:
+        name = (names - seen).pop()
+        seen.add(name)
+        answer = server.get(f"/assets/{name}")
+        assert answer.status == 200, name
+        size += len(answer.body)
+        names |= set(re.findall(r'^import .*"\./([\w.-]+)";$', answer.body.decode(), re.MULTILINE))
+    assert "stage.js" in seen and not any("viewer" in name and name.endswith("js") for name in seen)
+    assert size <= 100_000
+    assert server.get("/assets/viewer.js").status == 200
+    assert len(server.get("/assets/model-viewer.min.js").body) > 100_000

@@ -31,7 +31,7 @@ const SORTS = {
   order: ["as they ended", null],
   name: ["name", (c) => c.name.toLowerCase()],
   light: ["doubtful first", (c) => (LIGHTS.includes(c.light) ? LIGHTS.indexOf(c.light) : 3)],
-  match: ["worst silhouette first", (c) => number(c.match) ?? 2],
+  match: ["outline least like the cutout first", (c) => number(c.match) ?? 2],
   psnr: ["worst colours first", (c) => number(c.psnr) ?? 1e9],
   seconds: ["slowest first", (c) => -(number(c.seconds) ?? 0)],
   faces: ["most faces first", (c) => -(number(c.faces) ?? 0)],
@@ -100,7 +100,7 @@ function drawCard(card) {
   name.append(title, element("span", `status ${card.status}`, card.status));
   text.append(name);
   const facts = [];
-  if (number(card.match) !== null) facts.push(`silhouette ${card.match.toFixed(3)}`);
+  if (number(card.match) !== null) facts.push(`outline ${(100 * card.match).toFixed(1)} % like the cutout's`);
   if (number(card.psnr) !== null) facts.push(`${card.psnr.toFixed(1)} dB`);
   if (number(card.faces) !== null) facts.push(`${card.faces.toLocaleString("en")} faces`);
   if (card.watertight === false) facts.push("not watertight");

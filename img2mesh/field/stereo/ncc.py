@@ -16,59 +16,66 @@ _PEAK, _NEXT = 2, 4
 _DROP, _MARGIN = 0.2, 0.02
 
 
-def correlation(
-    own: Tensor, rgb: Tensor, seen: Tensor, where: Tensor, full: Tensor, *, radius: int
-) -> Tensor:
-    """Normalised cross-correlation of windows around pixels.
+#: Pictures that are averaged over windows for each that is compared.
+CHANNELS = 10
+
+
+def correlation(own: Tensor, rgb: Tensor, seen: Tensor, full: Tensor, *, radius: int) -> Tensor:
+    """Normalised cross-correlation of windows of pictures.
 
     Args:
-        own: (n, 3) or (k, n, 3) colours.
-        rgb: (k, n, 3) colours they are compared with.
-        seen: (k, n) float32 1 where those are known, else 0.
-        where: (h, w) bool, true at the n pixels, in the same order.
-        full: (n,) box mean of ``where``: how full each pixel's window is.
+        own: (3, h, w) or (3, k, h, w) colours.
+        rgb: (3, k, h, w) colours they are compared with.
+        seen: (k, h, w) float32 1 where both are known, else 0.
+        full: (h, w) or (k, h, w) sum of the pixels that could be seen over each window.
         radius: half a window's side, pixels.
 
     Returns:
-        (k, n) in [-1, 1], -1 where too little is seen.
+        (k, h, w) in [-1, 1], -1 where too little is seen.
     """
-    rgb = rgb * seen[..., None]
-    mine = own * seen[..., None]
-    channels = torch.cat(
-        [
-            seen[:, None],
-            rgb.permute(0, 2, 1),
-            mine.permute(0, 2, 1),
-            rgb.square().sum(2)[:, None],
-            mine.square().sum(2)[:, None],
-            (rgb * mine).sum(2)[:, None],
-        ],
-        dim=1,
-    )  # (k, 10, n)
-    k, c, n = channels.shape
-    flat = torch.nonzero(where.reshape(-1)).reshape(-1)
-    spread = torch.zeros((k * c, where.numel()), device=own.device)
-    spread.index_copy_(1, flat, channels.reshape(k * c, n))
-    sums = box_mean(spread.reshape(k * c, *where.shape), radius)
-    sums = sums.reshape(k * c, -1).index_select(1, flat).reshape(k, c, n)
-    weight = sums[:, 0].clamp(min=1e-6)
-    a, b = sums[:, 1:4] / weight[:, None], sums[:, 4:7] / weight[:, None]
-    var_a = sums[:, 7] / weight - a.square().sum(1)
-    var_b = sums[:, 8] / weight - b.square().sum(1)
-    cov = sums[:, 9] / weight - (a * b).sum(1)
+    if own.dim() < rgb.dim():
+        own = own[:, None]
+    sums = torch.empty((CHANNELS, *seen.shape), device=seen.device)
+    sums[0] = seen
+    a, b = torch.mul(rgb, seen, out=sums[1:4]), torch.mul(own, seen, out=sums[4:7])
+    for channel, (one, two) in zip(sums[7:], ((a, a), (b, b), (a, b)), strict=True):
+        torch.sum(one * two, 0, out=channel)
+    sums = box_sum(sums.reshape(-1, *seen.shape[1:]), radius).reshape(sums.shape)
+    weight = sums[0]
+    mean = sums[1:].div_(weight.clamp(min=1e-6))
+    a, b = mean[:3], mean[3:6]
     floor = _TEXTURE**2
-    score = cov / (var_a.clamp(min=floor) * var_b.clamp(min=floor)).sqrt()
-    usable = (sums[:, 0] > _SEEN * full) & (var_b > floor)
-    return torch.where(usable, score, -1.0)
+    var_a = (mean[6] - a.square().sum(0)).clamp_(min=floor)
+    var_b = (mean[7] - b.square().sum(0)).clamp_(min=floor)
+    score = (mean[8] - (a * b).sum(0)) / (var_a * var_b).sqrt_()
+    return torch.where((weight > _SEEN * full) & (var_b > floor), score, -1.0)
 
 
-def box_mean(pictures: Tensor, radius: int) -> Tensor:
-    """Box mean of (c, h, w) over windows, zeros beyond the border; by running sums."""
-    side = 2 * radius + 1
-    pad = (radius + 1, radius, radius + 1, radius)
-    out = nn.pad(pictures, pad).cumsum(1)
-    out = (out[:, side:] - out[:, :-side]).cumsum(2)
-    return (out[:, :, side:] - out[:, :, :-side]) / side**2
+def box_sum(pictures: Tensor, radius: int) -> Tensor:
+    """Sums of (c, h, w) over windows, zeros beyond the border."""
+    padded = nn.pad(pictures, (radius, radius, radius, radius))
+    return _window_sum(_window_sum(padded, 1, 2 * radius + 1), 2, 2 * radius + 1)
+
+
+def _window_sum(values: Tensor, axis: int, side: int) -> Tensor:
+    """Sums of ``side`` neighbours along an axis: of 1, 2, 4, ... by doubling, then put together.
+
+    Running sums would take one pass less and be slower: they do not vectorise, and their
+    differences lose digits.
+    """
+    count = values.shape[axis] - side + 1
+    out, done, step = None, 0, 1
+    while True:
+        if side & step:
+            part = values.narrow(axis, done, count)
+            out = part if out is None else out + part
+            done += step
+        if 2 * step > side:
+            assert out is not None
+            return out
+        more = values.shape[axis] - step
+        values = values.narrow(axis, 0, more) + values.narrow(axis, step, more)
+        step *= 2
 
 
 def peak(volume: Tensor) -> tuple[Tensor, Tensor]:

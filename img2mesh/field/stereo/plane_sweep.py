@@ -8,18 +8,18 @@ all of them show the same thing at the same size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from img2mesh.field.gather import pick, places
 from img2mesh.field.grid import Sdf
-from img2mesh.field.lookup import DepthMaps, bilinear, nearest_pixel
-from img2mesh.field.parallel import each
+from img2mesh.field.lookup import DepthMaps, bilinear, nearest_pixel, project
+from img2mesh.field.parallel import each, split
 from img2mesh.field.rays import Rays
-from img2mesh.field.stereo.ncc import box_mean, correlation, peak
+from img2mesh.field.stereo.ncc import CHANNELS, box_sum, correlation, peak
 from img2mesh.geometry.grid import Grid
 
 #: Half the window's side, part of the grid's longest side.
@@ -28,8 +28,6 @@ _RADIUS = 0.04
 _SLANT = 0.12
 #: Least score. A plane must fit better than a shifted surface (.5): it is only a guess.
 _LEAST_SCORE = 0.7
-#: Pairs of views compared at once: bounds the memory.
-_PAIRS = 16
 #: Factor on the score of two views alone, who agree by chance more easily than three.
 _TWO_VIEWS = 0.8
 
@@ -61,12 +59,11 @@ class Planes:
         ]
         return cls(axes[0], axes[1], axes[2], step, round(_RADIUS * count))
 
-    def points(self, number: int) -> Tensor:
-        """(3, nx * nz) the cells' centres on one plane."""
-        shape = (len(self.x), len(self.z))
-        x = self.x[:, None].expand(shape).reshape(-1)
-        z = self.z[None, :].expand(shape).reshape(-1)
-        return torch.stack([x, self.y[number].expand(len(x)), z])
+    def points(self, begin: int, end: int) -> Tensor:
+        """(3, n) the cells' centres on some planes, plane by plane, then along x."""
+        axes = torch.meshgrid(self.y[begin:end], self.x, self.z, indexing="ij")
+        y, x, z = (axis.reshape(-1) for axis in axes)
+        return torch.stack([x, y, z])
 
 
 def match_on_planes(
@@ -85,80 +82,156 @@ def match_on_planes(
         depth: (r,) z-depth, NaN where no plane was found.
         score: (r,) correlation in [0, 1], 0 where there is none.
     """
-    pictures = rays.pictures
     lattice = Planes.through(sdf.grid, planes, sdf.device)
     depth = torch.full((len(rays),), float("nan"), device=sdf.device)
     score = torch.zeros(len(rays), device=sdf.device)
-    ray_at = torch.full((len(pictures.rgb),), -1, dtype=torch.int64, device=sdf.device)
-    ray_at[rays.pixel] = torch.arange(len(rays), device=sdf.device)
-    heights = pictures.origin[:, 1]
-    above = heights > float(lattice.y.mean())
-    groups = [torch.nonzero(side).reshape(-1).tolist() for side in (above, ~above)]
-    groups = [views for views in groups if len(views) > 1]
-
-    def on_plane(number: int) -> Tensor:
-        points = lattice.points(number)
-        inside = sdf.at(points) < lattice.step
-        scores = [_agreement(maps, views, lattice, points, inside, reach) for views in groups]
-        return torch.stack(scores) if groups else torch.empty((0, len(inside)))
-
-    volume = torch.stack(each(on_plane, range(len(lattice.y)), sdf.device), dim=1)
-    for views, scores in zip(groups, volume, strict=True):
-        found, best = peak(scores)
-        cell = torch.nonzero(best >= _LEAST_SCORE).reshape(-1)
-        # Ascending scores: where two cells share a pixel, the last and best one stays.
-        cell = cell[torch.argsort(best[cell], stable=True)]
-        height = lattice.y[0] + found[cell] * lattice.step
-        point = torch.stack(
-            [lattice.x[cell // len(lattice.z)], height, lattice.z[cell % len(lattice.z)]]
-        )
-        for view in views:
-            seen, uv = maps.visible(point, view, reach)
-            ray = ray_at[nearest_pixel(pictures, uv, view, maps.stride)]
-            use = torch.nonzero(seen & (ray >= 0)).reshape(-1)
-            chosen = ray[use]
-            depth[chosen] = (height[use] - heights[view]) / rays.direction[1, chosen]
-            score[chosen] = best[cell[use]]
+    above = rays.pictures.origin[1] > lattice.y.mean()
+    for side in (above, ~above):
+        views = places(side)[:, None]
+        if len(views) > 1:
+            volume = _sweep(sdf, maps, views, lattice, reach)
+            _hand_to_rays(rays, maps, views, lattice, reach, volume, depth, score)
     return depth, score
 
 
+def _sweep(sdf: Sdf, maps: DepthMaps, views: Tensor, planes: Planes, reach: float) -> Tensor:
+    """(ny, nx * nz) mean correlation of views (k, 1); -1 where fewer than two see the place."""
+    pairs = torch.triu_indices(len(views), len(views), 1, device=sdf.device)
+    size = CHANNELS * pairs.shape[1] * len(planes.x) * len(planes.z)
+    parts = each(
+        lambda part: _agreement(sdf, maps, views, pairs, planes, part, reach),
+        split(len(planes.y), size, sdf.device),
+        sdf.device,
+    )
+    return torch.cat(parts)
+
+
 def _agreement(
+    sdf: Sdf,
     maps: DepthMaps,
-    views: Sequence[int],
+    views: Tensor,
+    pairs: Tensor,
     planes: Planes,
-    points: Tensor,
-    inside: Tensor,
+    part: tuple[int, int],
     reach: float,
 ) -> Tensor:
-    """(nx * nz,) mean correlation of the views on one plane; -1 where fewer than two see it."""
-    pictures = maps.pictures
-    score = torch.full((len(inside),), -1.0, device=points.device)
-    points = points[:, inside]
-    drawn = []
-    for view in views if points.shape[1] else ():
-        away = pictures.origin[view][:, None] - points
-        seen, uv = maps.visible(points, view, reach)
-        seen &= away[1].square() > _SLANT**2 * away.square().sum(0)
-        if bool(seen.any()):
-            drawn.append((seen.float(), bilinear(pictures, uv, view)))
-    pairs = [(a, b) for a in range(len(drawn)) for b in range(a)]
-    if not pairs:
+    """The rows of some planes, from one number up to another; ``pairs`` (2, q) of the views."""
+    begin, end = part
+    score = torch.full((end - begin, len(planes.x) * len(planes.z)), -1.0, device=sdf.device)
+    points = planes.points(begin, end)
+    inside = sdf.at(points) < planes.step
+    cell = places(inside)
+    (points,) = pick(cell, points)
+    away = maps.pictures.origin[:, views] - points[:, None]
+    uv, z = project(maps.pictures, points, views)
+    seen = maps.sees(uv, z, views, reach)
+    seen &= away[1].square() > _SLANT**2 * away.square().sum(0)
+    useful = places(seen.sum(0) > 1)
+    if not len(useful):
         return score
-    where = _cropped(inside.reshape(len(planes.x), len(planes.z)))
-    full = box_mean(where.float()[None], planes.radius)[0][where]
-    seen, rgb = (torch.stack(parts) for parts in zip(*drawn, strict=True))
-    total, count = torch.zeros_like(full), torch.zeros_like(full)
-    for first, second in torch.split(torch.tensor(pairs, device=points.device).T, _PAIRS, dim=1):
-        both = seen[first] * seen[second]
-        for one in correlation(rgb[first], rgb[second], both, where, full, radius=planes.radius):
-            total += torch.where(one > -1, one, 0.0)
-            count += one > -1
-    mean = total / count.clamp(min=1) * torch.where(count == 1, _TWO_VIEWS, 1.0)
-    score[inside] = torch.where(count > 0, mean, -1.0)
+    cell, seen, uv = pick(useful, cell, seen.float(), uv)
+    rgb, _, _ = bilinear(maps.pictures, uv, views)
+    window = _Window.around(cell, planes, len(score))
+    seen, rgb = window.spread(cell, seen), window.spread(cell, rgb)
+    full = box_sum(window.cut(inside.float()), planes.radius)
+    first, second = pairs
+    scores = correlation(
+        rgb[:, first].flatten(1, 2),
+        rgb[:, second].flatten(1, 2),
+        (seen[first] * seen[second]).flatten(0, 1),
+        full.repeat(len(first), 1, 1),
+        radius=planes.radius,
+    ).reshape(len(first), *full.shape)
+    known = scores > -1
+    count = known.sum(0)
+    mean = torch.where(known, scores, 0.0).sum(0) / count.clamp(min=1)
+    mean = torch.where(count == 1, _TWO_VIEWS * mean, mean)
+    mean = torch.where((count > 0) & (window.cut(inside) > 0), mean, -1.0)
+    window.paste(mean, score)
     return score
 
 
-def _cropped(where: Tensor) -> Tensor:
-    """The rectangle of a picture (h, w) that holds all that is true."""
-    row, column = torch.nonzero(where, as_tuple=True)
-    return where[row.min() : row.max() + 1, column.min() : column.max() + 1]
+@dataclass(frozen=True)
+class _Window:
+    """The part of some planes that holds all cells which two views see, and what is around them.
+
+    Attributes:
+        planes: their number.
+        nx, nz: cells along the whole planes' sides.
+        x, z: first and last cell of the part.
+    """
+
+    planes: int
+    nx: int
+    nz: int
+    x: tuple[int, int]
+    z: tuple[int, int]
+
+    @classmethod
+    def around(cls, cell: Tensor, planes: Planes, count: int) -> _Window:
+        """Around flat cells (n,): two windows' reach, so that the sums inside are whole."""
+        nx, nz, room = len(planes.x), len(planes.z), 2 * planes.radius
+        x, z = cell // nz % nx, cell % nz
+        a, b, c, d = torch.stack([x.min(), x.max(), z.min(), z.max()]).tolist()
+        return cls(
+            count,
+            nx,
+            nz,
+            (max(0, a - room), min(nx, b + 1 + room)),
+            (max(0, c - room), min(nz, d + 1 + room)),
+        )
+
+    def cut(self, values: Tensor) -> Tensor:
+        """(planes, h, w) of values of all cells."""
+        return values.reshape(self.planes, self.nx, self.nz)[:, slice(*self.x), slice(*self.z)]
+
+    def paste(self, values: Tensor, into: Tensor) -> None:
+        """Values (planes, h, w) into those of all cells."""
+        self.cut(into).copy_(values)
+
+    def spread(self, cell: Tensor, values: Tensor) -> Tensor:
+        """(..., planes, h, w) values (..., n) of flat cells (n,), 0 elsewhere."""
+        height, width = self.x[1] - self.x[0], self.z[1] - self.z[0]
+        plane, x, z = cell // (self.nx * self.nz), cell // self.nz % self.nx, cell % self.nz
+        at = (plane * height + x - self.x[0]) * width + z - self.z[0]
+        flat = values.reshape(-1, len(cell))
+        out = torch.zeros((len(flat), self.planes * height * width), device=cell.device)
+        out.scatter_(1, at.expand(len(flat), -1), flat)
+        return out.reshape(*values.shape[:-1], self.planes, height, width)
+
+
+def _hand_to_rays(
+    rays: Rays,
+    maps: DepthMaps,
+    views: Tensor,
+    planes: Planes,
+    reach: float,
+    volume: Tensor,
+    depth: Tensor,
+    score: Tensor,
+) -> None:
+    """Write depths and scores of the cells' best planes to the rays (r,) that see them."""
+    pictures = rays.pictures
+    found, best = peak(volume)
+    cell = places(best >= _LEAST_SCORE)
+    found, best = pick(cell, found, best)
+    height = planes.y[0] + found * planes.step
+    x, z = cell // len(planes.z), cell % len(planes.z)
+    point = torch.stack([planes.x.index_select(0, x), height, planes.z.index_select(0, z)])
+    uv, far = project(pictures, point, views)
+    seen = maps.sees(uv, far, views, reach)
+    number = torch.arange(len(rays), device=depth.device)
+    ray_at = torch.full((pictures.count,), -1, dtype=torch.int64, device=depth.device)
+    ray_at.index_copy_(0, rays.pixel, number)
+    at = nearest_pixel(pictures, uv, views, maps.stride)
+    ray = ray_at.index_select(0, at.reshape(-1))
+    use = places(seen.reshape(-1) & (ray >= 0))
+    (ray,) = pick(use, ray)
+    best, height = pick(use % max(1, len(cell)), best, height)
+    view, slope = pick(ray, rays.view, rays.direction[1])
+    along = (height - pictures.origin[1].index_select(0, view)) / slope
+    # Where two cells share a pixel the better one stays, in whatever order they are written.
+    score.scatter_reduce_(0, ray, best, "amax")
+    won = places(best == score.index_select(0, ray))
+    ray, along = pick(won, ray, along)
+    depth.scatter_reduce_(0, ray, along, "amin", include_self=False)

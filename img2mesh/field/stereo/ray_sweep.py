@@ -14,18 +14,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from img2mesh.field.gather import pick, places
 from img2mesh.field.grid import length
 from img2mesh.field.lookup import DepthMaps, bilinear, nearest_pixel, project
-from img2mesh.field.parallel import each
+from img2mesh.field.parallel import each, split
 from img2mesh.field.rays import Rays
-from img2mesh.field.stereo.ncc import box_mean, correlation, distinctness, peak
+from img2mesh.field.stereo.ncc import CHANNELS, box_sum, correlation, distinctness, peak
 
 #: Half the window's side in lattice pixels.
 _RADIUS = 4
 #: Cosine of the largest angle between the directions to two cameras that are compared: 80 degrees.
 _ANGLE_COSINE = 0.17
-#: Depths tried at once: bounds the memory.
-_DEPTHS = 16
 
 
 @dataclass(frozen=True)
@@ -69,43 +68,66 @@ def match_along_rays(
     reach = max(outward, inward)
 
     def match(view: int) -> None:
-        lattice = _lattice(rays, view, maps.stride)
-        where = lattice >= 0
-        where &= torch.isfinite(surface[lattice.clamp(min=0)])
-        ray = lattice[where]
-        if not len(ray):
+        lattice = Lattice.of(rays, surface, view, maps.stride)
+        if not len(lattice.ray):
             return
-        slope = length(rays.direction[:, ray])
-        depth = surface[ray] + shifts[:, None] / slope
-        scores = _scores(rays.take(ray), surface[ray], depth, view, where, maps, reach)
+        here, own = rays.take(lattice.ray), surface.index_select(0, lattice.ray)
+        slope = length(here.direction)
+        depth = own + shifts[:, None] / slope
+        scores = _scores(here, own, depth, view, lattice, maps, reach)
         at, best = peak(scores)
-        at = surface[ray] + (shifts[0] + at * spacing) / slope
-        good = best >= minimum
+        good = places(best >= minimum)
+        distinct = distinctness(scores.index_select(1, good))
+        ray, own, at, best, slope = pick(good, lattice.ray, own, at, best, slope)
         # Every view writes its own rays only.
-        found.depth[ray[good]] = at[good]
-        found.score[ray[good]] = best[good]
-        found.distinct[ray[good]] = distinctness(scores)[good]
+        found.depth.index_copy_(0, ray, own + (shifts[0] + at * spacing) / slope)
+        found.score.index_copy_(0, ray, best)
+        found.distinct.index_copy_(0, ray, distinct)
 
     each(match, range(len(rays.pictures)), surface.device)
     return found
 
 
-def _lattice(rays: Rays, view: int, stride: int) -> Tensor:
-    """(h, w) int64 index of the ray through every stride-th pixel of a view, -1 where none is."""
-    pictures = rays.pictures
-    mine = torch.nonzero(rays.view == view).reshape(-1)
-    width, height = int(pictures.width[view]), int(pictures.height[view])
-    local = rays.pixel[mine] - pictures.start[view]
-    row, column = local // width, local % width
-    on = (row % stride == 0) & (column % stride == 0)
-    mine, row, column = mine[on], row[on] // stride, column[on] // stride
-    shape = ((height + stride - 1) // stride, (width + stride - 1) // stride)
-    grid = torch.full(shape, -1, dtype=torch.int64, device=mine.device)
-    grid[row, column] = mine
-    if not len(mine):
-        return grid
-    # Only the object's own rectangle: the box filters below are the most expensive part.
-    return grid[row.min() : row.max() + 1, column.min() : column.max() + 1]
+@dataclass(frozen=True)
+class Lattice:
+    """Every stride-th pixel of a view, cropped to the rectangle that holds its rays.
+
+    Attributes:
+        height, width: of the rectangle; N is their product.
+        ray: (n,) int64 the rays that meet the surface.
+        cell: (n,) int64 flat index of each in the rectangle.
+    """
+
+    height: int
+    width: int
+    ray: Tensor
+    cell: Tensor
+
+    @classmethod
+    def of(cls, rays: Rays, surface: Tensor, view: int, stride: int) -> Lattice:
+        """The lattice of one view; ``surface`` (r,) is inf where a ray meets nothing."""
+        mine = places((rays.view == view) & torch.isfinite(surface))
+        width = rays.pictures.sizes[view][0]
+        local = rays.pixel.index_select(0, mine) - rays.pictures.start[view]
+        row, column = local // width, local % width
+        ray, row, column = pick(
+            places((row % stride == 0) & (column % stride == 0)), mine, row, column
+        )
+        if not len(ray):
+            return cls(0, 0, ray, ray)
+        row, column = row // stride, column // stride
+        low, high, left, right = torch.stack(
+            [row.min(), row.max(), column.min(), column.max()]
+        ).tolist()
+        width = right - left + 1
+        return cls(high - low + 1, width, ray, (row - low) * width + column - left)
+
+    def spread(self, values: Tensor) -> Tensor:
+        """(..., height, width) values (..., n) of the rays at their cells, 0 elsewhere."""
+        flat = values.reshape(-1, len(self.cell))
+        out = torch.zeros((len(flat), self.height * self.width), device=values.device)
+        out.scatter_(1, self.cell.expand(len(flat), -1), flat)
+        return out.reshape(*values.shape[:-1], self.height, self.width)
 
 
 def _scores(
@@ -113,7 +135,7 @@ def _scores(
     surface: Tensor,
     depth: Tensor,
     view: int,
-    where: Tensor,
+    lattice: Lattice,
     maps: DepthMaps,
     reach: float,
 ) -> Tensor:
@@ -124,7 +146,7 @@ def _scores(
         surface: (n,) z-depth of the current surface.
         depth: (k, n) z-depths to try.
         view: the view's number.
-        where: (h, w) bool, true at the rays' pixels of the lattice, in the same order.
+        lattice: where the rays are.
         maps: what hides what.
         reach: search range, world units.
 
@@ -132,27 +154,30 @@ def _scores(
         (k, n), -1 where no other view sees the place.
     """
     pictures = rays.pictures
-    full = box_mean(where.float()[None], _RADIUS)[0][where]
+    # The directions from the middle of what is seen to the cameras.
+    middle = pictures.origin[:, view] + (rays.direction * surface).mean(1)
+    towards = pictures.origin - middle[:, None]
+    towards = towards / length(towards)
+    close = (towards * towards[:, view, None]).sum(0) >= _ANGLE_COSINE
+    close[view] = False
+    others = places(close)[:, None]
     best = torch.full_like(depth, -1.0)
-    middle = pictures.origin[view] + (rays.direction * surface).mean(1)
-    for other in range(len(pictures)):
-        a, b = pictures.origin[view] - middle, pictures.origin[other] - middle
-        if other == view or float((a @ b) / (a.norm() * b.norm())) < _ANGLE_COSINE:
-            continue
-        for some in torch.split(torch.arange(len(depth), device=depth.device), _DEPTHS):
-            at = depth[some]
-            points = pictures.origin[view][:, None, None] + rays.direction[:, None] * at
-            # The true surface lies up to the search range behind the present one.
-            seen, uv = maps.visible(points.reshape(3, -1), other, reach)
-            score = correlation(
-                rays.rgb,
-                bilinear(pictures, uv, other).reshape(*at.shape, 3),
-                seen.reshape(at.shape).float(),
-                where,
-                full,
-                radius=_RADIUS,
-            )
-            best[some] = torch.maximum(best[some], score)
+    if not len(others):
+        return best
+    own = lattice.spread(rays.rgb)
+    full = box_sum(lattice.spread(torch.ones_like(surface))[None], _RADIUS)[0]
+    size = CHANNELS * len(others) * full.numel()
+    for begin, end in split(len(depth), size, depth.device):
+        at = depth[begin:end]
+        points = pictures.origin[:, view, None, None] + rays.direction[:, None] * at
+        uv, z = project(pictures, points.reshape(3, -1), others)
+        # The true surface lies up to the search range behind the present one.
+        seen = lattice.spread(maps.sees(uv, z, others, reach).float().reshape(-1, *surface.shape))
+        rgb, _, _ = bilinear(pictures, uv, others)
+        rgb = lattice.spread(rgb.reshape(3, -1, len(surface)))
+        scores = correlation(own, rgb, seen, full, radius=_RADIUS)
+        scores = scores.reshape(len(others), end - begin, -1).amax(0)
+        best[begin:end] = scores.index_select(1, lattice.cell)
     return best
 
 
@@ -165,12 +190,14 @@ def count_agreements(rays: Rays, depth: Tensor, *, stride: int, tolerance: float
         stride: pixel spacing of the proposals.
         tolerance: difference in z-depth that still counts as the same point, world units.
     """
-    known = torch.nonzero(torch.isfinite(depth)).reshape(-1)
+    pictures = rays.pictures
+    known = places(torch.isfinite(depth))
     proposed = rays.as_map(depth, float("nan"))
-    points = rays.points(depth[known], known)
+    view = torch.arange(len(pictures), device=depth.device)[:, None]
+    home, near = pick(known, rays.view, depth)
+    uv, z = project(pictures, rays.points(near, known), view)
+    at = nearest_pixel(pictures, uv, view, stride)
+    there = proposed.index_select(0, at.reshape(-1)).reshape(at.shape)
+    alike = ((z - there).abs() < tolerance) & (home != view)
     agreements = torch.zeros(len(rays), dtype=torch.int64, device=depth.device)
-    for other in range(len(rays.pictures)):
-        uv, z = project(rays.pictures, points, other)
-        there = proposed[nearest_pixel(rays.pictures, uv, other, stride)]
-        agreements[known] += ((z - there).abs() < tolerance) & (rays.view[known] != other)
-    return agreements
+    return agreements.index_copy_(0, known, alike.sum(0))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from img2mesh.field.gather import pick, places
 from img2mesh.field.grid import Sdf, blur, locate, look_up
 from img2mesh.field.march import place_samples
 from img2mesh.field.rays import Rays
@@ -36,8 +37,9 @@ def warp_to_matches(
         weight: (r,) of each match.
         spread: Gaussian radius of the convolution in voxels.
     """
-    use = torch.nonzero((weight > 0) & torch.isfinite(depth) & torch.isfinite(surface)).reshape(-1)
-    rays, surface, depth, weight = rays.take(use), surface[use], depth[use], weight[use]
+    use = places((weight > 0) & torch.isfinite(depth) & torch.isfinite(surface))
+    rays = rays.take(use)
+    surface, depth, weight = pick(use, surface, depth, weight)
     # The field rises by what it is short of zero at the match.
     rise = -sdf.at(rays.points(depth))
     convolution = _Convolution(sdf)
@@ -64,7 +66,7 @@ def cover_silhouettes(
         spread: Gaussian radius in voxels over which each touch is spread.
         depth: how far inside the touched point shall be, world units.
     """
-    missed = torch.nonzero((rays.alpha > 0.5) & ~torch.isfinite(surface)).reshape(-1)
+    missed = places((rays.alpha > 0.5) & ~torch.isfinite(surface))
     if not len(missed):
         return sdf.values
     rays = rays.take(missed)
@@ -73,10 +75,10 @@ def cover_silhouettes(
     value = look_up(sdf.values, cells)
     least = torch.full((len(rays),), float("inf"), device=sdf.device)
     least.scatter_reduce_(0, samples.ray, value, "amin")
-    chosen = value == least[samples.ray]
-    fall = value[chosen] + depth
+    chosen = places(value == least.index_select(0, samples.ray))
+    nearest, value = pick(chosen, cells.nearest, value)
     convolution = _Convolution(sdf)
-    convolution.add(cells.nearest[chosen], fall, torch.ones_like(fall))
+    convolution.add(nearest, value + depth, torch.ones_like(value))
     return sdf.values - convolution.smooth(spread)
 
 

@@ -137,17 +137,22 @@ def look(cutout: Cutout, frame: Frame) -> tuple[F32, F32]:
 
 
 def read(cutout: Cutout, *, file: Path | None = None) -> Reading:
-    """Ask the network about a cutout and about its mirror image, and average the answers."""
+    """Ask the network about a cutout and about its mirror image, and average the answers.
+
+    It is asked twice: for the elevation, then for the body seen from the elevation both agree on.
+    """
     import torch
 
-    from img2mesh.multiview.learned.network import stack_input
+    from img2mesh.multiview.learned.network import elevation_bins, expected_deg, stack_input
 
     frame = frame_of(cutout)
     rgb, alpha = look(cutout, frame)
     pair = torch.from_numpy(np.stack([rgb, rgb[:, ::-1]])).permute(0, 3, 1, 2)
     mattes = torch.from_numpy(np.stack([alpha, alpha[:, ::-1]]))
     with torch.inference_mode():
-        guess = _load(_there(file), fingerprint(file))(stack_input(pair, mattes))
+        network, picture = _load(_there(file), fingerprint(file)), stack_input(pair, mattes)
+        elevation = expected_deg(network(picture).elevation).mean()
+        guess = network(picture, elevation_bins(elevation.expand(2)))
         normals = torch.stack([guess.normals[0], guess.normals[1].flip(-1)])
         normals[1, 0] *= -1
 
@@ -160,7 +165,7 @@ def read(cutout: Cutout, *, file: Path | None = None) -> Reading:
             covered_columns(alpha),
             np.moveaxis(normals.mean(0).numpy(), 0, -1),
             np.clip(np.moveaxis(joined(guess.back), 0, -1), 0, 1),
-            float(guess.elevation_deg().mean()),
+            float(elevation),
         )
 
 

@@ -1,7 +1,9 @@
 """The network: one picture of an object -> columns of depth, normals, the back's colour, elevation.
 
 A U-Net over 32, 16 and 8 cells a side with attention where it is cheap. The slices of a column are
-channels, so nothing has to be lifted into space: column and pixel are the same place.
+channels, so nothing has to be lifted into space: column and pixel are the same place. The body is
+decoded *for an elevation*, the network's own guess or a given one: a body that was guessed for one
+elevation and is then turned by another leans.
 """
 
 from __future__ import annotations
@@ -39,9 +41,20 @@ class Guess:
 
     def elevation_deg(self) -> Tensor:
         """(b,) the expected elevation of the camera."""
-        return self.elevation.float().softmax(1) @ torch.tensor(
-            ELEVATIONS_DEG, device=self.elevation.device
-        )
+        return expected_deg(self.elevation)
+
+
+def expected_deg(logits: Tensor) -> Tensor:
+    """(b,) mean elevation in degrees of logits (b, len(ELEVATIONS_DEG))."""
+    return logits.float().softmax(1) @ torch.tensor(ELEVATIONS_DEG, device=logits.device)
+
+
+def elevation_bins(elevation_deg: Tensor) -> Tensor:
+    """(b, len(ELEVATIONS_DEG)) elevations (b,) shared between their two neighbouring bins."""
+    centres = torch.tensor(ELEVATIONS_DEG, device=elevation_deg.device)
+    step = centres[1] - centres[0]
+    near = elevation_deg.clamp(float(centres[0]), float(centres[-1]))
+    return (1 - (near[:, None] - centres[None]).abs() / step).clamp_min(0)
 
 
 class ShapeNet(nn.Module):
@@ -68,6 +81,8 @@ class ShapeNet(nn.Module):
             Residual(quarter),
             Deep(quarter, deep, blocks),
         )
+        self.lean = Deep(quarter, deep, 1)
+        self.told = nn.Linear(len(ELEVATIONS_DEG), deep)
         self.up2 = _convolve(quarter, half, kernel=1)
         self.decode2 = nn.Sequential(_convolve(2 * half, half, kernel=1), Residual(half))
         self.up1 = _convolve(half, 64, kernel=1)
@@ -79,18 +94,39 @@ class ShapeNet(nn.Module):
         if self.fine.bias is not None:
             nn.init.zeros_(self.fine.bias)
         self.elevation = nn.Linear(quarter, len(ELEVATIONS_DEG))
+        self.elevation_more = nn.Sequential(
+            nn.Linear(2 * quarter, 128), nn.GELU(), nn.Linear(128, len(ELEVATIONS_DEG))
+        )
+        for parameter in self.elevation_more[2].parameters():
+            nn.init.zeros_(parameter)
         axis = torch.linspace(-1, 1, _CELLS)
         place = torch.stack(torch.meshgrid(axis, axis, indexing="ij"))[None]
         self.register_buffer("place", place, persistent=False)
 
-    def forward(self, picture: Tensor) -> Guess:
-        """``picture`` (b, 5, PIXELS, PIXELS) as :func:`stack_input` makes it."""
+    def forward(
+        self, picture: Tensor, elevation: Tensor | None = None, given: Tensor | None = None
+    ) -> Guess:
+        """Read pictures.
+
+        Args:
+            picture: (b, 5, PIXELS, PIXELS) as :func:`stack_input` makes it.
+            elevation: (b, len(ELEVATIONS_DEG)) shares of the elevations for which the body is to
+                be decoded, as :func:`elevation_bins` makes them; by default the network's own.
+            given: (b,) bool, the rows in which ``elevation`` counts; by default all.
+        """
         raw = F.pixel_unshuffle(picture, _PATCH)
         place = self.place.expand(len(raw), -1, -1, -1).to(raw.dtype)  # type: ignore[operator]
         cells = torch.cat([raw, place], 1).contiguous(memory_format=torch.channels_last)
         full = self.stem(cells)
         half = self.encode1(self.down1(full))
         middle = self.middle(self.down2(half))
+        mean = middle.mean((2, 3))
+        logits = self.elevation(mean)
+        logits = logits + self.elevation_more(torch.cat([mean, middle.amax((2, 3))], 1))
+        shares = logits.detach().float().softmax(1)
+        if elevation is not None:
+            shares = elevation if given is None else torch.where(given[:, None], elevation, shares)
+        middle = self.lean(middle, self.told(shares.to(middle.dtype))[:, None])
         x = self.decode2(torch.cat([half, _twice(self.up2(middle))], 1))
         x = self.decode1(torch.cat([full, _twice(self.up1(x))], 1))
         coarse = F.interpolate(
@@ -98,7 +134,7 @@ class ShapeNet(nn.Module):
         )
         fine = F.pixel_shuffle(self.fine(self.detail(torch.cat([x, raw], 1))), 2)
         slices, normals, back = fine.split([SLICES, 3, 3], 1)
-        return Guess(coarse + slices, normals, back, self.elevation(middle.mean((2, 3))))
+        return Guess(coarse + slices, normals, back, logits)
 
 
 def stack_input(rgb: Tensor, alpha: Tensor) -> Tensor:
@@ -204,10 +240,10 @@ class Deep(nn.Module):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, width, 8, 8) -> the same."""
+    def forward(self, x: Tensor, told: Tensor | float = 0.0) -> Tensor:
+        """(b, width, 8, 8) -> the same; ``told`` (b, 1, deep) is added to every token."""
         b, width, h, w = x.shape
-        tokens = self.enter(x.flatten(2).transpose(1, 2)) + self.position
+        tokens = self.enter(x.flatten(2).transpose(1, 2)) + self.position + told
         added = self.leave(self.norm(self.blocks(tokens)))
         out: Tensor = x + added.transpose(1, 2).reshape(b, width, h, w)
         return out

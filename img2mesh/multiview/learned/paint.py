@@ -16,6 +16,13 @@ from img2mesh.multiview.learned.model import Reading
 
 #: Share of the network's colours on unseen surfaces; the rest is the palette's calm colours.
 BACK_SHARE = 0.5
+#: Sigma, in frame units, of the colours that surfaces along the line of sight take: a picture's
+#: detail would be drawn out into streaks there.
+_SIDE_SIGMA = 0.09
+#: The same for what the network says of the back, whose cells would show: about one of them.
+_CELL = 0.03
+#: Cosines to the line of sight below which only those count, and above which they do not.
+_SIDE, _BROAD = 0.15, 0.6
 
 
 def learned_paint(
@@ -29,8 +36,10 @@ def learned_paint(
     from img2mesh.geometry.raycast import Scene
 
     scene = Scene(solid.vertices, solid.faces)
-    back = from_nearest(reading.back, reading.covered)
+    back = _blurred(from_nearest(reading.back, reading.covered), _CELL)
     frame = reading.frame
+    soft_calm = _blurred(palette.calm, _SIDE_SIGMA)
+    soft_back = _blurred(back, _SIDE_SIGMA / frame.half)
 
     def paint(points: NDArray[np.floating], normals: NDArray[np.floating]) -> F32:
         x, y = frame_xy(camera, points)
@@ -39,12 +48,25 @@ def learned_paint(
         turned = np.nonzero(seen > 0)[0]
         clear = scene.sees(camera, points[turned], normals[turned], offset=0.01)
         seen[turned[~clear]] = 0
-        guess = sample(back, (x - frame.x) / frame.half, (y - frame.y) / frame.half)
+        u, v = (x - frame.x) / frame.half, (y - frame.y) / frame.half
+        guess = sample(back, u, v)
         calm = sample(palette.calm, x, y) + sample(palette.grain, x, y)
         hidden = share * guess + (1 - share) * calm
+        side = share * sample(soft_back, u, v) + (1 - share) * sample(soft_calm, x, y)
+        broad = smoothstep(np.abs(cosine), _SIDE, _BROAD)[:, None]
+        hidden = broad * hidden + (1 - broad) * side
         weight = seen[:, None]
         out = weight * sample(palette.front, x, y) + (1 - weight) * hidden
         colours: F32 = np.clip(out, 0, 1).astype(np.float32)
         return colours
 
     return paint
+
+
+def _blurred(picture: F32, sigma: float) -> F32:
+    """A square picture (s, s, 3) over the frame, softened; ``sigma`` in frame units."""
+    from scipy.ndimage import gaussian_filter
+
+    pixels = sigma * picture.shape[0] / 2
+    soft = [gaussian_filter(picture[..., k], pixels, mode="nearest") for k in range(3)]
+    return np.stack(soft, axis=-1).astype(np.float32)

@@ -21,21 +21,40 @@ def capabilities(checkpoint: str, controlnet: str | None = None) -> frozenset[st
     """
     record = _record(checkpoint)
     found = {capability for capability, _ in record.controlnets}
-    if Path(checkpoint).is_dir():
-        folder = Path(checkpoint)
-        found |= {c for c, names in _SUBFOLDERS.items() if _first(folder, names) is not None}
+    found |= {c for c in _SUBFOLDERS if _inside(c, checkpoint) is not None}
     if controlnet is not None:
         found.add("depth")
     return frozenset(found)
 
 
-def find_controlnet(
-    capability: str,
-    checkpoint: str,
-    controlnet: str | None = None,
-    *,
-    commercial_only: bool = False,
-) -> Path:
+def draws_apart(checkpoint: str) -> bool:
+    """Whether a checkpoint is of the Zero-1-to-3 kind: a view at a time, at any camera.
+
+    Raises:
+        InputError: no such checkpoint.
+    """
+    return _record(checkpoint).family == "zero123"
+
+
+def require_no_control(
+    checkpoint: str, *, depth: str | None = None, normals: str | None = None
+) -> None:
+    """Refuse control by depth or normals, of which Zero-1-to-3 has none.
+
+    Raises:
+        InputError: it was asked for; says which checkpoint can.
+    """
+    asked = {"depth": depth, "normals": normals}
+    for capability, wish in asked.items():
+        if wish is not None and draws_apart(checkpoint):
+            able = [c.name for c in checkpoints.TABLE.values() if c.controlnet(capability)]
+            raise InputError(
+                f"{checkpoint} has no {capability} control, and {wish!r} was asked for: leave it "
+                f"out, or choose --generator {' or '.join(able)}"
+            )
+
+
+def find_controlnet(capability: str, checkpoint: str, controlnet: str | None = None) -> Path:
     """The folder of the ControlNet that brings a capability to a checkpoint.
 
     Raises:
@@ -43,11 +62,10 @@ def find_controlnet(
     """
     if controlnet is not None:
         _demand_rig(checkpoint, controlnet)
-        return checkpoints.locate(controlnet, commercial_only=commercial_only).folder
-    if Path(checkpoint).is_dir():
-        inside = _first(Path(checkpoint), _SUBFOLDERS[capability])
-        if inside is not None:
-            return inside
+        return checkpoints.locate(controlnet).folder
+    inside = _inside(capability, checkpoint)
+    if inside is not None:
+        return inside
     name = _record(checkpoint).controlnet(capability)
     if name is None:
         able = [c.name for c in checkpoints.TABLE.values() if c.controlnet(capability)]
@@ -55,7 +73,30 @@ def find_controlnet(
             f"{checkpoint} has no {capability} ControlNet; {' and '.join(able)} has one, or put "
             f"one into the folder as {_SUBFOLDERS[capability][0]}/"
         )
-    return checkpoints.locate(name, commercial_only=commercial_only).folder
+    return checkpoints.locate(name).folder
+
+
+def require_commercial(checkpoint: str, controlnet: str | None, *, normals: bool) -> None:
+    """Refuse weights that may not be used commercially: the checkpoint's and its ControlNets'.
+
+    Args:
+        checkpoint, controlnet: as the user named them; the ControlNet is for depth.
+        normals: whether normal maps are drawn too.
+
+    Raises:
+        InputError: says which, and its licence.
+    """
+    record = _record(checkpoint)
+    checkpoints.require_commercial(record)
+    nets = {"depth": controlnet or record.controlnet("depth")}
+    if normals:
+        nets["normals"] = record.controlnet("normals")
+    for capability, net in nets.items():
+        own = capability == "depth" and controlnet is not None
+        if net is None or (not own and _inside(capability, checkpoint) is not None):
+            continue  # what lies inside the folder has the folder's licence
+        known = None if Path(net).is_dir() else checkpoints.find(net)
+        checkpoints.require_commercial(known or checkpoints.locate(net).record)
 
 
 def identity(checkpoint: str, controlnet: str | None = None, **settings: object) -> dict[str, str]:
@@ -108,6 +149,12 @@ def _demand_rig(checkpoint: str, controlnet: str) -> None:
         )
     if net is not None and net.kind != "controlnet":
         raise InputError(f"{net.name} is a whole model, not a ControlNet")
+
+
+def _inside(capability: str, checkpoint: str) -> Path | None:
+    """The ControlNet that a private checkpoint brings along."""
+    folder = Path(checkpoint)
+    return _first(folder, _SUBFOLDERS[capability]) if folder.is_dir() else None
 
 
 def _first(folder: Path, names: tuple[str, ...]) -> Path | None:

@@ -134,7 +134,9 @@ def _read_index(folder: Path) -> torch.Tensor:
 def empty_prompt(folder: Path, length: int) -> torch.Tensor:
     """(1, length) int64 tokens of the empty prompt: start, end, then padding.
 
-    The prompt is always empty, so the tokenizer's files are read rather than run.
+    The prompt is always empty, so the tokenizer's files are read rather than run. Where they
+    disagree, the map of special tokens counts in the layout of old transformers versions, and
+    not at all in that of newer ones, which list ``added_tokens_decoder``: as transformers has it.
 
     Raises:
         InputError: the vocabulary lacks one of the three tokens.
@@ -142,8 +144,8 @@ def empty_prompt(folder: Path, length: int) -> torch.Tensor:
     vocabulary = weights.read_json(folder / "vocab.json")
     config = weights.read_json(folder / "tokenizer_config.json")
     special = folder / "special_tokens_map.json"
-    if special.is_file():
-        config = {**weights.read_json(special), **config}
+    if special.is_file() and "added_tokens_decoder" not in config:
+        config = {**config, **weights.read_json(special)}
     defaults = {
         "bos_token": "<|startoftext|>",
         "eos_token": "<|endoftext|>",

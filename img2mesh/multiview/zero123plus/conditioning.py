@@ -52,13 +52,12 @@ def encode(
 
 def empty_prompt_embedding(text_encoder: Any, prompt_ids: torch.Tensor) -> torch.Tensor:
     """(1, length, d): the text tower's last hidden state, after its final norm, unmasked."""
-    return text_encoder(prompt_ids.to(text_encoder.device))[0]
+    return text_encoder(prompt_ids)[0]
 
 
 def image_embedding(vision_encoder: Any, pixels: torch.Tensor) -> torch.Tensor:
     """(1, d): the projected CLIP embedding, not normalised."""
-    pixels = pixels.to(vision_encoder.device, vision_encoder.dtype)
-    return vision_encoder(pixels).image_embeds
+    return vision_encoder(pixels.to(vision_encoder.dtype)).image_embeds
 
 
 def prompt_context(

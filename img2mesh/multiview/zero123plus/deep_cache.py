@@ -1,8 +1,7 @@
 """Step caching: reuse the deep levels of a U-Net between neighbouring steps.
 
 DeepCache (Ma et al. 2024, arXiv 2312.00858): features that reach the last up block from below
-change slowly from step to step, while the finest level must be recomputed. A quality/speed knob,
-never on by default.
+change slowly from step to step, while the finest level must be recomputed.
 """
 
 from __future__ import annotations
@@ -24,6 +23,8 @@ class DeepCache:
     def __init__(self, unet: Any) -> None:
         self.unet = unet
         self._deep: dict[str, torch.Tensor] = {}
+        #: Skip connections of the finest level.
+        self.skips = 1 + len(unet.down_blocks[0].resnets)
 
     @contextmanager
     def recording(self, which: str) -> Iterator[None]:
@@ -44,14 +45,14 @@ class DeepCache:
         sample: torch.Tensor,
         timestep: torch.Tensor,
         context: torch.Tensor,
-        residuals: tuple[Any, Any],
+        residuals: tuple[torch.Tensor, ...] = (),
     ) -> torch.Tensor:
         """One pass through the finest level only, with the remembered deep features.
 
         Args:
             which: the pass whose deep features are taken.
             sample, timestep, context: as for the U-Net.
-            residuals: ControlNet residuals; those of the finest level are added.
+            residuals: of a ControlNet, for the skip connections of the finest level.
         """
         unet = self.unet
         embedding = unet.time_embedding(unet.get_time_embed(sample=sample, timestep=timestep))
@@ -64,8 +65,8 @@ class DeepCache:
             if attention is not None:
                 hidden = attention(hidden, encoder_hidden_states=context, return_dict=False)[0]
             skips.append(hidden)
-        if residuals[0] is not None:
-            skips = [s + r for s, r in zip(skips, residuals[0], strict=False)]
+        if residuals:
+            skips = [s + r for s, r in zip(skips, residuals, strict=True)]
         arguments = {"encoder_hidden_states": context} if hasattr(up, "attentions") else {}
         hidden = up(
             hidden_states=self._deep[which],

@@ -15,8 +15,11 @@ from typing import Any
 import torch
 
 from img2mesh.diffusion import guidance, reference_attention
-from img2mesh.diffusion.speed import Speed
+from img2mesh.diffusion.speed import Execution
 from img2mesh.multiview.zero123plus.deep_cache import DeepCache
+
+#: What a ControlNet adds to the skip connections and to the middle block, or nothing.
+Residuals = tuple[tuple[torch.Tensor, ...] | None, torch.Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,16 @@ class Control:
 class Denoiser:
     """The guided network of one run: fixed context, fixed control, changing latents.
 
+    Rows are [negative x n, positive x n] where guidance acts, else (positive x n) alone.
+
     Args:
         unet: U-Net with reference attention installed.
         bank: its bank.
-        context: (b, 77, d) rows [negative x n, positive x n] when guided, else (n, 77, d).
+        context: (b, 77, d) of all rows; b = 2n when guided, else n.
         guidance_scale: of classifier-free guidance.
         control: depth or normal control, or None.
-        speed: the switches.
+        step_cache: compute the deep levels every so many steps; see :class:`.speed.Speed`.
+        execution: how.
         observe: told (name, value) of intermediates, for parity checks.
     """
 
@@ -55,21 +61,30 @@ class Denoiser:
         *,
         guidance_scale: float,
         control: Control | None,
-        speed: Speed,
+        step_cache: int,
+        execution: Execution,
         observe: Any,
     ) -> None:
         self.unet, self.bank, self.control = unet, bank, control
-        self.guidance_scale, self.speed, self.observe = guidance_scale, speed, observe
-        self.guided = guidance.is_guided(guidance_scale)
-        self.dtype = context.dtype
-        split = self.guided and speed.low_memory
+        self.guidance_scale, self.execution, self.observe = guidance_scale, execution, observe
+        self.dtype, self.step_cache = context.dtype, step_cache
         # Kept as objects: their identity is what the cross-attention layers recognise.
-        self.contexts = tuple(context.chunk(2)) if split else (context,)
-        self._deep = DeepCache(unet) if speed.step_cache > 1 else None
-        bank.stop_after = reference_attention.layers(unet)[-1] if speed.shortcuts else None
+        self.contexts = {"both": context, "positive": context}
+        if guidance.is_guided(guidance_scale):
+            self.contexts["negative"], self.contexts["positive"] = context.chunk(2)
+        self._deep = DeepCache(unet) if step_cache > 1 else None
+        self._computed: tuple[int, bool] | None = None
+        self._residuals: dict[str, tuple[torch.Tensor, ...]] = {}
+        bank.stop_after = None if execution.plain else reference_attention.layers(unet)[-1]
 
     def __call__(
-        self, latents: torch.Tensor, reference: torch.Tensor, timestep: torch.Tensor, step: int
+        self,
+        latents: torch.Tensor,
+        reference: torch.Tensor,
+        timestep: torch.Tensor,
+        step: int,
+        *,
+        guided: bool,
     ) -> torch.Tensor:
         """The guided network output.
 
@@ -78,46 +93,64 @@ class Denoiser:
             reference: (b, c, h', w') float32 noised condition latents of all rows.
             timestep: 0-d float32.
             step: index of the step, for the caches.
+            guided: whether guidance acts in this step, where the scale asks for any.
 
         Returns:
             (n, c, h, w) float32.
         """
-        if self.speed.compile:  # values of the last step may be overwritten by CUDA graphs now
-            torch.compiler.cudagraph_mark_step_begin()
-        rows = guidance.double(latents, self.guided)
+        guided = guided and guidance.is_guided(self.guidance_scale)
+        rows = guidance.double(latents, guided)
+        reference = reference[-len(rows) :]
         self.observe("step.read_input", rows)
         self.observe("step.write_input", reference)
-        parts = len(self.contexts)
+        branches = ["positive"]
+        if guided:
+            branches = ["negative", "positive"] if self.execution.low_memory else ["both"]
+        cached = self._cached(step, guided)
         outputs = [
-            self._part(branch, x.to(self.dtype), z.to(self.dtype), timestep, step)
-            for branch, (x, z) in enumerate(
-                zip(rows.chunk(parts), reference.chunk(parts), strict=True)
+            self._branch(name, x.to(self.dtype), z.to(self.dtype), timestep, cached)
+            for name, x, z in zip(
+                branches, rows.chunk(len(branches)), reference.chunk(len(branches)), strict=True
             )
         ]
-        output = torch.cat(outputs).float()  # cat copies: CUDA graphs reuse their outputs
+        output = torch.cat(outputs).float()
         self.observe("step.unet_output", output)
-        return guidance.guide(output, self.guidance_scale)
+        return guidance.guide(output, self.guidance_scale) if guided else output
 
-    def _part(
+    def _cached(self, step: int, guided: bool) -> bool:
+        """Whether a step takes the deep levels from before: recent ones, of the same rows."""
+        if self._computed is not None and self._deep is not None:
+            last, was_guided = self._computed
+            if guided == was_guided and step - last < self.step_cache:
+                return True
+        self._computed = step, guided
+        return False
+
+    def _branch(
         self,
-        branch: int,
+        name: str,
         rows: torch.Tensor,
         reference: torch.Tensor,
         timestep: torch.Tensor,
-        step: int,
+        cached: bool,
     ) -> torch.Tensor:
-        """Write and read passes of all rows, or of one guidance branch."""
-        context = self.contexts[branch]
-        residuals = self._control(rows, timestep, context)
-        if self._deep is not None and step % self.speed.step_cache:
+        """Write and read passes of some rows: of both guidance branches, or of one."""
+        context = self.contexts[name]
+        if cached:
+            assert self._deep is not None
             with self.bank.passing("write"):
-                self._deep.shallow(f"write {branch}", reference, timestep, context, (None, None))
+                self._deep.shallow(f"write {name}", reference, timestep, context)
             with self.bank.passing("read"):
-                return self._deep.shallow(f"read {branch}", rows, timestep, context, residuals)
+                return self._deep.shallow(
+                    f"read {name}", rows, timestep, context, self._residuals[name]
+                )
+        residuals = self._control(name, rows, timestep)
+        if self._deep is not None:
+            self._residuals[name] = (residuals[0] or ())[: self._deep.skips]
         self.bank.clear()
-        with self.bank.passing("write"), self._remembering(f"write {branch}"):
+        with self.bank.passing("write"), self._remembering(f"write {name}"):
             self.unet(reference, timestep, context, return_dict=False)
-        shared, remembering = self._shared(self.unet, rows), self._remembering(f"read {branch}")
+        shared, remembering = self._shared(self.unet, name), self._remembering(f"read {name}")
         with self.bank.passing("read"), shared, remembering:
             return self.unet(
                 rows,
@@ -131,17 +164,15 @@ class Denoiser:
     def _remembering(self, which: str) -> AbstractContextManager[None]:
         return nullcontext() if self._deep is None else self._deep.recording(which)
 
-    def _control(
-        self, rows: torch.Tensor, timestep: torch.Tensor, context: torch.Tensor
-    ) -> tuple[Any, Any]:
+    def _control(self, name: str, rows: torch.Tensor, timestep: torch.Tensor) -> Residuals:
         """ControlNet residuals of the read pass; (None, None) without control or at scale 0."""
         if self.control is None or self.control.scale == 0:
             return None, None  # exactly the base model: x + 0 would cost a pass
-        with self._shared(self.control.net, rows):
+        with self._shared(self.control.net, name):
             down, mid = self.control.net(
                 rows,
                 timestep,
-                context,
+                self.contexts[name],
                 controlnet_cond=self.control.picture,
                 conditioning_scale=self.control.scale,
                 return_dict=False,
@@ -152,12 +183,12 @@ class Denoiser:
         return down, mid
 
     @contextmanager
-    def _shared(self, net: Any, rows: torch.Tensor) -> Iterator[None]:
+    def _shared(self, net: Any, name: str) -> Iterator[None]:
         """Compute the layers before the first attention once for both guidance branches."""
-        if not (self.speed.shortcuts and self.guided and len(self.contexts) == 1):
+        if self.execution.plain or name != "both":
             yield
             return
-        half = len(rows) // 2
+        half = len(self.contexts[name]) // 2
 
         def first(_: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
             return tuple(a[:half] if isinstance(a, torch.Tensor) else a for a in args)
@@ -176,9 +207,9 @@ class Denoiser:
 
 
 @contextmanager
-def embedded_once(control: Control | None, speed: Speed) -> Iterator[None]:
+def embedded_once(control: Control | None, execution: Execution) -> Iterator[None]:
     """Embed the control picture once for all steps of a run."""
-    if control is None or control.scale == 0 or not speed.shortcuts:
+    if control is None or control.scale == 0 or execution.plain:
         yield
         return
     embedding = control.net.controlnet_cond_embedding

@@ -2,13 +2,14 @@
 
 The networks are stock Stable Diffusion parts; the method is how data flows between them. All
 randomness comes from one noise source. Draws, in order: ``vae_cond``, ``vae_negative`` (guided
-only), ``init_latents``, then ``reference`` and ``ancestral`` for every step, the last included.
+only), ``init_latents``, then ``reference`` and, with the Euler-ancestral solver, ``ancestral`` for
+every step, the last included.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from img2mesh.diffusion import checkpoints, guidance, reference_attention, samplers
+from img2mesh.diffusion import checkpoints, guidance, reference_attention
 from img2mesh.diffusion.noise import KeyedNoise, NoiseSource, drawn
-from img2mesh.diffusion.schedules import SamplingSchedule, Spacing, sampling_schedule
-from img2mesh.diffusion.speed import Speed
+from img2mesh.diffusion.schedules import Spacing, sampling_schedule
+from img2mesh.diffusion.speed import SPEEDS, Execution, Speed
 from img2mesh.errors import Img2MeshError, InputError
 from img2mesh.multiview.zero123plus import conditioning, preprocess
 from img2mesh.multiview.zero123plus.components import (
@@ -30,6 +31,8 @@ from img2mesh.multiview.zero123plus.components import (
     load_controlnet,
 )
 from img2mesh.multiview.zero123plus.denoise import Control, Denoiser, embedded_once
+from img2mesh.multiview.zero123plus.placement import streamed, visiting
+from img2mesh.multiview.zero123plus.trajectory import denoise
 
 #: Target latents are shifted and scaled, ``(z * factor - 0.22) * 0.75``, and target pictures in
 #: [-1, 1] are multiplied by 0.5 / 0.8 before encoding. Constants of the published training.
@@ -62,8 +65,10 @@ class Zero123Plus:
     Args:
         components: the parts, on the CPU.
         controlnet: a diffusers ``ControlNetModel``, or None.
+        background: colour behind the views it draws, and behind what it is shown of the object:
+            ``grey`` or ``white``.
         device: where it works.
-        speed: how; see :class:`img2mesh.diffusion.speed.Speed`.
+        execution: how; see :class:`img2mesh.diffusion.speed.Execution`.
     """
 
     def __init__(
@@ -71,19 +76,33 @@ class Zero123Plus:
         components: Components,
         controlnet: Any = None,
         *,
+        background: str = "grey",
         device: str | torch.device = "cpu",
-        speed: Speed | None = None,
+        execution: Execution | None = None,
     ) -> None:
-        self.parts, self.controlnet = components, controlnet
-        self.device, self.speed = torch.device(device), speed or Speed()
+        self.parts, self.controlnet = components, None
+        self.backdrop = preprocess.BACKDROPS[background]
+        self.device, self.execution = torch.device(device), execution or Execution()
         self._empty_prompt: torch.Tensor | None = None
         self._negative: tuple[torch.Tensor, torch.Tensor] | None = None
         self.bank = reference_attention.install(
             components.unet,
-            keep_context=self.speed.shortcuts,
-            plain=self.speed.plain,
+            keep_context=not self.execution.plain,
+            plain=self.execution.plain,
         )
-        self._place()
+        for module in (components.unet, components.vae):
+            self._settle(module)
+        if not self.execution.plain:
+            components.vae.enable_slicing()
+        self.attach(controlnet)
+
+    def attach(self, controlnet: Any, named: object = None) -> None:
+        """Work with another ControlNet from now on, or with none; ``attached`` is its name."""
+        self.controlnet, self.attached = controlnet, named
+        if controlnet is not None:
+            keep = not self.execution.plain
+            reference_attention.install_plain(controlnet, keep_context=keep)
+            self._settle(controlnet)
 
     @classmethod
     def load(
@@ -93,7 +112,7 @@ class Zero123Plus:
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
         *,
-        speed: Speed | None = None,
+        execution: Execution | None = None,
     ) -> Zero123Plus:
         """Load a local folder or a fetched checkpoint by name. Never downloads.
 
@@ -102,14 +121,14 @@ class Zero123Plus:
             controlnet: the same for a ControlNet.
             device: a torch device.
             dtype: of the weights; float32 on the CPU.
-            speed: the switches; the exact ones by default.
+            execution: how it works; nothing special by default.
 
         Raises:
             InputError: not there (says how to fetch it), or not what it should be.
         """
         net = None if controlnet is None else checkpoints.locate(controlnet).folder
         found = checkpoints.locate(folder_or_name)
-        return cls.from_located(found, net, device=device, dtype=dtype, speed=speed)
+        return cls.from_located(found, net, device=device, dtype=dtype, execution=execution)
 
     @classmethod
     def from_located(
@@ -119,12 +138,13 @@ class Zero123Plus:
         *,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
-        speed: Speed | None = None,
+        execution: Execution | None = None,
     ) -> Zero123Plus:
         """Load what :func:`img2mesh.diffusion.checkpoints.locate` found."""
         components = load_components(found.folder, dtype=dtype, unet_file=found.unet_file)
         net = None if controlnet is None else load_controlnet(controlnet, dtype=dtype)
-        return cls(components, net, device=device, speed=speed)
+        background = found.record.background
+        return cls(components, net, background=background, device=device, execution=execution)
 
     @torch.inference_mode()
     def sample(
@@ -141,13 +161,14 @@ class Zero123Plus:
         *,
         seed: int = 42,
         spacing: Spacing = "trailing",
+        speed: Speed = SPEEDS["exact"],
         observe: Observe | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> Sample:
         """Draw sheets of six views.
 
         Args:
-            image: RGB, or RGBA, which is put on grey; a Pillow picture, a file or an array.
+            image: RGB, or RGBA, which is put on the backdrop; a Pillow picture, a file or an array.
                 Should be square: the sides of a longer picture are cropped away.
             control_image: exactly width x height, RGB or RGBA (put on grey); needs a ControlNet.
             control_scale: multiplies the ControlNet's residuals; 0 is exactly the base model.
@@ -158,6 +179,7 @@ class Zero123Plus:
             noise: where all randomness comes from; ``KeyedNoise(seed)`` by default.
             seed: of the default source.
             spacing: of the timesteps; the official examples use ``trailing``.
+            speed: solver, step cache and guidance interval; its own number of steps is not used.
             observe: told (name, value) of every intermediate, for parity checks.
             progress: told the fraction done.
 
@@ -180,23 +202,41 @@ class Zero123Plus:
 
         control = self._control(control_image, control_scale, width, height, see)
         self.bank.on_store = lambda layer, tokens: see(f"ref.{layer}", tokens)
-        with self._working("unet"), self._working("controlnet"), embedded_once(control, self.speed):
+        with ExitStack() as stack:
+            stack.callback(self._forget_run)
+            for part in ("unet", "controlnet"):
+                stack.enter_context(self._working(part))
+            stack.enter_context(embedded_once(control, self.execution))
             denoiser = Denoiser(
                 self.parts.unet,
                 self.bank,
                 context,
                 guidance_scale=guidance_scale,
                 control=control,
-                speed=self.speed,
+                step_cache=speed.step_cache,
+                execution=self.execution,
                 observe=see,
             )
-            latents = self._denoise(
-                denoiser, latents, references, schedule, source, see, progress or _silent
+            latents = denoise(
+                denoiser,
+                latents,
+                references,
+                schedule,
+                source,
+                speed=speed,
+                prediction=self.parts.training.prediction,
+                observe=see,
+                progress=progress or _silent,
             )
-        self.bank.clear()
-        reference_attention.clear(self.parts.unet)
         see("final.latents", latents)
         return Sample(latents.cpu(), self._decode(latents, see))
+
+    def _forget_run(self) -> None:
+        """What the networks keep of a run must not outlive it, also when it fails."""
+        self.bank.clear()
+        for net in (self.parts.unet, self.controlnet):
+            if net is not None:
+                reference_attention.clear(net)
 
     def _check(self, width: int, height: int, count: int, controlled: bool) -> None:
         factor = self.parts.vae_factor
@@ -217,7 +257,7 @@ class Zero123Plus:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Reference latents and context of all rows, [negative x n, positive x n]."""
         parts = self.parts
-        rgb = preprocess.on_grey(image)
+        rgb = preprocess.opaque(image, self.backdrop)
         for_vae, for_clip = parts.for_vae(rgb), parts.for_clip(rgb)
         see("prep.rgb_uint8", np.asarray(rgb))
         see("prep.pixel_values_vae", for_vae)
@@ -239,10 +279,10 @@ class Zero123Plus:
         if self._empty_prompt is None:
             with self._working("text_encoder"):
                 self._empty_prompt = conditioning.empty_prompt_embedding(
-                    parts.text_encoder, parts.prompt_ids
+                    parts.text_encoder, parts.prompt_ids.to(self.device)
                 )
         with self._working("vision_encoder"):
-            embedding = conditioning.image_embedding(parts.vision_encoder, for_clip)
+            embedding = conditioning.image_embedding(parts.vision_encoder, for_clip.to(self.device))
         context = conditioning.prompt_context(
             self._empty_prompt, embedding, parts.ramping, guided=guided, count=count
         )
@@ -266,44 +306,19 @@ class Zero123Plus:
         see("control.cond_image", tensor[0])
         return Control(self.controlnet, tensor.to(self.device, self.parts.unet.dtype), float(scale))
 
-    def _denoise(
-        self,
-        denoiser: Denoiser,
-        latents: torch.Tensor,
-        references: torch.Tensor,
-        schedule: SamplingSchedule,
-        source: NoiseSource,
-        see: Observe,
-        progress: Callable[[float], None],
-    ) -> torch.Tensor:
-        sigmas, timesteps = schedule.sigmas.to(self.device), schedule.timesteps.to(self.device)
-        steps = len(schedule)
-        for step in range(steps):
-            eta = drawn(source, "reference", step, tuple(references.shape), self.device)
-            fresh = drawn(source, "ancestral", step, tuple(latents.shape), self.device)
-            sigma = sigmas[step]
-            see("step.latents_in", latents)
-            output = denoiser(
-                samplers.scale_input(latents, sigma),
-                samplers.noised(references, eta, sigma),
-                timesteps[step],
-                step,
-            )
-            clean = samplers.predicted_clean(output, latents, sigma, self.parts.training.prediction)
-            latents = samplers.euler_ancestral_step(latents, clean, fresh, sigma, sigmas[step + 1])
-            see("step.guided_output", output)
-            see("step.pred_original", clean)
-            see("step.latents_out", latents)
-            progress((step + 1) / steps)
-        return latents
-
     def _decode(self, latents: torch.Tensor, see: Observe) -> NDArray[np.float32]:
         """(n, h, w, 3) float32 pictures in [0, 1]."""
         vae = self.parts.vae
+        plain = unscale_latents(latents) / vae.config.scaling_factor
         with self._working("vae"):
-            plain = unscale_latents(latents) / vae.config.scaling_factor
             decoded = vae.decode(plain.to(vae.dtype), return_dict=False)[0].float()
-        if not torch.isfinite(decoded).all():
+        finite = bool(torch.isfinite(decoded).all())
+        if not finite and vae.dtype != torch.float32 and torch.isfinite(latents).all():
+            # Some fine-tuned decoders leave the range of half precision; this one is small.
+            with visiting(vae, self.device, torch.float32):
+                decoded = vae.decode(plain, return_dict=False)[0]
+            finite = bool(torch.isfinite(decoded).all())
+        if not finite:
             raise Img2MeshError(
                 "the decoded views are not finite numbers: the checkpoint does not work in "
                 f"{str(vae.dtype).removeprefix('torch.')}, or its weights are damaged; verify it "
@@ -314,37 +329,21 @@ class Zero123Plus:
         see("final.image", image)
         return image.permute(0, 2, 3, 1).cpu().numpy()
 
-    def _place(self) -> None:
-        """Move to the device and apply the switches that change modules, once."""
-        parts, speed = self.parts, self.speed
-        if self.controlnet is not None:
-            reference_attention.install_plain(self.controlnet, keep_context=speed.shortcuts)
-        networks = [m for m in (parts.unet, self.controlnet, parts.vae) if m is not None]
-        if speed.channels_last:
-            for module in networks:
-                module.to(memory_format=torch.channels_last)
-        if not speed.plain:
-            parts.vae.enable_slicing()
-        if not speed.low_memory:
-            for module in (*networks, parts.text_encoder, parts.vision_encoder):
-                module.to(self.device)
-        if speed.compile:
-            for module in networks[:-1]:
-                # Two shapes in turn, reference and sheet: a graph each, not one for any shape.
-                module.compile(mode=speed.compile, dynamic=False)
+    def _settle(self, module: torch.nn.Module) -> None:
+        """Bring a part that works in every step to where it stays."""
+        if self.execution.channels_last:
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if not self.execution.low_memory:
+            module.to(self.device)
 
-    @contextmanager
-    def _working(self, part: str) -> Iterator[None]:
-        """Have one part on the device while it works, when the others are offloaded."""
+    def _working(self, part: str) -> AbstractContextManager[None]:
+        """Have one part on the device while it works; the encoders never stay there."""
         module = self.controlnet if part == "controlnet" else getattr(self.parts, part)
-        if module is None or not self.speed.low_memory:
-            yield
-            return
-        module.to(self.device)
-        try:
-            yield
-        finally:
-            module.to("cpu")
+        if module is None or self.device.type == "cpu":
+            return nullcontext()
+        if part.endswith("encoder") or (part == "controlnet" and self.execution.low_memory):
+            return streamed(module, self.device)
+        return visiting(module, self.device) if self.execution.low_memory else nullcontext()
 
 
 def _ignore(name: str, value: Any) -> None:

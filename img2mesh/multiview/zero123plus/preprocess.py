@@ -18,8 +18,11 @@ from PIL import Image
 
 from img2mesh.errors import InputError
 
-#: Colour behind transparent pixels of the condition and of control pictures: zero in [-1, 1].
+#: Colour behind transparent pixels of control pictures, and of the condition of most checkpoints:
+#: zero in [-1, 1].
 GREY = (127, 127, 127)
+#: Colour behind the condition, by the background of the views that a checkpoint draws.
+BACKDROPS = {"grey": GREY, "white": (255, 255, 255)}
 
 #: What may be given as a picture: an open one, a file, or (h, w, 3 | 4) uint8.
 Picture = Image.Image | str | Path | NDArray[np.uint8]
@@ -47,8 +50,8 @@ def opened(picture: Picture) -> Image.Image:
         raise InputError(f"{picture} cannot be opened as a picture ({error})") from None
 
 
-def on_grey(picture: Image.Image) -> Image.Image:
-    """An RGB picture: RGBA pasted over grey (Pillow's integer compositing), RGB as it is.
+def opaque(picture: Image.Image, backdrop: tuple[int, int, int]) -> Image.Image:
+    """An RGB picture: RGBA pasted over a colour (Pillow's integer compositing), RGB as it is.
 
     Palette and grey pictures are converted first, with their transparency where they have any.
     """
@@ -58,7 +61,7 @@ def on_grey(picture: Image.Image) -> Image.Image:
         picture = picture.convert("RGBA")
     if picture.mode != "RGBA":
         return picture.convert("RGB")
-    canvas = Image.new("RGB", picture.size, GREY)
+    canvas = Image.new("RGB", picture.size, backdrop)
     canvas.paste(picture.convert("RGB"), mask=picture.getchannel("A"))
     return canvas
 
@@ -156,5 +159,5 @@ def control_tensor(picture: Image.Image, width: int, height: int) -> torch.Tenso
             f"the control picture is {picture.width}x{picture.height}, it must be exactly "
             f"{width}x{height}: six tiles in the layout of the output"
         )
-    pixels = np.asarray(on_grey(picture), np.float32) / np.float32(255)
+    pixels = np.asarray(opaque(picture, GREY), np.float32) / np.float32(255)
     return torch.from_numpy(((pixels - 0.5) / 0.5).transpose(2, 0, 1).copy())[None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,12 +16,15 @@ from img2mesh.artifacts import Cutout, DepthSet, Provenance, View, ViewSet
 from img2mesh.core.cameras import Camera
 from img2mesh.core.rigs import rig
 from img2mesh.diffusion import checkpoints
-from img2mesh.diffusion.speed import Speed
+from img2mesh.diffusion.speed import SPEEDS, Execution
+from img2mesh.diffusion.store import fingerprint
 from img2mesh.errors import InputError
 from img2mesh.imaging import matting
 from img2mesh.imaging.sheet import COLUMNS, ROWS, untile
+from img2mesh.multiview.loaded import loaded
 from img2mesh.multiview.sampling import Progress, Sampling
 from img2mesh.multiview.zero123plus import choices, depth_image, normals
+from img2mesh.multiview.zero123plus.components import load_controlnet
 from img2mesh.multiview.zero123plus.model import Zero123Plus
 
 F32 = NDArray[np.float32]
@@ -30,15 +35,11 @@ _NORMAL_SCALE = 1.0
 
 @dataclass(frozen=True)
 class Place:
-    """Where the networks run."""
+    """Where the networks run, and how."""
 
     device: torch.device
-    speed: Speed
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Half precision where it is fast, single elsewhere (CPUs emulate half)."""
-        return torch.float16 if self.device.type == "cuda" else torch.float32
+    dtype: torch.dtype
+    execution: Execution
 
 
 def pick_place(sampling: Sampling) -> Place:
@@ -48,8 +49,16 @@ def pick_place(sampling: Sampling) -> Place:
         InputError: a device that is not there.
     """
     device = pick_device(sampling.device)
-    channels_last = device.type == "cuda" and not sampling.low_vram
-    return Place(device, Speed(low_memory=sampling.low_vram, channels_last=channels_last))
+    gpu = device.type not in ("cpu", "mps")
+    dtype = torch.float16 if gpu and _fast_half(device) else torch.float32
+    channels_last = gpu and not sampling.low_vram
+    return Place(device, dtype, Execution(False, sampling.low_vram, channels_last))
+
+
+def _fast_half(device: torch.device) -> bool:
+    """Whether half precision is fast: since Volta, and on the P100."""
+    capability = torch.cuda.get_device_capability(device) if device.type == "cuda" else (7, 0)
+    return capability >= (7, 0) or capability == (6, 0)
 
 
 def pick_device(name: str) -> torch.device:
@@ -91,7 +100,7 @@ def generate(
     """Draw six views of the object around it.
 
     Args:
-        cutout: the object; its transparent part is put on grey as the network expects.
+        cutout: the object; its transparent part is put on the backdrop that the network expects.
         checkpoint: a name of ``models list`` that was fetched, or a folder.
         normals: draw normal maps too, in a second run, and take the alpha from them; needs a
             checkpoint with a normal ControlNet (v1.2).
@@ -101,17 +110,18 @@ def generate(
     Raises:
         InputError: no such checkpoint (says how to fetch it), or it cannot do what was asked.
     """
-    where, free = pick_place(sampling), sampling.commercial_only
-    net = choices.find_controlnet("normals", checkpoint, commercial_only=free) if normals else None
-    found = checkpoints.locate(checkpoint, commercial_only=free)
-    model = _load(found, net, where)
+    place = pick_place(sampling)
+    net = choices.find_controlnet("normals", checkpoint) if normals else None
+    found = checkpoints.locate(checkpoint)
     first, second = _shares(progress, normals)
-    sheet = _sample(model, cutout, found.record.tile, sampling, None, 0.0, first)
-    drawn = None
-    if normals:
-        again = Image.fromarray(np.rint(sheet * 255).astype(np.uint8))
-        drawn = _sample(model, cutout, found.record.tile, sampling, again, _NORMAL_SCALE, second)
-    return _view_set(cutout, sheet, drawn, found.record, checkpoint, ())
+    tile, drawn = found.record.tile, None
+    with model_of(found, net, place) as model:
+        sheet = _sample(model, cutout, tile, sampling, None, 0.0, first)
+        if normals:
+            again = Image.fromarray(np.rint(sheet * 255).astype(np.uint8))
+            drawn = _sample(model, cutout, tile, sampling, again, _NORMAL_SCALE, second)
+        notes = _notes(model, found.record, sampling, place)
+    return _view_set(cutout, sheet, drawn, found.record, checkpoint, notes)
 
 
 def refine(
@@ -140,23 +150,62 @@ def refine(
     Raises:
         InputError: the checkpoint has no depth control (says which has), or a part is missing.
     """
-    where, free = pick_place(sampling), sampling.commercial_only
+    place = pick_place(sampling)
     if strength < 0:
         raise InputError(f"the strength of depth control must not be negative, got {strength}")
-    net = choices.find_controlnet("depth", checkpoint, controlnet, commercial_only=free)
-    found = checkpoints.locate(checkpoint, commercial_only=free)
+    net = choices.find_controlnet("depth", checkpoint, controlnet)
+    found = checkpoints.locate(checkpoint)
     control = depth_image.depth_picture(depths, found.record.tile)
-    model = _load(found, net, where)
-    sheet = _sample(model, cutout, found.record.tile, sampling, control, strength, progress)
+    with model_of(found, net, place) as model:
+        sheet = _sample(model, cutout, found.record.tile, sampling, control, strength, progress)
+        notes = _notes(model, found.record, sampling, place)
     note = f"second pass led by the coarse shape's depth, strength {strength:g}"
-    refined = _view_set(cutout, sheet, None, found.record, checkpoint, (note,))
+    refined = _view_set(cutout, sheet, None, found.record, checkpoint, (note, *notes))
     return replace(refined, photo=views.photo or refined.photo)
 
 
-def _load(found: checkpoints.Located, net: Path | None, where: Place) -> Zero123Plus:
-    return Zero123Plus.from_located(
-        found, net, device=where.device, dtype=where.dtype, speed=where.speed
-    )
+@contextmanager
+def model_of(found: checkpoints.Located, net: Path | None, place: Place) -> Iterator[Zero123Plus]:
+    """The model of a checkpoint, kept from run to run, and one ControlNet with it.
+
+    Args:
+        found: the checkpoint on this machine.
+        net: folder of a ControlNet; None takes whichever is attached, and does without.
+        place: where it runs.
+    """
+
+    def read() -> Zero123Plus:
+        return Zero123Plus.from_located(
+            found, device=place.device, dtype=place.dtype, execution=place.execution
+        )
+
+    files = (found.folder, found.unet_file, found.identity())
+    with loaded((Zero123Plus, *files, found.record.background, place), read) as model:
+        if net is not None and model.attached != (named := (net, fingerprint(net))):
+            model.attach(None)  # its room is free before the other is read
+            model.attach(load_controlnet(net, dtype=place.dtype), named)
+        yield model
+
+
+def _notes(
+    model: Zero123Plus, record: checkpoints.Checkpoint, sampling: Sampling, place: Place
+) -> tuple[str, ...]:
+    """What a report says of how the views were drawn."""
+    speed = SPEEDS[sampling.speed]
+    precision = str(place.dtype).removeprefix("torch.")
+    notes = [f"drawn at speed {sampling.speed}: {steps_of(sampling)} steps, {speed}, {precision}"]
+    padding = int(model.parts.prompt_ids[0, -1])
+    if record.repository and padding != 0:
+        notes.append(
+            f"the checkpoint's tokenizer pads with token {padding}, the published ones with 0: "
+            "fetch its tokenizer folder again"
+        )
+    return tuple(notes)
+
+
+def steps_of(sampling: Sampling) -> int:
+    """The number of denoising steps."""
+    return SPEEDS[sampling.speed].steps if sampling.steps is None else sampling.steps
 
 
 def _shares(progress: Progress | None, twice: bool) -> tuple[Progress | None, Progress | None]:
@@ -181,9 +230,10 @@ def _sample(
         picture(cutout),
         control,
         scale,
-        steps=sampling.steps,
+        steps=steps_of(sampling),
         guidance_scale=sampling.guidance_scale,
         seed=sampling.seed,
+        speed=SPEEDS[sampling.speed],
         width=COLUMNS * tile,
         height=ROWS * tile,
         progress=progress,

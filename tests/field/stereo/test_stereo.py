@@ -93,7 +93,7 @@ def test_planes_find_a_flat_top_that_the_hull_domes() -> None:
     surface = march(hull, rays, near=0.1, behind=0.0).surface
     maps = DepthMaps.of(rays, surface, stride=2)
     depth, score = match_on_planes(rays, hull, maps, planes=96, reach=0.5)
-    height = rays.pictures.origin[rays.view, 1] + rays.depth * rays.direction[1]
+    height = rays.pictures.origin[1, rays.view] + rays.depth * rays.direction[1]
     top = (height - 0.45).abs() < 1e-3  # the box is 0.9 high
     found = top & (score > 0)
     assert float(found.float().sum()) > 0.3 * float(top.float().sum())

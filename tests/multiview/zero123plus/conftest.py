@@ -58,7 +58,8 @@ class Case:
     seen: dict[str, list[torch.Tensor]] = field(default_factory=dict)
 
     def observe(self, name: str, value: Any) -> None:
-        self.seen.setdefault(name, []).append(torch.tensor(value) if _array(value) else value)
+        value = value.cpu() if isinstance(value, torch.Tensor) else torch.tensor(value)
+        self.seen.setdefault(name, []).append(value)
 
     def ours(self, name: str) -> torch.Tensor:
         """What our run saw under a recorded name."""
@@ -74,10 +75,6 @@ class Case:
         """Deviation of every recorded intermediate and result."""
         computed = [n for n in self.recorded if not n.startswith(("noise.", "sched.alphas"))]
         return {n: deviation(self.ours(n), self.recorded[n]) for n in computed}
-
-
-def _array(value: Any) -> bool:
-    return not isinstance(value, torch.Tensor)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from img2mesh.diffusion import samplers
 from img2mesh.diffusion.guidance import guide
 from img2mesh.diffusion.reference_attention import layers
 from img2mesh.diffusion.schedules import TrainingSchedule
-from img2mesh.diffusion.speed import Speed
+from img2mesh.diffusion.speed import Execution
 from img2mesh.multiview.zero123plus import Zero123Plus
 
 CASES = ("base", "depth", "nocfg", "n2")
@@ -37,7 +37,7 @@ def test_the_plain_algorithm_agrees_too(
     name: str, run_case: Callable[..., Any], golden: Path
 ) -> None:
     net = golden / "controlnet" if name == "depth" else None
-    model = Zero123Plus.load(golden / "checkpoint", net, speed=Speed(plain=True))
+    model = Zero123Plus.load(golden / "checkpoint", net, execution=Execution(plain=True))
     deviations = run_case(name, model=model).deviations()
     assert max(deviations.values()) < 1e-4
 

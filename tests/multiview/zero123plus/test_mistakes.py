@@ -105,7 +105,7 @@ def _frozen_noise(patch: Patch) -> dict[str, Any]:
 
 
 def _white_background(patch: Patch) -> dict[str, Any]:
-    patch.setattr(preprocess, "GREY", (255, 255, 255))
+    patch.setitem(preprocess.BACKDROPS, "grey", (255, 255, 255))
     return {}
 
 
@@ -126,7 +126,7 @@ def _swapped_reference(patch: Patch) -> dict[str, Any]:
     patch.setattr(
         Denoiser,
         "__call__",
-        lambda self, x, reference, *rest: call(self, x, reference.flip(0), *rest),
+        lambda self, x, reference, *rest, **more: call(self, x, reference.flip(0), *rest, **more),
     )
     return {}
 

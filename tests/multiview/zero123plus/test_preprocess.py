@@ -14,7 +14,7 @@ from img2mesh.multiview.zero123plus.preprocess import (
     GREY,
     ImageProcessor,
     control_tensor,
-    on_grey,
+    opaque,
     opened,
 )
 
@@ -67,26 +67,26 @@ def test_old_style_sizes() -> None:
 
 def test_transparency_becomes_grey() -> None:
     picture = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
-    assert set(on_grey(picture).get_flattened_data()) == {GREY}
-    half = on_grey(Image.new("RGBA", (1, 1), (255, 255, 255, 128))).getpixel((0, 0))
+    assert set(opaque(picture, GREY).get_flattened_data()) == {GREY}
+    half = opaque(Image.new("RGBA", (1, 1), (255, 255, 255, 128)), GREY).getpixel((0, 0))
     assert half == (191, 191, 191)
 
 
 def test_rgb_is_left_alone() -> None:
     picture = _noise("RGB", (7, 5))
-    assert on_grey(picture) is picture
+    assert opaque(picture, GREY) is picture
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "1", "I;16", "CMYK"])
 def test_other_modes_are_converted(mode: str) -> None:
-    assert on_grey(Image.new(mode, (6, 6))).mode == "RGB"
+    assert opaque(Image.new(mode, (6, 6)), GREY).mode == "RGB"
 
 
 def test_transparent_palette_pictures_become_grey_there() -> None:
     picture = Image.new("P", (2, 2), 0)
     picture.putpalette([255, 0, 0] * 256)
     picture.info["transparency"] = 0
-    assert on_grey(picture).getpixel((0, 0)) == GREY
+    assert opaque(picture, GREY).getpixel((0, 0)) == GREY
 
 
 def test_control_picture_range_and_background() -> None:

@@ -1,0 +1,110 @@
+"""The pipeline's side of Zero-1-to-3: a cutout in, the posed views of a rig with alpha out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+
+from img2mesh.artifacts import Cutout, Provenance, View, ViewSet
+from img2mesh.core.rigs import rig
+from img2mesh.diffusion import checkpoints
+from img2mesh.diffusion.speed import SpeedName
+from img2mesh.imaging import matting
+from img2mesh.imaging.framing import framed
+from img2mesh.multiview.loaded import loaded
+from img2mesh.multiview.sampling import Consistency, Progress, Sampling
+from img2mesh.multiview.zero123.model import Zero123
+from img2mesh.multiview.zero123plus.views import pick_place
+
+#: DDIM steps at each speed; the original demo takes 50.
+STEPS: Mapping[SpeedName, int] = {"exact": 50, "fast": 25, "draft": 15}
+
+
+def load(checkpoint: str, sampling: Sampling) -> Zero123:
+    """The checkpoint where it was asked for, in half precision where that is fast.
+
+    Raises:
+        InputError: no such checkpoint or device.
+    """
+    place = pick_place(sampling)
+    return Zero123.load(
+        checkpoint, device=place.device, dtype=place.dtype, low_memory=sampling.low_vram
+    )
+
+
+def model_of(checkpoint: str, sampling: Sampling) -> AbstractContextManager[Zero123]:
+    """The same, kept for the next photo of this process; see :mod:`img2mesh.multiview.loaded`."""
+    place, found = pick_place(sampling), checkpoints.locate(checkpoint)
+    key = (Zero123, found.folder, found.identity(), found.record.camera, place)
+    return loaded(key, lambda: load(checkpoint, sampling))
+
+
+def generate(
+    cutout: Cutout,
+    *,
+    checkpoint: str,
+    elevation: float | None,
+    consistency: Consistency,
+    sampling: Sampling,
+    progress: Progress | None = None,
+    note: Callable[[str], None] = lambda sentence: None,
+) -> ViewSet:
+    """Draw the views of a six-view rig, one camera move each.
+
+    Args:
+        cutout: the object; it is put on white, its longest side 200 of 256 of the frame.
+        checkpoint: a name of ``models list`` that was fetched, a folder, or a ``.ckpt`` file.
+        elevation: of the photo's camera in degrees, which places the views in the world; None
+            takes the horizon.
+        consistency: ``shared-attention`` lets the views see each other while they are drawn.
+        sampling: steps, guidance, seed, and where.
+        progress: told the fraction done.
+        note: told what the user should know.
+
+    Raises:
+        InputError: no such checkpoint (says how to fetch it), or a part of it is missing.
+    """
+    record = checkpoints.locate(checkpoint).record
+    notes = [record.note] if record.note else []
+    if elevation is None:
+        elevation = 0.0
+        note("the photo's elevation is taken for 0 degrees; say it with --elevation if it is not")
+    cameras = rig(record.rig)
+    moves = [e - elevation for e in cameras.elevations_deg]
+    steps = STEPS[sampling.speed] if sampling.steps is None else sampling.steps
+    with model_of(checkpoint, sampling) as model:
+        notes += [f"{record.name}: {sentence}" for sentence in model.parts.notes]
+        notes.append(f"drawn at speed {sampling.speed}: {steps} steps, DDIM")
+        size = model.size
+        drawn = model.sample(
+            framed(cutout.rgb, cutout.alpha, size),
+            moves,
+            list(cameras.azimuths_deg),
+            [0.0] * len(moves),
+            steps=steps,
+            guidance_scale=sampling.guidance_scale,
+            width=size,
+            height=size,
+            seed=sampling.seed,
+            input_elevation_deg=elevation,
+            share_attention=consistency == "shared-attention",
+            progress=progress,
+        ).images.astype(np.float32)
+    cut = matting.remove_background(drawn, background=record.background)
+    place = Path(checkpoint)
+    return ViewSet(
+        rgb=cut.rgb,
+        alpha=cut.alpha,
+        cameras=cameras.cameras(size),
+        photo=View(cutout.rgb, cutout.alpha, None),
+        provenance=Provenance(
+            generator=place.name if place.exists() else checkpoint,
+            learned_weights=True,
+            exact=False,
+            licences=(record.licence,),
+            notes=(*notes, *cut.notes),
+        ),
+    )

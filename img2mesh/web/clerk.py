@@ -1,0 +1,228 @@
+"""What the desk's process answers: outlines, plans, further formats. One function, by verb.
+
+``outline``  photo → what its cutout looks like on it, and two small pictures to show
+``plan``     which stages a version would run again
+``views``    what the generator drew, once it has
+``known``    the texture with what is a guess hatched
+``convert``  a mesh file in another format, from the delivered GLB
+``pack``     files into a ZIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from img2mesh.artifacts import Cutout, Photo
+from img2mesh.core.arrays import U8
+from img2mesh.errors import InputError
+from img2mesh.worker.protocol import ReportProgress
+from img2mesh.worker.task import decode
+
+#: This module's function, as a worker takes it.
+FUNCTION = "img2mesh.web.clerk:answer"
+
+SHOWN, THUMBNAIL = "shown.webp", "thumbnail.webp"
+_SHOWN_SIDE, _THUMBNAIL_SIDE = 1280, 160  # pixels, the longest side
+_OUTLINE_SIDE = 640  # pixels, the longest side of the mask whose outline is told
+_TOLERANCE = 0.7  # of those pixels: what the outline may be off
+_GROUND = 0.96  # behind the views
+_SMALLEST = 0.0004  # share of the picture below which a part of an outline is not told
+
+
+def answer(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[str, Any]:
+    """See the module; ``payload`` holds ``verb`` and what that takes.
+
+    Raises:
+        InputError: it cannot be done.
+    """
+    verbs = {
+        "outline": outline, "plan": plan, "views": views, "known": known, "convert": convert,
+        "pack": pack,
+    }  # fmt: skip
+    return verbs[payload["verb"]](payload)
+
+
+def outline(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The cutout as an outline on the photo.
+
+    Returns:
+        ``digest`` of the photo's file, ``width`` and ``height`` of the upright photo as it is
+        stored, ``confidence``, ``method``, ``sure``, ``refused`` (a sentence, or empty) and
+        ``polygons``: lists of [x, y] in [0, 1], to be filled even-odd.
+
+    Raises:
+        InputError: the file is no picture that can be used.
+    """
+    from img2mesh.io.photos import digest_of
+    from img2mesh.segmentation import WARN_BELOW
+
+    source = Path(payload["source"])
+    job, runner = _runner(payload)
+    photo: Photo = job.given["photo"].load()
+    _save_small(photo.rgb, source.parent)
+    height, width = photo.rgb.shape[:2]
+    told: dict[str, Any] = {
+        "digest": digest_of(source),
+        "width": round(width * photo.reduction),
+        "height": round(height * photo.reduction),
+        "confidence": 0.0,
+        "method": "",
+        "sure": False,
+        "refused": "",
+        "polygons": [],
+    }
+    try:
+        cutout: Cutout = runner.run("cutout", job.given).load()
+    except InputError as error:
+        return told | {"refused": str(error)}
+    return told | {
+        "confidence": round(cutout.confidence, 3),
+        "method": cutout.method,
+        "sure": cutout.confidence >= WARN_BELOW,
+        "polygons": _polygons(cutout, width, height),
+    }
+
+
+def plan(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """``stages``: name, ``cached`` and ``reason`` of each."""
+    job, runner = _runner(payload)
+    until = decode(payload)[0].until
+    return {
+        "stages": [
+            {
+                "stage": step.stage,
+                "cached": step.cached,
+                "reason": step.reason.sentence if step.reason else "",
+            }
+            for step in runner.plan(until, job.given)
+        ]
+    }
+
+
+def views(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the views as one sheet to ``target``, a PNG.
+
+    Raises:
+        InputError: they are not drawn yet.
+    """
+    from img2mesh.imaging.colour import over
+    from img2mesh.imaging.sheet import tile
+
+    job, runner = _runner(payload)
+    if not all(step.cached for step in runner.plan("views", job.given)):
+        raise InputError("the views are not drawn yet")
+    drawn = runner.run("views", job.given).load()
+    sheet = over(tile(drawn.rgb), tile(drawn.alpha[..., None])[..., 0], _GROUND)
+    _save((sheet * 255 + 0.5).astype("uint8"), Path(payload["target"]))
+    return {}
+
+
+def known(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the hatched texture to ``target``, a PNG.
+
+    Raises:
+        InputError: the stage cache no longer holds the asset.
+    """
+    job, runner = _runner(payload)
+    if not all(step.cached for step in runner.plan("asset", job.given)):
+        raise InputError(
+            "what was seen and what was guessed is no longer in the cache: make the mesh again"
+        )
+    asset = runner.run("asset", job.given).load()
+    from img2mesh.report.known import hatched
+
+    _save(hatched(asset.texture, asset.coverage), Path(payload["target"]))
+    return {}
+
+
+def convert(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Write ``target`` from ``source``, the delivered GLB; the suffix says the format.
+
+    Returns:
+        ``files``: names that were written into the target's folder.
+    """
+    from img2mesh.artifacts.asset_files import load_glb
+    from img2mesh.jobs.delivery import Deliverable, place
+
+    source, target = Path(payload["source"]), Path(payload["target"])
+    asset = replace(load_glb(source), name=payload["name"])
+    if target.suffix == ".webp":
+        from img2mesh.report import save_turntable
+
+        one = Deliverable(target.name, "turntable", lambda path: save_turntable(asset, path))
+    else:
+        one = Deliverable(target.name, "mesh", asset.save)
+    return {"files": [path.name for path in place(target.parent, one)]}
+
+
+def pack(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Write ``target``, a ZIP of ``files``: paths by the folder they get in it."""
+    import zipfile
+
+    target = Path(payload["target"])
+    part = target.with_suffix(".part")
+    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for folder, paths in payload["files"].items():
+            for path in map(Path, paths):
+                if path.is_file():
+                    archive.write(path, f"{folder}/{path.name}")
+    part.replace(target)
+    return {}
+
+
+def _runner(payload: Mapping[str, Any]) -> tuple[Any, Any]:
+    from img2mesh.jobs.execute import runner_for
+    from img2mesh.jobs.job import photo_job
+
+    request, _ = decode(payload)
+    mask = payload.get("mask")
+    job = photo_job(Path(payload["source"]), mask=Path(mask) if mask else None)
+    return job, runner_for(request, explain=payload["verb"] == "plan")
+
+
+def _save_small(rgb: U8, folder: Path) -> None:
+    from PIL import Image
+
+    for name, side in ((SHOWN, _SHOWN_SIDE), (THUMBNAIL, _THUMBNAIL_SIDE)):
+        if not (folder / name).exists():
+            small = Image.fromarray(rgb)
+            small.thumbnail((side, side), Image.Resampling.LANCZOS)
+            small.save(folder / name, "WEBP", quality=85)
+
+
+def _save(rgb: U8, target: Path) -> None:
+    from PIL import Image
+
+    from img2mesh.io.files import replacing
+
+    with replacing(target) as path:
+        Image.fromarray(rgb).save(path, "PNG", compress_level=3)
+
+
+def _polygons(cutout: Cutout, width: int, height: int) -> list[list[list[float]]]:
+    """The outline on the photo: in its fractions, holes as polygons of their own."""
+    import cv2
+    import numpy as np
+
+    scale = min(1.0, _OUTLINE_SIDE / max(width, height))
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    shrink = np.diag([size[0] / width, size[1] / height, 1.0])
+    warp = (shrink @ cutout.photo_from_cutout)[:2]
+    alpha = cv2.warpAffine(cutout.alpha, warp, size, flags=cv2.INTER_AREA)
+    mask = (alpha > 0.5).astype(np.uint8)
+    # A rim of nothing, so that an object at the picture's edge has an outline there too.
+    found, _ = cv2.findContours(
+        cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT),
+        cv2.RETR_CCOMP,
+        cv2.CHAIN_APPROX_NONE,
+    )
+    told = []
+    for contour in found:
+        if cv2.contourArea(contour) < _SMALLEST * mask.size:
+            continue
+        kept = cv2.approxPolyDP(contour, _TOLERANCE, closed=True)[:, 0] - 0.5
+        told.append(np.clip(kept / size, 0, 1).round(4).tolist())
+    return told

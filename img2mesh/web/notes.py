@@ -1,0 +1,81 @@
+"""Notes of the rooms in this door's words: a code, a sentence, and what the page can do about it.
+
+Rooms write for whoever reads a report, and name flags of the command line as the remedy. On the
+page the remedy is a button.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Note:
+    """One note.
+
+    Attributes:
+        code: for programs; ``note`` where there is none of its own.
+        text: one sentence.
+        usual: it stands on every photo alike, so it says nothing about this one.
+        remedy: ``cutout`` (correct it), ``finer`` (a finer grid), ``faces`` (fewer or more of
+            them), or empty.
+    """
+
+    code: str
+    text: str
+    usual: bool = False
+    remedy: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """As the page gets it."""
+        return {
+            "code": self.code, "text": self.text, "usual": self.usual, "remedy": self.remedy,
+        }  # fmt: skip
+
+
+#: What a sentence holds, and the code, the page's own words ({0} is the sentence) and the remedy.
+_KNOWN: tuple[tuple[str, str, str, str], ...] = (
+    (r"found with low confidence", "cutout-unsure",
+     "It is not sure that this is the object: look at the outline on the photo.", "cutout"),
+    (r"no object was found", "cutout-refused",
+     "No object could be told from its background: show where it is.", "cutout"),
+    (r"more than one object", "several-objects",
+     "There is more than one object: the larger, more central one was taken.", "cutout"),
+    (r"cut off by the edge", "cut-off", "{0}", "cutout"),
+    (r"separate parts", "parts", "{0}", "cutout"),
+    (r"left out$", "parts-left-out", "{0}", "cutout"),
+    (r"is in \d+ pieces", "pieces", "{0}", "cutout"),
+    (r"grid holds no more", "grid-too-coarse", "{0}", "finer"),
+    (r"gave no closed surface", "remeshing", "{0}", "faces"),
+    (r"not (watertight|manifold)", "open-mesh", "{0}", "finer"),
+    (r"was found without a network", "no-network", "{0}", "cutout"),
+)  # fmt: skip
+#: What stands on every photo that a generator drew.
+_USUAL = re.compile(r"unseen sides are a guess|its views are used as drawn")
+#: The end of a sentence that tells what to write on a command line.
+_ADVICE = re.compile(r"[;:,]?\s*[^;:,]*(--[a-z]|img2mesh (run|models))[^;]*$")
+
+
+def of(warnings: Iterable[str]) -> list[Note]:
+    """The notes of a report, those special to the photo first."""
+    told = [_note(str(warning)) for warning in warnings]
+    return sorted(told, key=lambda note: note.usual)
+
+
+def _note(warning: str) -> Note:
+    if _USUAL.search(warning):
+        return Note("guess", warning, usual=True)
+    for pattern, code, text, remedy in _KNOWN:
+        if re.search(pattern, warning):
+            return Note(code, text.format(for_the_page(warning)), remedy=remedy)
+    return Note("note", for_the_page(warning))
+
+
+def for_the_page(sentence: str) -> str:
+    """A sentence without the part that names flags, which nobody can give to a page."""
+    kept = _ADVICE.sub("", sentence).strip()
+    kept = kept if len(kept) >= 12 else sentence
+    return kept[:1].upper() + kept[1:]

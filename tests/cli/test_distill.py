@@ -1,0 +1,88 @@
+"""``img2mesh distill`` as a user runs it, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from img2mesh import settings
+from img2mesh.distilled import DISTILLATION
+from tests.conftest import Command, made_once
+from tests.models.tiny_zero123 import make_zero123
+
+SMALL = (
+    "refined.resolutions=[16]",
+    "refined.milestones=[]",
+    "refined.weight_guidance=1e-4",
+    "radiance.grid=32",
+    "surface.target_faces=600",
+    "asset.texture_resolution=128",
+)
+
+
+@pytest.fixture(scope="module")
+def random(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random checkpoint of the Stable Zero123 kind."""
+
+    def make(home: Path) -> None:
+        torch.set_num_threads(1)
+        make_zero123(home / "random", camera="cond_polar")
+
+    return made_once(tmp_path_factory, "zero123-random", make) / "random"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["vsd"])
+def test_from_photo_to_mesh(
+    kind: str, random: Path, toy: Path, in_process: Command, tmp_path: Path
+) -> None:
+    flags = ["--generator", str(random), "--guidance", kind, "--grid", "24", "--steps", "30"]
+    flags += [part for setting in SMALL for part in ("--set", setting)]
+    flags += ["--cache-dir", str(tmp_path / "cache"), "-o", str(tmp_path / "out"), "--json"]
+    done = in_process("distill", str(toy), *flags, "--preview-every", "10", "--offline")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["generator"] == "random" and report["learned_weights"] is True
+    assert report["licences"] == ["none: random"]
+    assert list(report["seconds"]) == list(DISTILLATION.order)
+    out = tmp_path / "out" / "toy"
+    for name in ("mesh.glb", "views.png", "preview.png", "report.html", "run.json"):
+        assert (out / name).stat().st_size > 0
+    record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    assert record["settings"]["refined"]["guidance"] == kind
+    assert record["identities"]["refined"]["checkpoint"]
+    again = in_process("distill", str(toy), *flags, "--preview-every", "10", "--offline")
+    assert all(json.loads(again.stdout)["cached"].values())
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--generator", "learned"), "cannot judge"),
+        (("--generator", "zero123plus-v1.1"), "choose --generator zero123, zero123-xl"),
+        (("--generator", "zero123-xl"), "img2mesh models fetch zero123-xl"),
+        (("--guidance", "ism"), "'ism' is not one of"),
+        (("--recipe", "best"), "unknown preset 'best'"),
+        (("--steps", "0"), "refined.steps expects 1 to"),
+        (("--elevation", "100"), "refined.elevation expects -90 to 90"),
+        (("--until", "views"), "unknown stage 'views'"),
+    ],
+)
+def test_what_cannot_be_is_said_at_once(
+    flags: tuple[str, ...], words: str, toy: Path, in_process: Command
+) -> None:
+    done = in_process("distill", str(toy), *flags)
+    assert done.returncode == 2 and words in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("name", settings.preset_names("distill"))
+def test_every_recipe_can_be_followed(name: str) -> None:
+    from img2mesh.field.distillation.recipe import Recipe
+
+    given = settings.resolve(DISTILLATION, settings.load_preset(name, folder="distill"))
+    whole = DISTILLATION.stages["refined"].resolve(given["refined"])
+    fields = {k: v for k, v in whole.items() if k in Recipe.__dataclass_fields__}
+    Recipe(**fields)
