@@ -105,7 +105,7 @@ def views(
         steps: denoising steps; none takes the generator's own for that speed.
         guidance_scale: classifier-free guidance of a published generator.
         normals: let a published generator draw normal maps too, if it can.
-        elevation: of the photo's camera, degrees, for generators that draw relative to it.
+        elevation: of the photo's camera, degrees, where views are relative to it; none: estimated.
         consistency: ``shared-attention`` lets views that are drawn one by one see each other.
         seed: seed of everything random.
     """

@@ -68,6 +68,7 @@ def diffusion_options(steps: int, drop: float) -> list[Option]:
         Option("--sample-every", click.IntRange(0), "Steps between samples; 0: none.", default=0),
         Option("--readers", click.IntRange(1), "Threads that read renders.", default=4),
         Option("--checkpointing", bool, "Half the memory for a third more time.", default=False),
+        Option("--full-precision", bool, "float32 where bfloat16 would be used.", default=False),
         Option("--resume", bool, "Go on with the run that is there.", default=False),
     ]  # fmt: skip
 

@@ -46,7 +46,7 @@ _KNOWN: tuple[tuple[str, str, str, str], ...] = (
      "There is more than one object: the larger, more central one was taken.", "cutout"),
     (r"cut off by the edge", "cut-off", "{0}", "cutout"),
     (r"separate parts", "parts", "{0}", "cutout"),
-    (r"left out$", "parts-left-out", "{0}", "cutout"),
+    (r"left out|may be missing", "parts-left-out", "{0}", "cutout"),
     (r"is in \d+ pieces", "pieces", "{0}", "cutout"),
     (r"grid holds no more", "grid-too-coarse", "{0}", "finer"),
     (r"gave no closed surface", "remeshing", "{0}", "faces"),
@@ -56,7 +56,8 @@ _KNOWN: tuple[tuple[str, str, str, str], ...] = (
 #: What stands on every photo that a generator drew.
 _USUAL = re.compile(r"unseen sides are a guess|its views are used as drawn")
 #: The end of a sentence that tells what to write on a command line.
-_ADVICE = re.compile(r"[;:,]?\s*[^;:,]*(--[a-z]|img2mesh (run|models))[^;]*$")
+_ADVICE = re.compile(r"[;:][^;:]*(--[a-z]|img2mesh (run|models)).*$", re.DOTALL)
+_OF_THE_CUTOUT = re.compile(r"--(mask|box)\b")
 
 
 def of(warnings: Iterable[str]) -> list[Note]:
@@ -71,7 +72,8 @@ def _note(warning: str) -> Note:
     for pattern, code, text, remedy in _KNOWN:
         if re.search(pattern, warning):
             return Note(code, text.format(for_the_page(warning)), remedy=remedy)
-    return Note("note", for_the_page(warning))
+    remedy = "cutout" if _OF_THE_CUTOUT.search(warning) else ""
+    return Note("note", for_the_page(warning), remedy=remedy)
 
 
 def for_the_page(sentence: str) -> str:

@@ -47,6 +47,7 @@ for (const text of ["CUP", "lid", "poem", "nothing of the kind"]) {
 search.value = "";
 search.oninput();
 seen.text = document.getElementById("grid").textContent;
+seen.more = getComputedStyle(document.getElementById("more")).display;
 seen.links = [...document.querySelectorAll("a.item")].map((link) => link.getAttribute("href"));
 seen.pictures = [...document.querySelectorAll(".item img")].map((image) => image.src.slice(0, 10));
 seen.notes = document.getElementById("notes").textContent;
@@ -112,5 +113,6 @@ def test_what_a_person_sees(tmp_path: Path) -> None:
         "CUP": ["cup"], "lid": ["cup"], "poem": ["bad"], "nothing of the kind": [],
     }  # fmt: skip
     assert "bad.png is a poem" in seen["text"] and "/in/bad.png" not in seen["text"]
+    assert seen["more"] == "none"  # all of them are shown
     assert "./a%20%26%20%3Cb%3E/report.html" in seen["links"] and len(seen["links"]) == 6
     assert seen["pictures"] == ["data:image"] * 5

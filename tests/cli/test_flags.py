@@ -29,7 +29,8 @@ from tests.conftest import ROOT, Command
 CONTRACT = {
     "run", "reconstruct", "distill", "plan", "stages", "batch", "serve", "doctor", "models list",
     "models fetch", "models verify", "cache list", "cache show", "cache verify", "cache trim",
-    "eval mesh", "eval views", "train shape",
+    "eval mesh", "eval views", "eval suite", "render", "train shape", "train zero123plus",
+    "train controlnet", "train zero123",
 }  # fmt: skip
 
 

@@ -20,6 +20,9 @@ from img2mesh.web.items import Version
         ("20000 faces were asked for and 9000 kept: the field's grid holds no more; "
          "--mc-resolution makes it finer", "grid-too-coarse",
          "20000 faces were asked for and 9000 kept: the field's grid holds no more", "finer"),
+        ("something thin, 7% of its size, hangs on the object and was left out: if it belongs to "
+         "it, say so with --mask", "parts-left-out",
+         "Something thin, 7% of its size, hangs on the object and was left out", "cutout"),
         ("the photo was upside down", "note", "The photo was upside down", ""),
     ],
 )  # fmt: skip

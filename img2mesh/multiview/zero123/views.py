@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from img2mesh.artifacts import Cutout, Provenance, View, ViewSet
+from img2mesh.core.arrays import F32
 from img2mesh.core.rigs import rig
 from img2mesh.diffusion import checkpoints
 from img2mesh.diffusion.speed import SpeedName
-from img2mesh.imaging import matting
+from img2mesh.geometry.elevation import NEIGHBOURS, PAIRS, SIZE, estimate_elevation
+from img2mesh.imaging import matching, matting
 from img2mesh.imaging.framing import framed
 from img2mesh.multiview.loaded import loaded
 from img2mesh.multiview.sampling import Consistency, Progress, Sampling
@@ -58,7 +61,7 @@ def generate(
         cutout: the object; it is put on white, its longest side 200 of 256 of the frame.
         checkpoint: a name of ``models list`` that was fetched, a folder, or a ``.ckpt`` file.
         elevation: of the photo's camera in degrees, which places the views in the world; None
-            takes the horizon.
+            has it estimated from four more views.
         consistency: ``shared-attention`` lets the views see each other while they are drawn.
         sampling: steps, guidance, seed, and where.
         progress: told the fraction done.
@@ -69,30 +72,32 @@ def generate(
     """
     record = checkpoints.locate(checkpoint).record
     notes = [record.note] if record.note else []
-    if elevation is None:
-        elevation = 0.0
-        note("the photo's elevation is taken for 0 degrees; say it with --elevation if it is not")
-    cameras = rig(record.rig)
-    moves = [e - elevation for e in cameras.elevations_deg]
+    cameras, estimates = rig(record.rig), elevation is None
+    tell = progress or (lambda fraction: None)
     steps = STEPS[sampling.speed] if sampling.steps is None else sampling.steps
     with model_of(checkpoint, sampling) as model:
         notes += [f"{record.name}: {sentence}" for sentence in model.parts.notes]
         notes.append(f"drawn at speed {sampling.speed}: {steps} steps, DDIM")
         size = model.size
-        drawn = model.sample(
-            framed(cutout.rgb, cutout.alpha, size),
-            moves,
+
+        def draw(up: Sequence[float], side: Sequence[float], **more: Any) -> F32:
+            drawn: F32 = model.sample(
+                framed(cutout.rgb, cutout.alpha, size), up, side, [0.0] * len(up), steps=steps,
+                guidance_scale=sampling.guidance_scale, width=size, height=size,
+                seed=sampling.seed, **more,
+            ).images.astype(np.float32)  # fmt: skip
+            return drawn
+
+        if elevation is None:
+            around = draw(*zip(*NEIGHBOURS, strict=True), progress=lambda f: tell(0.4 * f))
+            elevation = _estimated(around, note)
+        drawn = draw(
+            [e - elevation for e in cameras.elevations_deg],
             list(cameras.azimuths_deg),
-            [0.0] * len(moves),
-            steps=steps,
-            guidance_scale=sampling.guidance_scale,
-            width=size,
-            height=size,
-            seed=sampling.seed,
             input_elevation_deg=elevation,
             share_attention=consistency == "shared-attention",
-            progress=progress,
-        ).images.astype(np.float32)
+            progress=(lambda f: tell(0.4 + 0.6 * f)) if estimates else tell,
+        )
     cut = matting.remove_background(drawn, background=record.background)
     place = Path(checkpoint)
     return ViewSet(
@@ -108,3 +113,22 @@ def generate(
             notes=(*notes, *cut.notes),
         ),
     )
+
+
+def _estimated(neighbours: F32, note: Callable[[str], None]) -> float:
+    """The photo's elevation by its neighbours, or the horizon where they tell nothing; says so."""
+    views = np.rint(neighbours * 255).astype(np.uint8)
+    matches = {}
+    for a, b in PAIRS:
+        found = matching.sift(views[a], views[b])
+        found[:, :4] *= SIZE / views.shape[1]
+        matches[a, b] = found
+    told = estimate_elevation(matches)
+    if told.degrees is None:
+        note(
+            f"the photo's elevation could not be estimated ({told.reason}) and is taken for 0 "
+            "degrees; say it with --elevation if it is not"
+        )
+        return 0.0
+    note(f"the photo's elevation is estimated at {told.degrees:.0f} degrees, from neighbour views")
+    return told.degrees

@@ -28,6 +28,7 @@ class Options:
         sample_steps: denoising steps of a sample.
         readers: threads that read samples.
         checkpointing: recompute activations in the backward pass.
+        full_precision: float32 also where the processor computes in bfloat16.
         resume: go on with the run that is there.
     """
 
@@ -44,6 +45,7 @@ class Options:
     sample_steps: int = 28
     readers: int = 4
     checkpointing: bool = False
+    full_precision: bool = False
     resume: bool = False
 
 
@@ -359,6 +361,7 @@ def _plan(options: Options, rate: Any) -> Any:
         save_every=options.save_every,
         sample_every=options.sample_every,
         readers=options.readers,
+        bfloat16=False if options.full_precision else None,
     )
 
 

@@ -96,7 +96,9 @@ def train(
     """
     from accelerate import Accelerator
 
-    accelerator: Any = Accelerator()
+    # Without a GPU it must be told so, or several processes would not find each other.
+    nowhere_else = not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    accelerator: Any = Accelerator(cpu=nowhere_else)
     main = accelerator.is_main_process
     reduced = computes_bfloat16() if plan.bfloat16 is None else plan.bfloat16
     module.to(accelerator.device)

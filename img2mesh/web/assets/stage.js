@@ -36,8 +36,8 @@ export function draw() {
   const state = photo.versions.length > 1 && ["running", "waiting", "cutting"].includes(last(photo).state)
     ? last(photo).state : photo.state;
   if (state !== "asking" && !done(photo).length && view.editing && state !== "failed") view.editing = null;
-  const outline = JSON.stringify(photo.outline?.polygons?.length ?? -1) + (photo.outline?.refused || "") +
-    (photo.outline?.polygons?.[0]?.length ?? "");
+  const found = photo.outline;
+  const outline = found ? [found.confidence, found.refused, JSON.stringify(found.polygons).length].join() : "";
   const version = looked(photo);
   const key = [photo.id, state, view.editing, version?.number, view.compare, outline, photo.photo].join("|");
   if (view.editing) build(key, () => editing(photo));

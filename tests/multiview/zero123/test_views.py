@@ -109,3 +109,11 @@ def test_whole_pipeline(balls: Path, toy: Path, in_process: Command, tmp_path: P
     assert any("has no depth control" in one for one in report["warnings"])
     sheet = Image.open(tmp_path / "out" / "toy" / "views.png")
     assert sheet.size == (128, 192)
+
+
+def test_an_elevation_that_cannot_be_estimated_is_said(balls: Path) -> None:
+    told: list[str] = []
+    done: list[float] = []
+    draw(balls, elevation=None, note=told.append, progress=done.append)
+    assert any("could not be estimated (only" in one and "--elevation" in one for one in told)
+    assert done == sorted(done) and done[-1] == 1.0 and 0 <= done[0] < 0.4
