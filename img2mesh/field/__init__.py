@@ -35,6 +35,8 @@ after ray.
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +47,7 @@ from img2mesh.artifacts import RadianceField, ViewSet
 from img2mesh.errors import InputError
 from img2mesh.geometry.silhouettes import Silhouette
 
-__all__ = ["Renderer", "Smoothness", "fit"]
+__all__ = ["Renderer", "Smoothness", "fit", "require_renderer"]
 
 #: "exact": views of one real body; "generated": a network's views, which do not quite agree;
 #: "auto" asks the views' provenance and, where that is "given", how well their outlines agree.
@@ -170,6 +172,23 @@ def _parts(views: ViewSet) -> int:
         for one in views.alpha
     ]
     return max(counts) if views.provenance.exact else median_low(counts)
+
+
+def require_renderer(renderer: Renderer, device: str) -> None:
+    """Find out before the work, and without torch, that a renderer cannot be had on a GPU.
+
+    Raises:
+        InputError: nerfacc's CUDA extension is neither there nor can it be compiled.
+    """
+    if renderer != "nerfacc" or not device.startswith("cuda") or shutil.which("nvcc"):
+        return
+    found = importlib.util.find_spec("nerfacc")
+    folders = found.submodule_search_locations if found else None
+    if not any(True for folder in folders or () for _ in Path(folder).glob("csrc.*")):
+        raise InputError(
+            "radiance.renderer nerfacc needs nerfacc's CUDA extension on a GPU, and there is no "
+            "CUDA compiler, nvcc, to build it with: use torch, whose numbers are the same"
+        )
 
 
 def _how_exact(

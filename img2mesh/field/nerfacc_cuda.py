@@ -1,7 +1,7 @@
 """nerfacc's CUDA extension, for those who choose it: its occupancy grid skips empty space.
 
 Nothing here runs unless ``renderer`` is ``nerfacc``: the extension is compiled at its first use,
-which takes minutes and, by nerfacc 0.5.3 against the C++20 that torch asks for from 2.12 on, fails.
+which takes minutes and, of nerfacc 0.5.3 in the C++20 that torch 2.13 asks for, fails.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from img2mesh import multiview
+from img2mesh import field, multiview
 from img2mesh.core.devices import require_device
 from img2mesh.core.lengths import parse_size
 from img2mesh.errors import InputError, missing_extra
@@ -45,11 +45,16 @@ def require_possible(request: Request, *, here: bool = True) -> None:
             f"radiance.fine_grid is {fit['fine_grid']}, coarser than radiance.grid, which is "
             f"{fit['grid']}; expected 0, or that and more"
         )
+<<<<<<< HEAD
     asset = chosen.get("asset", {})
     if asset.get("size") is not None:
         if asset.get("unit") is not None:
             raise InputError("--size and --unit both say how large the asset is: give one of them")
         parse_size(str(asset["size"]))
+=======
+    if here and fit:
+        field.require_renderer(fit["renderer"], request.device)
+>>>>>>> main
     game, surface = chosen.get("game", {}), chosen.get("surface", {})
     if game.get("lods"):
         _require_library("meshoptimizer", "meshoptimizer", "lods", "levels of detail")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -199,6 +200,20 @@ def test_a_missing_library_is_named_before_the_work(
                                                    }, until="surface"))  # fmt: skip
     with pytest.raises(MissingExtraError, match="meshopt"):
         early.require_writers(OutputOptions(compress="meshopt"))
+
+
+def test_nerfaccs_extension_is_missed_before_the_work_by_who_chose_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(devices, "_built_for", lambda: "cuda")
+    monkeypatch.setattr(devices.ctypes, "CDLL", lambda library: driver(1))
+    monkeypatch.setenv("PATH", "")  # no nvcc
+    chosen = request_from(overrides={"radiance.renderer": "nerfacc"})
+    early.require_possible(chosen)
+    early.require_possible(replace(chosen, device="cuda"), here=False)
+    early.require_possible(Request(device="cuda"))
+    with pytest.raises(InputError, match="no CUDA compiler"):
+        early.require_possible(replace(chosen, device="cuda"))
 
 
 def test_ranges_say_what_they_hold() -> None:
