@@ -45,16 +45,13 @@ def require_possible(request: Request, *, here: bool = True) -> None:
             f"radiance.fine_grid is {fit['fine_grid']}, coarser than radiance.grid, which is "
             f"{fit['grid']}; expected 0, or that and more"
         )
-<<<<<<< HEAD
     asset = chosen.get("asset", {})
     if asset.get("size") is not None:
         if asset.get("unit") is not None:
             raise InputError("--size and --unit both say how large the asset is: give one of them")
         parse_size(str(asset["size"]))
-=======
     if here and fit:
         field.require_renderer(fit["renderer"], request.device)
->>>>>>> main
     game, surface = chosen.get("game", {}), chosen.get("surface", {})
     if game.get("lods"):
         _require_library("meshoptimizer", "meshoptimizer", "lods", "levels of detail")
