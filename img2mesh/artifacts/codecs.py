@@ -187,7 +187,7 @@ def load_depths(folder: Path) -> DepthSet:
 
 def save_field(folder: Path, value: RadianceField) -> None:
     """field.safetensors; the architecture travels in its metadata."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     meta = {
         "architecture": "dense-sdf-grid",
@@ -199,7 +199,9 @@ def save_field(folder: Path, value: RadianceField) -> None:
     }
     # One metadata entry: safetensors writes several in an order that differs from run to run.
     recipe = {"field": json.dumps(meta, sort_keys=True)}
-    save_file({"sdf": np.ascontiguousarray(value.sdf)}, folder / "field.safetensors", recipe)
+    data = save({"sdf": np.ascontiguousarray(value.sdf)}, recipe)
+    # Not by save_file: its files are readable by nobody else, and caches may be shared.
+    (folder / "field.safetensors").write_bytes(data)
 
 
 def load_field(folder: Path) -> RadianceField:

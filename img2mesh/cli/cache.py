@@ -88,9 +88,14 @@ def trim(keep: str, cache_dir: Path | None) -> None:
 
 def _store(cache_dir: Path | None) -> Store:
     from img2mesh.graph import Store
+    from img2mesh.graph.store import explained
     from img2mesh.jobs.request import default_cache_dir
 
-    return Store(cache_dir or default_cache_dir())
+    store = Store(cache_dir or default_cache_dir())
+    with explained(store.root):  # a closed folder
+        if store.root.exists():
+            next(store.root.iterdir(), None)
+    return store
 
 
 def _megabytes(size: int) -> str:

@@ -86,7 +86,7 @@ def staging(file: Path) -> Iterator[Path]:
         Img2MeshError: the file cannot be written there.
     """
     from img2mesh.core.leftovers import temporary
-    from img2mesh.jobs.delivery import require_writable
+    from img2mesh.jobs.claims import require_writable
 
     require_writable(file.parent)
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -328,7 +328,7 @@ def _close(values: Any, first: tuple[float, ...]) -> bool:
 def _json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as JSON ({error}); fetch it again") from None
     if not isinstance(value, dict):
         raise InputError(f"{path} must hold a JSON object")

@@ -51,7 +51,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path} is missing: expected a checkpoint in the official folder layout"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as JSON ({error}); fetch it again") from None
     if not isinstance(value, dict):
         raise InputError(f"{path} holds {type(value).__name__}, expected a JSON object")

@@ -222,7 +222,7 @@ def _of_another(depth: F32, inside: Mask) -> bool:
     for known, outline in zip(there, inside, strict=True):
         depth_inside = inset(outline)
         deep = depth_inside > _DEEP * np.sqrt(outline.sum() / np.pi)
-        # Holes within the surface are a sensor's; what is missing from the rim on is not there.
+        # Holes within the surface are a sensor's; what lacks from the rim inwards is not there.
         missing = _reached(outline & ~known, from_mask=~outline)
         lost.append(float((missing & deep).sum()) / max(float(outline.sum()), 1.0))
     return float(np.median(lost)) > _LOST

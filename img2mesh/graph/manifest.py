@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -59,7 +60,7 @@ def scan(folder: Path) -> dict[str, list[Any]]:
     files: dict[str, list[Any]] = {}
     for path in (Path(parent, name) for parent, _, names in os.walk(folder) for name in names):
         if path != folder / NAME and path.name[0] != "." and path.name.lower() not in _LITTER:
-            with path.open("rb") as file:
+            with path.open("rb") if path.is_file() else io.BytesIO() as file:  # a pipe would hang
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
                 files[path.relative_to(folder).as_posix()] = [file.tell(), sha256]
     return files
@@ -68,6 +69,8 @@ def scan(folder: Path) -> dict[str, list[Any]]:
 def read_entry(folder: Path, *, whole: bool) -> Manifest | Unusable | None:
     """The manifest of the entry at ``folder``; None where there is none. ``whole``: files too."""
     try:
+        if not (folder / NAME).is_file():
+            raise FileNotFoundError(NAME)
         data = (folder / NAME).read_bytes()
         fields = json.loads(data)
         if fields["schema"] != SCHEMA:

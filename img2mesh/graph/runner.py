@@ -58,7 +58,6 @@ class Outcome:
     folder: Path | None = None  # in the store; None without one
     seconds: float = 0.0  # that making it took, whenever that was
     notes: tuple[str, ...] = ()  # what the stage wanted the user to know, also on reuse
-
     value = property(lambda self: self.load())
 
 

@@ -1,10 +1,9 @@
 """``Store``: results in folders on disk, whole or not at all.
 
 <cache>/v1/<stage>/<2 hex>/<key>/             manifest.json and the files of one result
-<cache>/v1/tmp/                               being written, one desk per run
+<cache>/v1/tmp/ and <cache>/v1/locks/         being written, one desk per run; who writes
 <cache>/v1/scratch/<2 hex>/<key>-<inputs>/    work in progress that survives crashes
 <cache>/v1/quarantine/<2 hex>/<key>-<stage>/  entries found damaged
-<cache>/v1/locks/<key>
 """
 
 from __future__ import annotations
@@ -100,11 +99,12 @@ class Store:
         mine = self.root / "tmp" / uuid.uuid4().hex
         lock = mine.with_suffix(".lock")
         with locked(lock, lambda: None):  # before the folder is there, or it might be swept
-            for other in set(mine.parent.glob("*.lock")) - {lock}:
-                with locked(other) as held, suppress(OSError):
-                    if held:
-                        shutil.rmtree(other.with_suffix(""), ignore_errors=True)
-                        other.unlink()
+            with suppress(OSError):
+                for other in set(mine.parent.glob("*.lock")) - {lock}:
+                    with locked(other) as held:
+                        if held:
+                            shutil.rmtree(other.with_suffix(""), ignore_errors=True)
+                            other.unlink()
             try:
                 yield mine
             finally:

@@ -23,6 +23,9 @@ _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 #: OpenCV lens terms a pinhole camera has not; they are undone (:mod:`img2mesh.io.lenses`).
 _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
 #: nerfstudio's default for 16-bit depth pictures: millimetres.
+#: Pixels, degrees, radians and depth scales lie between these; a focal length is at least this
+#: share of the side of its picture.
+_LEAST, _MOST, _WIDEST = 1e-9, 1e9, 0.02
 _NERFSTUDIO_DEPTH_SCALE = 1000.0
 
 
@@ -81,6 +84,11 @@ class Record:
                 "no focal length: give fl_x, camera_angle_x (radians) or fov (degrees)"
             )
         focal_x, focal_y = fx or fy or 0.0, fy or fx or 0.0
+        if min(focal_x / w, focal_y / h) < _WIDEST:
+            raise InputError(
+                f"its focal length of {min(focal_x, focal_y):g} pixels sees nearly all around: "
+                "expected that of a pinhole camera, about as many pixels as the picture is wide"
+            )
         cx, cy = self._number("cx"), self._number("cy")
         sx, sy = width / w, height / h
         return Camera(
@@ -102,6 +110,8 @@ class Record:
                 raise InputError(f"{name} in the camera file must be a number, got {value!r}")
             if not math.isfinite(value):
                 raise InputError(f"{name} must be a finite number, got {value}")
+            if name not in _DISTORTION and value and not _LEAST <= abs(value) <= _MOST:
+                raise InputError(f"{name} is {value:g}: expected pixels, degrees or radians")
             return float(value)
         return None
 
@@ -150,6 +160,11 @@ class Record:
             )
 
 
+def _whole(digits: str) -> int | float:
+    """A whole number of JSON; one of hundreds of digits is infinite, and refused where used."""
+    return int(digits) if len(digits) < 300 else math.inf
+
+
 def read_records(path: Path, group: str | None) -> tuple[tuple[Record, ...], tuple[Path, ...]]:
     """The records of a folder's camera file (or of the file itself), and the files read for them.
 
@@ -163,7 +178,7 @@ def read_records(path: Path, group: str | None) -> tuple[tuple[Record, ...], tup
     if isinstance(source, tuple):
         return _colmap_records(*source), source
     try:
-        content = json.loads(source.read_text("utf-8-sig"))
+        content = json.loads(source.read_text("utf-8-sig"), parse_int=_whole)
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as cause:
         raise InputError(
             f"{source} is not readable JSON ({cause}): "
@@ -272,7 +287,7 @@ def _record(entry: Any, shared: dict[str, Any], unit: float | None, source: Path
 
     depth = beside("depth_file", "depth_file_path")
     scale = entry.get("depth_scale", unit)
-    if depth is not None and not (isinstance(scale, int | float) and 0 < scale < math.inf):
+    if depth is not None and not (isinstance(scale, int | float) and _LEAST < scale < _MOST):
         raise InputError(
             f"{source.name} names {depth.name} but no positive depth_scale "
             "(stored value of one world unit)"
@@ -290,7 +305,15 @@ def _record(entry: Any, shared: dict[str, Any], unit: float | None, source: Path
 
 def _path(folder: Path, name: str) -> Path:
     """A file that a camera file names; written on Windows it may hold backslashes."""
-    file = folder / name
+    try:
+        file = folder / name
+        file.exists()
+        if not file.name or "\0" in name:
+            raise ValueError("it names no file")
+    except (OSError, ValueError) as cause:
+        raise InputError(
+            f"the camera file names {name!r:.60}, which is no file: {cause!s:.60}"
+        ) from None
     return folder / name.replace("\\", "/") if "\\" in name and not file.exists() else file
 
 

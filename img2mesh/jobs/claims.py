@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -47,6 +48,7 @@ def claimed(
     Raises:
         Img2MeshError: the folder cannot be made.
     """
+    require_writable(root / job.stem)
     mine = _claim(job, request, options)
     folder, sentence = root / job.stem, None
     for number in count(1):
@@ -62,6 +64,24 @@ def claimed(
     finally:
         if isinstance(held, list):
             _release(folder, held)
+
+
+def require_writable(folder: Path) -> None:
+    """Find out before the work whether the folder, or what is there of its path, takes files.
+
+    Raises:
+        Img2MeshError: no; names the part of the path that is in the way.
+    """
+    try:
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise Img2MeshError(f"cannot write the results to {folder}: {there} is no folder")
+        with tempfile.TemporaryFile(dir=there):
+            return
+    except OSError as error:
+        raise Img2MeshError(
+            f"cannot write the results to {folder}: {error.strerror or error}; choose another -o"
+        ) from error
 
 
 def require_ours(folder: Path) -> None:

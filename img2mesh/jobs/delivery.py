@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -61,24 +60,6 @@ def finished_asset(outcomes: Mapping[str, Outcome], name: str) -> TexturedMesh:
     """The deliverable under a name, with the maps that were made for it."""
     asset: TexturedMesh = replace(outcomes["asset"].load(), name=name)
     return outcomes["game"].load().with_maps(asset) if "game" in outcomes else asset
-
-
-def require_writable(folder: Path) -> None:
-    """Find out before the work whether the folder, or what is there of its path, takes files.
-
-    Raises:
-        Img2MeshError: no; names the part of the path that is in the way.
-    """
-    try:
-        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        if not there.is_dir():
-            raise Img2MeshError(f"cannot write the results to {folder}: {there} is no folder")
-        with tempfile.TemporaryFile(dir=there):
-            return
-    except OSError as error:
-        raise Img2MeshError(
-            f"cannot write the results to {folder}: {error.strerror or error}; choose another -o"
-        ) from error
 
 
 def deliver(

@@ -12,6 +12,7 @@ from typing import Any
 
 from img2mesh import field, multiview
 from img2mesh.core.devices import require_device
+from img2mesh.core.lengths import parse_size
 from img2mesh.errors import InputError, missing_extra
 from img2mesh.jobs.request import OutputOptions, Request
 
@@ -44,6 +45,11 @@ def require_possible(request: Request, *, here: bool = True) -> None:
             f"radiance.fine_grid is {fit['fine_grid']}, coarser than radiance.grid, which is "
             f"{fit['grid']}; expected 0, or that and more"
         )
+    asset = chosen.get("asset", {})
+    if asset.get("size") is not None:
+        if asset.get("unit") is not None:
+            raise InputError("--size and --unit both say how large the asset is: give one of them")
+        parse_size(str(asset["size"]))
     if here and fit:
         field.require_renderer(fit["renderer"], request.device)
     game, surface = chosen.get("game", {}), chosen.get("surface", {})

@@ -13,8 +13,8 @@ from img2mesh.core.failures import told, write_log
 from img2mesh.core.leftovers import temporary
 from img2mesh.errors import StageFailedError
 from img2mesh.graph import Event, Runner, Store
-from img2mesh.jobs.claims import require_ours
-from img2mesh.jobs.delivery import Delivered, deliver, require_writable
+from img2mesh.jobs.claims import require_ours, require_writable
+from img2mesh.jobs.delivery import Delivered, deliver
 from img2mesh.jobs.early import require_possible, require_writers
 from img2mesh.jobs.job import Job
 from img2mesh.jobs.records import versions

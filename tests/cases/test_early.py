@@ -19,7 +19,7 @@ from img2mesh.core.ranges import Between
 from img2mesh.errors import InputError, MissingExtraError
 from img2mesh.graph import Runner
 from img2mesh.jobs import early
-from img2mesh.jobs.delivery import require_writable
+from img2mesh.jobs.claims import require_writable
 from img2mesh.jobs.request import OutputOptions, Request, request_from
 from img2mesh.pipeline import PIPELINE
 from tests.conftest import ROOT, Command
