@@ -101,6 +101,17 @@ class Module(_DummyBackendModule):
     def empty_cache(self) -> None:
         """Nothing is kept."""
 
+    # Once there is such a device torch asks it in every test of the process: about random numbers
+    # (fork_rng) and about reduced precision (checkpointing).
+    def get_rng_state(self, device: Any = None) -> torch.Tensor:
+        return torch.zeros(0, dtype=torch.uint8)
+
+    def set_rng_state(self, state: torch.Tensor, device: Any = None) -> None:
+        """It has no random numbers of its own."""
+
+    def get_amp_supported_dtype(self) -> list[torch.dtype]:
+        return [torch.float16, torch.bfloat16]
+
     def get_device_name(self, device: Any = None) -> str:
         return "a pretend GPU"
 

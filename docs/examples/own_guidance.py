@@ -8,9 +8,6 @@ import img2mesh
 from img2mesh import distilled, pipeline
 from img2mesh.diffusion.distillation import Guidance
 
-# Coarse, so that this example takes seconds.
-SMALL = {"grid": 32, "steps": 30, "resolutions": (16,), "milestones": (), "rate": 0.3}
-
 
 class RedBall(Guidance):
     """Wants to see a red ball from everywhere, whatever the photo shows."""
@@ -24,8 +21,10 @@ class RedBall(Guidance):
 
 def main(photo: str, mesh: str) -> None:
     cutout = pipeline.cutout(img2mesh.Photo.open(photo))
-    weights = {"weight_guidance": 1.0, "weight_input": 0.0, "weight_mask": 0.0}
-    views = distilled.distil(cutout, RedBall(), **SMALL, **weights)
+    views = distilled.distil(
+        cutout, RedBall(), weight_guidance=1.0, weight_input=0.0, weight_mask=0.0,
+        grid=32, steps=30, resolutions=(16,), milestones=(), rate=0.3,  # coarse: takes seconds
+    )  # fmt: skip
     small = {"radiance": {"grid": 32}, "asset": {"texture_resolution": 256}}
     img2mesh.reconstruct_views(views, preset="draft", settings=small).save(mesh)
 

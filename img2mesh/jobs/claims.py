@@ -166,12 +166,13 @@ def _taken(folder: Path, job: Job, mine: dict[str, Any]) -> str | None:
 def _hold(folder: Path, mine: dict[str, Any]) -> list[Path] | bool:
     """Lay the claim: the folders made for it; True where a twin holds it, False a stranger."""
     made = [path for path in (folder, *folder.parents) if not path.exists()]
+    inherited: dict[str, Any] = {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for _ in range(10):
             try:
                 with (folder / CLAIM).open("x", encoding="utf-8") as file:
-                    json.dump(mine, file)
+                    json.dump({**mine, **inherited}, file)
                 return made
             except FileExistsError:
                 there = _read(folder / CLAIM)
@@ -182,6 +183,8 @@ def _hold(folder: Path, mine: dict[str, Any]) -> list[Path] | bool:
                     dead = folder / f"{CLAIM}.{os.getpid()}"
                     (folder / CLAIM).rename(dead)
                     dead.unlink()
+                    # What a killed run of this input had placed is this run's to replace.
+                    inherited = {"writing": True} if there.get("writing") else {}
     except OSError as error:
         for path in made:
             with suppress(OSError):

@@ -152,6 +152,15 @@ def disc(size: int = 32) -> np.ndarray:
     return np.hypot(u, v) < 0.5
 
 
+def ball_depth(camera: img2mesh.Camera) -> np.ndarray:
+    """z-depth of the ball in the middle that looks like :func:`disc`; NaN beside it."""
+    rays, start = camera.directions(), camera.origin
+    radius = 3 * np.sin(np.arctan(0.5 * 16 / camera.fx))
+    half, square = rays @ start, (rays**2).sum(-1)
+    inside = half**2 - square * (start @ start - radius**2)
+    return np.where(inside > 0, (-half - np.sqrt(np.maximum(inside, 0))) / square, np.nan)
+
+
 def test_views_from_arrays_are_views_from_files(tmp_path: Path) -> None:
     alpha = np.stack([disc()] * 6)
     rgb = np.where(alpha[..., None], 200, 7) * np.ones(3)
@@ -161,7 +170,7 @@ def test_views_from_arrays_are_views_from_files(tmp_path: Path) -> None:
     assert np.allclose(views.rgb, 200 / 255) and set(np.unique(views.alpha)) == {0, 1}
     floats = img2mesh.ViewSet.from_arrays(rgb / 255, alpha.astype(np.float64), cameras())
     assert np.array_equal(floats.rgb, views.rgb)
-    depth = np.where(alpha, 2.5, np.nan)
+    depth = np.stack([ball_depth(camera) for camera in cameras()])
     assert img2mesh.ViewSet.from_arrays(rgb / 255, alpha, cameras(), depth=depth).depth is not None
 
 

@@ -14,7 +14,7 @@ from tests.conftest import ROOT, toy_picture
 
 EXAMPLES = ROOT / "docs" / "examples"
 #: Rooms that no user of the public names sees: reading them would take most of the time.
-UNSEEN = ("segmentation", "multiview", "diffusion", "pose", "field", "meshing", "texture", "export")
+UNSEEN = ("segmentation", "multiview", "pose", "field", "meshing", "texture", "export")
 UNSEEN += ("report", "evaluation", "geometry", "imaging", "torch", "open3d", "trimesh", "scipy")
 
 

@@ -21,7 +21,7 @@ _UNIT = 0.015
 #: possible bodies is thinner than each; the best volume IoU on held-out views.
 LEVEL = -0.5
 #: Every column of the object holds something: its best slice gets at least this logit.
-_AT_LEAST = 0.2
+_AT_LEAST = 0.3
 #: Smoothing in cells of the refined columns (depth, rows, columns).
 _BLUR = (0.4, 0.4, 0.4)
 #: Elevations a photograph is believed to have.
