@@ -19,9 +19,12 @@ _SURE = 6.0
 _UNIT = 0.015
 #: Slices at least this likely (a logit) are inside: below a half, because the mean of several
 #: possible bodies is thinner than each; the best volume IoU on held-out views.
-LEVEL = -0.5
-#: Every column of the object holds something: its best slice gets at least this logit.
-_AT_LEAST = 0.3
+LEVEL = -0.3
+#: Every column of the object holds something: its best slice gets at least the second logit, and
+#: the whole column is raised until its best had the first. The second alone makes thin sheets of
+#: what the network is unsure of, which measures better (F-score at 10 % .747 for .740) but leaves
+#: legs hanging loose; the first alone makes lumps (.734).
+_COLUMN_AT_LEAST, _SLICE_AT_LEAST = 0.1, 4.0
 #: Smoothing in cells of the refined columns (depth, rows, columns).
 _BLUR = (0.4, 0.4, 0.4)
 #: Elevations a photograph is believed to have.
@@ -90,7 +93,9 @@ def columns(reading: Reading, outline: FrameSilhouette, camera: Camera) -> Colum
     if not reading.covered.all():  # beside the object the network was never asked anything
         spread = from_nearest(np.moveaxis(logits, 0, -1), reading.covered)
         logits = np.ascontiguousarray(np.moveaxis(spread, -1, 0))
-    logits = logits + np.maximum(_AT_LEAST - logits.max(0), 0)
+    best, highest = logits.argmax(0)[None], logits.max(0)
+    logits = logits + np.maximum(_COLUMN_AT_LEAST - highest, 0)
+    np.put_along_axis(logits, best, np.maximum(highest, _SLICE_AT_LEAST)[None], 0)
     logits = np.clip(logits, -_SURE, _SURE).astype(np.float32)
     fine = torch.nn.functional.interpolate(
         torch.from_numpy(logits)[None, None], scale_factor=2, mode="trilinear", align_corners=False
