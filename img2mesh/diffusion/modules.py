@@ -25,7 +25,14 @@ def diffusers_class(name: str, *, purpose: str) -> Any:
     return getattr(diffusers, name)
 
 
-def diffusers_module(name: str, folder: Path, dtype: torch.dtype, *, purpose: str) -> Any:
+def diffusers_module(
+    name: str,
+    folder: Path,
+    dtype: torch.dtype,
+    *,
+    purpose: str,
+    weights_file: Path | None = None,
+) -> Any:
     """Read a diffusers model folder, strictly, as the class that is expected there.
 
     Args:
@@ -33,6 +40,7 @@ def diffusers_module(name: str, folder: Path, dtype: torch.dtype, *, purpose: st
         folder: ``config.json`` and weights.
         dtype: of the weights.
         purpose: what needs it, for the message.
+        weights_file: where the weights are, if not beside ``config.json``.
 
     Raises:
         InputError: another class, or weights that do not fit.
@@ -43,7 +51,7 @@ def diffusers_module(name: str, folder: Path, dtype: torch.dtype, *, purpose: st
         raise InputError(f"{folder} holds a {config['_class_name']}, expected a {name}")
     kind = diffusers_class(name, purpose=purpose)
     make: Callable[[], Any] = lambda: kind.from_config(config)  # noqa: E731
-    file = weights.find_weights(folder, weights.DIFFUSERS_NAMES)
+    file = weights_file or weights.find_weights(folder, weights.DIFFUSERS_NAMES)
     return weights.build(make, weights.read_state(file), what=str(file), dtype=dtype)
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from img2mesh.diffusion.reference_attention import attend
+
 
 class SharedAttention:
     """An attention processor: keys and values of the views of a sample are joined.
@@ -37,28 +39,19 @@ class SharedAttention:
         **kwargs: Any,
     ) -> torch.Tensor:
         """(rows, tokens, channels) as diffusers' own processors take and return them."""
-        rows, tokens, _ = hidden_states.shape
-        heads = attn.heads
-
-        def split(x: torch.Tensor) -> torch.Tensor:  # (rows, heads, tokens, channels)
-            return x.view(rows, tokens, heads, -1).transpose(1, 2)
-
-        query, key, value = (split(f(hidden_states)) for f in (attn.to_q, attn.to_k, attn.to_v))
-        joined = torch.nn.functional.scaled_dot_product_attention(
-            query, self._join(key), self._join(value)
-        )
-        joined = joined.transpose(1, 2).reshape(rows, tokens, -1)
+        key, value = (self._join(f(hidden_states)) for f in (attn.to_k, attn.to_v))
+        joined = attend(attn.to_q(hidden_states), key, value, attn.heads)
         for layer in attn.to_out:
             joined = layer(joined)
         return joined / attn.rescale_output_factor
 
     def _join(self, x: torch.Tensor) -> torch.Tensor:
-        """(rows, heads, views x tokens, c): a row gets the tokens of all views of its sample."""
-        rows, heads, tokens, channels = x.shape
-        grouped = x.reshape(-1, self.views, self.samples, heads, tokens, channels)
-        joined = grouped.permute(0, 2, 3, 1, 4, 5).flatten(3, 4)  # (branch, sample, heads, v t, c)
-        spread = joined[:, None].expand(-1, self.views, -1, -1, -1, -1)
-        return spread.reshape(rows, heads, self.views * tokens, channels)
+        """(rows, views x tokens, c): a row gets the tokens of all views of its sample."""
+        rows, tokens, channels = x.shape
+        grouped = x.reshape(-1, self.views, self.samples, tokens, channels)
+        joined = grouped.transpose(1, 2).flatten(2, 3)  # (branch, sample, views x tokens, c)
+        spread = joined[:, None].expand(-1, self.views, -1, -1, -1)
+        return spread.reshape(rows, self.views * tokens, channels)
 
 
 @contextmanager

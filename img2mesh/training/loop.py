@@ -27,6 +27,7 @@ from img2mesh.training.augment import Batch, make_batch
 from img2mesh.training.catalog import Entry
 from img2mesh.training.losses import losses, volume_iou
 from img2mesh.training.pool import Pool, found
+from img2mesh.training.processes import computes_bfloat16, join_processes
 
 #: Items the running measurement uses.
 _MEASURED = 256
@@ -70,14 +71,6 @@ class Plan:
         return self.rate * min(1.0, (step + 1) / self.warmup, left)
 
 
-def computes_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware; without, it is 20 times slower."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    probe = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-    return bool(probe is not None and probe())
-
-
 def train(
     data: Path,
     out: Path,
@@ -107,13 +100,10 @@ def train(
     Raises:
         InputError: no prepared items.
     """
-    from accelerate import Accelerator
     from accelerate.utils import broadcast_object_list
 
     reduced = computes_bfloat16() if plan.bfloat16 is None else plan.bfloat16
-    # Without a GPU it must be told so, or several processes would not find each other.
-    nowhere_else = not (torch.cuda.is_available() or torch.backends.mps.is_available())
-    accelerator: Any = Accelerator(cpu=nowhere_else)
+    accelerator = join_processes()
     torch.manual_seed(plan.seed)
     model = ShapeNet(**(network or {}))
     if initial is not None:
@@ -298,4 +288,4 @@ class _Interrupt:
             signal.signal(number, handler)
 
 
-__all__ = ["Batch", "Plan", "computes_bfloat16", "found", "measure", "train"]
+__all__ = ["Batch", "Plan", "found", "measure", "train"]

@@ -68,5 +68,5 @@ def _blurred(picture: F32, sigma: float) -> F32:
     from scipy.ndimage import gaussian_filter
 
     pixels = sigma * picture.shape[0] / 2
-    soft = [gaussian_filter(picture[..., k], pixels, mode="nearest") for k in range(3)]
-    return np.stack(soft, axis=-1).astype(np.float32)
+    soft: F32 = gaussian_filter(picture, (pixels, pixels, 0), mode="nearest")
+    return soft

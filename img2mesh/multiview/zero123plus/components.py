@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ from typing import Any
 import torch
 
 from img2mesh.diffusion import weights
+from img2mesh.diffusion.modules import diffusers_module, transformers_module
 from img2mesh.diffusion.schedules import TrainingSchedule
-from img2mesh.errors import InputError, missing_extra
+from img2mesh.errors import InputError
 from img2mesh.multiview.zero123plus.preprocess import ImageProcessor
 
 #: What ``model_index.json`` may name; anything else is refused rather than looked for.
@@ -27,6 +27,8 @@ _CLASSES = {
     "feature_extractor_vae": ("CLIPImageProcessor", "CLIPFeatureExtractor"),
 }
 _PIPELINE = "Zero123PlusPipeline"
+#: What a missing library is said to be needed for.
+_PURPOSE = "Zero123++"
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,10 @@ def load_components(
         MissingExtraError: diffusers or transformers is not installed.
     """
     ramping = _read_index(folder)
-    text, vision = _transformers(folder, dtype)
+    text, vision = (
+        transformers_module(_CLASSES[part][0], folder / part, dtype, purpose=_PURPOSE)
+        for part in ("text_encoder", "vision_encoder")
+    )
     prompt_ids = empty_prompt(folder / "tokenizer", text.config.max_position_embeddings)
     if len(ramping) != prompt_ids.shape[1]:
         raise InputError(
@@ -85,8 +90,14 @@ def load_components(
             f"prompt embedding {text.config.hidden_size}; they must be equal to be added"
         )
     return Components(
-        unet=_diffusers("UNet2DConditionModel", folder / "unet", dtype, weights_file=unet_file),
-        vae=_diffusers("AutoencoderKL", folder / "vae", dtype),
+        unet=diffusers_module(
+            "UNet2DConditionModel",
+            folder / "unet",
+            dtype,
+            purpose=_PURPOSE,
+            weights_file=unet_file,
+        ),
+        vae=diffusers_module("AutoencoderKL", folder / "vae", dtype, purpose=_PURPOSE),
         text_encoder=text,
         vision_encoder=vision,
         prompt_ids=prompt_ids,
@@ -105,7 +116,7 @@ def load_controlnet(folder: Path, *, dtype: torch.dtype = torch.float32) -> Any:
     Raises:
         InputError: no ControlNet, or weights that do not fit.
     """
-    return _diffusers("ControlNetModel", folder, dtype)
+    return diffusers_module("ControlNetModel", folder, dtype, purpose=_PURPOSE)
 
 
 def _read_index(folder: Path) -> torch.Tensor:
@@ -164,42 +175,3 @@ def empty_prompt(folder: Path, length: int) -> torch.Tensor:
 
 def _processor(folder: Path) -> ImageProcessor:
     return ImageProcessor.from_config(weights.read_json(folder / "preprocessor_config.json"))
-
-
-def _diffusers(
-    name: str, folder: Path, dtype: torch.dtype, *, weights_file: Path | None = None
-) -> Any:
-    config = weights.read_json(folder / "config.json")
-    if config.get("_class_name", name) != name:
-        raise InputError(f"{folder} holds a {config['_class_name']}, expected a {name}")
-    try:
-        import diffusers
-    except ImportError:
-        raise missing_extra("diffusers", extra="diffusion", purpose="Zero123++") from None
-    kind = getattr(diffusers, name)
-    make: Callable[[], Any] = lambda: kind.from_config(config)  # noqa: E731
-    file = weights_file or weights.find_weights(folder, weights.DIFFUSERS_NAMES)
-    return weights.build(make, weights.read_state(file), what=str(file), dtype=dtype)
-
-
-def _transformers(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
-    try:
-        import transformers as t
-    except ImportError:
-        raise missing_extra("transformers", extra="diffusion", purpose="Zero123++") from None
-    built = []
-    for part, model, config in (
-        ("text_encoder", t.CLIPTextModel, t.CLIPTextConfig),
-        ("vision_encoder", t.CLIPVisionModelWithProjection, t.CLIPVisionConfig),
-    ):
-        settings = config.from_dict(weights.read_json(folder / part / "config.json"))
-        file = weights.find_weights(folder / part, weights.TRANSFORMERS_NAMES)
-        built.append(
-            weights.build(
-                lambda model=model, settings=settings: model(settings),  # type: ignore[misc]
-                weights.read_state(file),
-                what=str(file),
-                dtype=dtype,
-            )
-        )
-    return built[0], built[1]

@@ -23,7 +23,7 @@ from img2mesh.training.diffusion.chances import Chance
 from img2mesh.training.diffusion.rates import Rate
 from img2mesh.training.diffusion.sheets import stack
 from img2mesh.training.loop import _Interrupt as Interrupt
-from img2mesh.training.loop import computes_bfloat16
+from img2mesh.training.processes import computes_bfloat16, join_processes
 
 Sample = Callable[[Chance], dict[str, Tensor]]
 CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"
@@ -94,11 +94,7 @@ def train(
     Raises:
         Img2MeshError: the loss is not a finite number.
     """
-    from accelerate import Accelerator
-
-    # Without a GPU it must be told so, or several processes would not find each other.
-    nowhere_else = not (torch.cuda.is_available() or torch.backends.mps.is_available())
-    accelerator: Any = Accelerator(cpu=nowhere_else)
+    accelerator = join_processes()
     main = accelerator.is_main_process
     reduced = computes_bfloat16() if plan.bfloat16 is None else plan.bfloat16
     module.to(accelerator.device)
