@@ -286,7 +286,7 @@ def surface(
     )
 
 
-@stage(version=8)
+@stage(version=9)
 def asset(
     surface: Mesh,
     registered: ViewSet,
@@ -375,7 +375,7 @@ def game(
     )
 
 
-@stage(version=2)
+@stage(version=3)
 def quality(
     asset: TexturedMesh, game: GameParts, registered: ViewSet, *, run: Run | None = None
 ) -> Quality:
