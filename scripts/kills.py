@@ -6,7 +6,7 @@ processor time that a whole one takes. Then: no entry of the cache may be damage
 again must end well and leave the same files, and nothing half made may lie anywhere. Of JSON files
 times, memory and what was cached do not count, and report.html, which holds them, is not compared.
 
-    python scripts/kills.py [--runs 300] [--batches 50] [--seconds 3600] [--seed 0]
+    python scripts/kills.py [--runs 300] [--batches 50] [--until STAGE] [--seconds 3600] [--seed 0]
 """
 
 from __future__ import annotations
@@ -206,6 +206,7 @@ def main() -> int:
     )
     parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--batches", type=int, default=50)
+    parser.add_argument("--until", default="quality", help="last stage of a run")
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -214,7 +215,7 @@ def main() -> int:
         root = Path(folder)
         photos = pictures(root / "photos")
         for command, count, given, until in (
-            ("run", options.runs, photos[:1], "quality"),
+            ("run", options.runs, photos[:1], options.until),
             ("batch", options.batches, photos, "depths"),
         ):
             if not count:
@@ -227,6 +228,8 @@ def main() -> int:
             while done < count and time.monotonic() < ends:
                 in_time, fault = campaign.case(random.Random(f"{command} {done} {options.seed}"))
                 done, landed = done + 1, landed + in_time
+                if done % 25 == 0:
+                    print(f"{command}: {done} kills, {landed} in time", flush=True)
                 if fault:
                     wrong += 1
                     print(f"{command} {done - 1}: {fault}", flush=True)
