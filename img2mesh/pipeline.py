@@ -32,6 +32,7 @@ from img2mesh.core.ranges import Between
 from img2mesh.export.frame import Frame, Pivot, Up
 from img2mesh.graph import Graph, Run, stage
 from img2mesh.meshing import Remesh
+from img2mesh.multiview import Sampling
 
 Seed = Annotated[int, Between(0, 4_294_967_295)]
 
@@ -85,6 +86,7 @@ def views(
     speed: multiview.SpeedName = "exact",
     steps: Annotated[int | None, Between(1, 1000)] = None,
     guidance_scale: Annotated[float, Between(0, 100)] = 4.0,
+    lora: str | None = None,
     normals: bool = False,
     elevation: Annotated[float | None, Between(-90, 90)] = None,
     consistency: multiview.Consistency = "none",
@@ -104,6 +106,7 @@ def views(
         speed: of a published generator: ``exact``, ``fast`` or ``draft``.
         steps: denoising steps; none takes the generator's own for that speed.
         guidance_scale: classifier-free guidance of a published generator.
+        lora: file of an adapter to a published generator.
         normals: let a published generator draw normal maps too, if it can.
         elevation: of the photo's camera, degrees, where views are relative to it; none: estimated.
         consistency: ``shared-attention`` lets views that are drawn one by one see each other.
@@ -119,7 +122,7 @@ def views(
         normals=normals,
         elevation=elevation,
         consistency=consistency,
-        sampling=multiview.Sampling(speed, steps, guidance_scale, seed, run.device, run.low_memory),
+        sampling=Sampling(speed, steps, guidance_scale, seed, run.device, run.low_memory, lora),
         progress=run.progress,
         note=run.note,
     )
@@ -158,6 +161,7 @@ def refined(
     speed: multiview.SpeedName = "exact",
     steps: Annotated[int | None, Between(1, 1000)] = None,
     guidance_scale: Annotated[float, Between(0, 100)] = 4.0,
+    lora: str | None = None,
     seed: Seed = 42,
     run: Run | None = None,
 ) -> ViewSet:
@@ -173,6 +177,7 @@ def refined(
         speed: as in ``views``.
         steps: as in ``views``.
         guidance_scale: classifier-free guidance.
+        lora: as in ``views``.
         seed: seed of everything random.
     """
     run = run or Run()
@@ -183,7 +188,7 @@ def refined(
         generator=generator,
         controlnet=controlnet,
         strength=strength,
-        sampling=multiview.Sampling(speed, steps, guidance_scale, seed, run.device, run.low_memory),
+        sampling=Sampling(speed, steps, guidance_scale, seed, run.device, run.low_memory, lora),
         progress=run.progress,
     )
 
@@ -320,11 +325,7 @@ def asset(
 
     run = run or Run()
     textured = texture_mesh(
-        surface,
-        registered,
-        resolution=texture_resolution,
-        delight=delight,
-        progress=run.progress,
+        surface, registered, resolution=texture_resolution, delight=delight, progress=run.progress
     )
     placed = in_given_world(textured, registered.unit)
     if frame != "world":

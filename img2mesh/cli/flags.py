@@ -190,6 +190,8 @@ TABLE = {
                ("views.steps", "refined.steps"), commands=PHOTO),
         Option("--guidance-scale", float, "Classifier-free guidance of a published generator.",
                ("views.guidance_scale", "refined.guidance_scale"), commands=PHOTO),
+        Option("--lora", str, "An adapter of train --lora, on the generator that it began with.",
+               ("views.lora", "refined.lora"), metavar="FILE", commands=PHOTO),
         Option("--elevation", float, "Of the photo's camera, degrees, for zero123 and its kind.",
                ("views.elevation",), commands=PHOTO),
         Option("--consistency", str, "Views drawn one by one see each other meanwhile.",

@@ -150,7 +150,10 @@ def request_from(
             refined = graph.stages["refined"].resolve(resolved.get("refined", {}))
             views = graph.stages["views"].resolve(resolved.get("views", {}))
             multiview.require_commercial(
-                generator_of(resolved), controlnet=refined["controlnet"], normals=views["normals"]
+                generator_of(resolved),
+                controlnet=refined["controlnet"],
+                normals=views["normals"],
+                lora=views["lora"],
             )
         else:
             multiview.require_commercial(

@@ -14,7 +14,9 @@ from typing import Any
 
 from img2mesh.artifacts import Cutout, DepthSet, ViewSet
 from img2mesh.core.parts import Parts
+from img2mesh.diffusion import adapters, checkpoints
 from img2mesh.diffusion.speed import SpeedName
+from img2mesh.errors import InputError
 from img2mesh.multiview.geometric.body import BodyKind
 from img2mesh.multiview.judging import judge, require_judge
 from img2mesh.multiview.sampling import Consistency, Progress, Sampling
@@ -58,21 +60,22 @@ def licences(generator: str) -> tuple[str, ...]:
     return tuple(facts(_own(generator))["licences"])
 
 
-def require_commercial(generator: str, *, controlnet: str | None, normals: bool) -> None:
+def require_commercial(
+    generator: str, *, controlnet: str | None, normals: bool, lora: str | None = None
+) -> None:
     """Refuse weights that may not be used commercially, or that do not say.
 
     Args:
         generator: what draws the views.
         controlnet: name or folder of a depth ControlNet, or None for the checkpoint's own.
         normals: whether normal maps are drawn too.
+        lora: file of an adapter.
 
     Raises:
         InputError: says which licence stands against it.
     """
-    from img2mesh.errors import InputError
-
     if not embedded(generator):
-        choices.require_commercial(generator, controlnet, normals=normals)
+        choices.require_commercial(generator, controlnet, normals=normals, lora=lora)
     elif closed := [name for name in licences(generator) if not name.startswith(_OPEN)]:
         raise InputError(
             f"--commercial-only: {generator} was trained on meshes under {', '.join(closed)}"
@@ -89,7 +92,14 @@ def require_fitting(views: Mapping[str, Any], refined: Mapping[str, Any]) -> Non
         InputError: says which, and what can.
     """
     for settings, depth in ((views, None), (refined, refined.get("controlnet"))):
-        generator = settings.get("generator", "learned")
+        generator, lora = settings.get("generator", "learned"), settings.get("lora")
+        if lora is not None and embedded(generator):
+            raise InputError(
+                f"--lora adds to a published generator, and {generator} is none: give the "
+                "checkpoint that the adapter was trained on as --generator"
+            )
+        if lora is not None:
+            adapters.require_fitting(lora, checkpoints.family_of(generator), generator)
         if not embedded(generator) and (depth or settings.get("normals")):
             normals = "views.normals" if settings.get("normals") else None
             choices.require_no_control(generator, depth=depth, normals=normals)
