@@ -1,8 +1,9 @@
 """Do the views of other generators' rigs reconstruct as well as Zero123++'s six?
 
 For every object and rig: unlit renders of the mesh from the published cameras, written as the
-rig's program writes them (a strip, a folder of colours and normals), read back with ``--rig``, and
-brought through the pipeline. Orthographic rigs are rendered with parallel rays, not with the far
+rig's program writes them (a strip, a folder of colours and normals; with the alpha that those
+programs have a background remover make), read back with ``--rig``, and brought through the
+pipeline. Orthographic rigs are rendered with parallel rays, not with the far
 camera that stands for them. The measure is the Chamfer distance over that of the object's own
 ``views_v12`` (pictures alone, no depth), all by the metric of ``reconstruction.py``.
 
@@ -72,7 +73,8 @@ def write(name: str, drawn: list[np.ndarray], folder: Path) -> Path:
     known = rig(name)
     on_white = [d[..., :3] * d[..., 3:4] + 1 - d[..., 3:4] for d in drawn]
     if not known.normals:
-        eight_bit(np.concatenate(on_white, axis=1)).save(folder / "0.png")
+        strip = np.concatenate(drawn, axis=1)
+        eight_bit(strip[..., :3], strip[..., 3]).save(folder / "0.png")
         return folder / "0.png"
     for view, d, white in zip(known.names, drawn, on_white, strict=True):
         normal = d[..., 4:] * d[..., 3:4] + 1 - d[..., 3:4]
@@ -81,8 +83,8 @@ def write(name: str, drawn: list[np.ndarray], folder: Path) -> Path:
             eight_bit(white, d[..., 3]).save(folder / f"masked_colors/rgb_000_{view}.png")
             eight_bit(normal, d[..., 3]).save(folder / f"normals_000_{view}.png")
         else:
-            eight_bit(white).save(folder / f"color_{view}_masked.png")
-            eight_bit(normal).save(folder / f"normals_{view}_masked.png")
+            eight_bit(white, d[..., 3]).save(folder / f"color_{view}_masked.png")
+            eight_bit(normal, d[..., 3]).save(folder / f"normals_{view}_masked.png")
     return folder
 
 

@@ -113,7 +113,7 @@ class Integrated:
 
 
 def integrate(
-    pixels: PixelGrid, anchor: F64, anchor_weight: F64, *, width: float = 0.01
+    pixels: PixelGrid, anchor: F64, anchor_weight: F64, *, width: float
 ) -> Integrated:
     """Depths whose tangents are the normals, near the anchors.
 
