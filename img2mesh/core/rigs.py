@@ -28,6 +28,7 @@ class Rig:
         names: of the views in its program's file names; empty where they are numbers.
         raised: the elevation a user may state, in words; empty where all are fixed.
         between: and its range, degrees.
+        lenses: fields of view it may have drawn with instead, degrees.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Rig:
     names: tuple[str, ...] = ()
     raised: str = ""
     between: tuple[float, float] = (0.0, 0.0)
+    lenses: tuple[float, ...] = ()
 
     def cameras(self, size: int) -> tuple[Camera, ...]:
         """One camera a pose, for square pictures of ``size`` pixels."""
@@ -50,6 +52,10 @@ class Rig:
             )
             for a, e in zip(self.azimuths_deg, self.elevations_deg, strict=True)
         )
+
+    def through(self, fov_deg: float) -> Rig:
+        """The rig with another lens, from where the same sphere fits its pictures."""
+        return replace(self, fov_deg=fov_deg, distance=_distance(fov_deg))
 
     def at(self, elevation_deg: float | None) -> Rig:
         """The rig for an elevation that the user states, or itself for None.
@@ -99,8 +105,8 @@ def _orthographic(name: str) -> Rig:
 
 #: The published rigs. Zero123++ v1.1: fov as its authors state it, 2 atan(16 / 35) (zero123plus
 #: issue 68); v1.2: README. SyncDreamer: ``blender_script.py`` (lens and ring), README (range of
-#: the input). MVDream: ``camera_utils.py`` and ``t2i.py``; it was trained with fields of view of
-#: 15 to 60 degrees and does not say which one it draws, 40 is what its authors evaluate with.
+#: the input). MVDream: ``camera_utils.py`` and ``t2i.py``; trained with fields of view of 15 to 60
+#: degrees (its issue 12), it does not say which one it draws; 40 is what its authors evaluate with.
 RIGS: dict[str, Rig] = {
     rig.name: rig
     for rig in (
@@ -115,7 +121,7 @@ RIGS: dict[str, Rig] = {
         ),
         Rig(
             "mvdream", (0.0, 90.0, 180.0, 270.0), (15.0,) * 4, 40.0, _distance(40.0), (1, 4),
-            raised=RING, between=(0.0, 30.0),
+            raised=RING, between=(0.0, 30.0), lenses=(15.0, 20.0, 30.0, 50.0, 60.0),
         ),
         _orthographic("wonder3d"),
         _orthographic("era3d"),

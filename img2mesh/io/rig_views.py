@@ -11,11 +11,14 @@ import numpy as np
 from img2mesh.core.arrays import F32
 from img2mesh.core.rigs import RIGS, Rig
 from img2mesh.errors import InputError
+from img2mesh.geometry.consistency import agreement
 from img2mesh.imaging import sheet
 from img2mesh.io.posed import PosedPictures, assemble
 from img2mesh.io.view_images import Picture, read_picture, separate, world_normals
 
 _SMALLEST_TILE = 32
+#: Outlines whose worst one is filled this much less fit as well.
+_TIE = 0.003
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 #: Where programs with names for their views put colours and normals, the cut out ones first.
 _COLOURS = ("masked_colors/rgb_000_{}.png", "rgb_000_{}.png", "color_{}_masked.png", "{}.png")
@@ -93,14 +96,31 @@ def _views(
     pictures: list[Picture], names: list[str], rig: Rig, normals: list[F32] | None
 ) -> PosedPictures:
     cut = [separate(one, name) for one, name in zip(pictures, names, strict=True)]
-    cameras = rig.cameras(len(pictures[0].rgb))
-    views = assemble(cut, cameras, names, rig=rig)
+    chosen = _through_its_lens(np.stack([alpha for _, alpha in cut]), rig)
+    cameras = chosen.cameras(len(pictures[0].rgb))
+    views = assemble(cut, cameras, names, rig=chosen)
+    if chosen != rig:
+        told = (
+            f"{rig.name} does not say its field of view: the outlines fit {chosen.fov_deg:g} "
+            f"degrees, not {rig.fov_deg:g}"
+        )
+        views = replace(views, notes=(*views.notes, told))
     if normals is None:
         return views
     # Wonder3D and Era3D state all normals in the frame of the first view.
     world = np.stack([world_normals(one, cameras[0]) for one in normals])
     world[views.alpha <= 0.5] = 0  # the ground of these pictures is white, which is no normal
     return replace(views, normals=world)
+
+
+def _through_its_lens(alpha: F32, rig: Rig) -> Rig:
+    """The rig, or itself with the lens nearest to its own that the outlines (v, h, w) speak for."""
+    if not rig.lenses:
+        return rig
+    rigs = [rig, *(rig.through(fov) for fov in rig.lenses)]
+    worst = [agreement(alpha, one.cameras(alpha.shape[1])).min() for one in rigs]
+    fitting = [one for one, share in zip(rigs, worst, strict=True) if share >= max(worst) - _TIE]
+    return min(fitting, key=lambda one: abs(one.fov_deg - rig.fov_deg))
 
 
 def _picture(tile: F32, lossy: bool) -> Picture:

@@ -155,6 +155,16 @@ def test_the_ring_of_mvdream_stands_where_it_was_asked_for(tmp_path: Path) -> No
     assert digest_of(path, rig="mvdream", elevation=28.0) != digest_of(path, rig="mvdream")
 
 
+def test_mvdream_s_lens_is_found_where_the_outlines_tell_it(tmp_path: Path) -> None:
+    wide = rig("mvdream").through(60.0)
+    bench = Scene(shapes.bench().vertices, shapes.bench().faces)
+    masks = [bench.look(c).mask for c in wide.cameras(96)]
+    sheet = strip([np.dstack([np.full((96, 96, 3), 90, np.uint8), 255 * m]) for m in masks])
+    views = ViewSet.open(save(tmp_path / "s.png", sheet.astype(np.uint8)), rig="mvdream")
+    assert views.cameras[0].fov_deg >= 50 - 1e-6
+    assert any("outlines fit" in note for note in views.provenance.notes)
+
+
 def test_the_input_of_syncdreamer_leaves_its_views_at_30_degrees() -> None:
     assert rig("syncdreamer").at(-10.0) == rig("syncdreamer")
 
@@ -188,7 +198,7 @@ def test_folders_that_are_no_rigs(tmp_path: Path, drawn: Drawn) -> None:
         save(tmp_path / f"{k}.png", drawn["mvdream"][0][0])
     with pytest.raises(InputError, match="holds 5 pictures, but rig mvdream has 4 views"):
         ViewSet.open(tmp_path, rig="mvdream")
-    with pytest.raises(InputError, match="called as rgb_000_front.png"):
+    with pytest.raises(InputError, match=r"called as rgb_000_front\.png"):
         ViewSet.open(tmp_path, rig="wonder3d")
     (tmp_path / "4.png").unlink()
     save(tmp_path / "2.png", drawn["mvdream"][0][0][:, :-1])

@@ -189,9 +189,7 @@ def _anchored(pixels: PixelGrid, fused: FusedDepth, *, width: float) -> F64:
     return integrate(pixels, fused.log_depth, weight, width=width).log_depth
 
 
-def _spread(
-    seen: Observation, pixels: PixelGrid, fused: FusedDepth, part: float
-) -> DepthEstimate:
+def _spread(seen: Observation, pixels: PixelGrid, fused: FusedDepth, part: float) -> DepthEstimate:
     """To all pixels of the mask, along the likest neighbour's tangent plane."""
     assert seen.normals is not None
     ray = seen.camera.directions()
