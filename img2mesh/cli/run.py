@@ -43,7 +43,8 @@ def run(inputs: tuple[str, ...], mask: Path | None, **flags: Any) -> None:
 def reconstruct(source: Path, **flags: Any) -> None:
     """Posed views to mesh: enter the pipeline after view generation.
 
-    INPUT is a 3x2 sheet, or a folder with transforms.json or cameras.json.
+    INPUT is a sheet, a folder with transforms.json or cameras.json, or, with --rig, the folder that
+    SyncDreamer, MVDream, Wonder3D or Era3D wrote.
     """
     from img2mesh.jobs.job import views_job
 
