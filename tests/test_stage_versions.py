@@ -38,7 +38,7 @@ STAGES = [
 ]
 #: The stage of the second page that is not one of the first: its distilled ``refined``.
 DISTILLED = "distilled refined"
-PAGES = {DISTILLED: ("img2mesh.distilled", "refined")}
+PAGES = {DISTILLED: ("img2mesh.pages.distilled", "refined")}
 #: Views that the user gives enter below the stages; a number in their digest is their version.
 GIVEN = "given views"
 CODECS = "img2mesh.artifacts.codecs"
@@ -219,7 +219,7 @@ def test_every_stage_is_watched() -> None:
     from img2mesh.pipeline import PIPELINE
 
     assert set(PIPELINE.stages) == set(STAGES)
-    from img2mesh.distilled import DISTILLATION
+    from img2mesh.pages.distilled import DISTILLATION
 
     own = [s for n, s in DISTILLATION.stages.items() if s is not PIPELINE.stages.get(n)]
     assert [s.where for s in own] == [".".join(PAGES[DISTILLED])]

@@ -5,7 +5,8 @@ import sys
 import torch
 
 import img2mesh
-from img2mesh import distilled, pipeline
+from img2mesh import pipeline
+from img2mesh.pages import distilled
 from img2mesh.diffusion.distillation import Guidance
 
 

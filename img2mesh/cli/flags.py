@@ -31,6 +31,8 @@ SINGLE = ("run", "reconstruct", "plan", "distill")
 CUTTING = (*PHOTO, "distill")
 #: Those of them in which a flag may be about one photo.
 ONE = ("run", "plan", "distill")
+#: Those that may begin with a text.
+DRAWING = ("run", "plan")
 
 
 #: How the help writes a value.
@@ -153,6 +155,10 @@ def _range_in(node: ast.AST | None) -> Between | None:
 #: Panel of the help → its flags.
 TABLE = {
     "Input": [
+        Option("--text", str, "Draw the photo of this, instead of an INPUT.", metavar="PROMPT",
+               commands=DRAWING),
+        Option("--text-model", str, "What draws it: a text-to-image model, or a folder of one.",
+               metavar="NAME", commands=DRAWING),
         Option("--mask", Path, "A picture of the object's mask.", commands=ONE),
         Option("--no-remove-bg --no-rembg", bool, "Take the picture as it is.",
                ("cutout.remove_background",), sets=False, commands=CUTTING),
@@ -295,13 +301,13 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """``--force STAGE`` takes what follows only if it names a stage, so a photo may follow."""
         if "--force" in args and any(one.name == "force" for one in self.params):
-            from img2mesh.pipeline import PIPELINE
+            from img2mesh.pages.drawn import DRAWN
             from img2mesh.settings import RENAMED
 
             for place, (flag, value) in enumerate(pairwise([*args, ""])):
                 if flag == "--":
                     break
-                if flag == "--force" and value not in (*PIPELINE.order, *RENAMED):
+                if flag == "--force" and value not in (*DRAWN.order, *RENAMED):
                     args[place] = "--force=all"
         return super().parse_args(ctx, args)
 

@@ -40,12 +40,16 @@ def report_of(outcomes: Mapping[str, Outcome], job: Job, seconds: float) -> dict
     measures = outcomes["quality"].load().measures if "quality" in outcomes else {}
     notes = [note for outcome in outcomes.values() for note in outcome.notes]
     report: dict[str, Any] = {"input": job.source.name, "name": job.stem, **measures}
+    drawn = outcomes["photo"].load().provenance if "photo" in outcomes else None
+    if drawn is not None:
+        report["drawn_from_text"] = {"text": job.text, "model": drawn.generator}
     if views := made.get("refined") or made.get("views"):
         source = views.load().provenance
+        licences = (*(drawn.licences if drawn else ()), *source.licences)
         report |= {
             "generator": source.generator,
-            "learned_weights": source.learned_weights,
-            "licences": list(source.licences),
+            "learned_weights": source.learned_weights or drawn is not None,
+            "licences": list(dict.fromkeys(licences)),
         }
         notes += source.notes
     if "cutout" in outcomes:
@@ -75,7 +79,8 @@ def run_record(
     """run.json: enough to run it again."""
     stages, settings = request.graph.stages, runner.settings
     return {
-        "input": {"path": str(job.source), "digest": job.digest},
+        "input": {"path": str(job.source), "digest": job.digest}
+        | ({} if job.text is None else {"text": job.text}),
         "preset": request.preset,
         "settings": settings,
         "files": asdict(options),
@@ -87,7 +92,7 @@ def run_record(
         "identities": {
             name: dict(stage.identity(**settings[name]))
             for name, stage in stages.items()
-            if stage.identity
+            if stage.identity and name in runner.outcomes
         },
         "device": request.device,
         "versions": versions(),

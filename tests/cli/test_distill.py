@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from img2mesh import settings
-from img2mesh.distilled import DISTILLATION
+from img2mesh.pages.distilled import DISTILLATION
 from tests.conftest import Command, made_once
 from tests.models.tiny_zero123 import make_zero123
 
