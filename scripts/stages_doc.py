@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from img2mesh.pages.distilled import DISTILLATION
 from img2mesh.graph import Graph
+from img2mesh.pages.distilled import DISTILLATION
 from img2mesh.pipeline import PIPELINE
 
 TARGET = Path(__file__).parent.parent / "docs" / "stages.md"

@@ -6,8 +6,8 @@ import torch
 
 import img2mesh
 from img2mesh import pipeline
-from img2mesh.pages import distilled
 from img2mesh.diffusion.distillation import Guidance
+from img2mesh.pages import distilled
 
 
 class RedBall(Guidance):

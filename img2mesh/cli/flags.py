@@ -185,7 +185,7 @@ TABLE = {
         Option("--set assignments", str, "Any setting; img2mesh stages lists them.",
                metavar="STAGE.SETTING=VALUE", multiple=True),
         Option("--seed", int, "Seed of everything random.",
-               ("views.seed", "refined.seed", "radiance.seed")),
+               ("views.seed", "refined.seed", "radiance.seed", "asset.seed")),
     ],
     "Views": [
         Option("--generator", str, "learned, geometric (no weights), your own file, or a model.",
@@ -198,6 +198,8 @@ TABLE = {
                ("views.guidance_scale", "refined.guidance_scale"), commands=PHOTO),
         Option("--elevation", float, "Of the photo's camera, degrees, for zero123 and its kind.",
                ("views.elevation",), commands=PHOTO),
+        Option("--refiner", str, "A text-to-image model that draws each view again.",
+               ("refined.refiner",), metavar="NAME", commands=PHOTO),
         Option("--consistency", str, "Views drawn one by one see each other meanwhile.",
                ("views.consistency",), metavar="none|shared-attention", commands=PHOTO),
     ],
@@ -211,6 +213,8 @@ TABLE = {
                "pair two of --target-faces.", ("surface.remesh",), metavar="none|triangle|quad"),
         Option("--texture-resolution", int, "Side of the texture in pixels.",
                ("asset.texture_resolution",)),
+        Option("--texture-refiner", str, "A model that the texture follows: text-to-image, or "
+               "zero123 and its kind.", ("asset.refiner",), metavar="NAME"),
         Option("--delight", bool, "Take the views' smooth light out of the colours.",
                ("asset.delight",), sets=True),
         Option("--frame", str, "+y up, sized and placed, or the cameras' own.", ("asset.frame",),

@@ -318,8 +318,17 @@ def family_of(folder_or_name: str) -> Family:
     Raises:
         InputError: no such checkpoint.
     """
+    return record_of(folder_or_name).family
+
+
+def record_of(folder_or_name: str) -> Checkpoint:
+    """What a checkpoint is, fetched or not.
+
+    Raises:
+        InputError: no such checkpoint.
+    """
     record = None if Path(folder_or_name).is_dir() else find(folder_or_name)
-    return (record or locate(folder_or_name).record).family
+    return record or locate(folder_or_name).record
 
 
 def _noted(folder: Path, record: Checkpoint) -> Checkpoint:

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from img2mesh.core.arrays import F32
+from img2mesh.core.cameras import Camera
 from img2mesh.diffusion import checkpoints
 from img2mesh.diffusion.loaded import loaded
 from img2mesh.errors import InputError, missing_extra
@@ -51,6 +52,20 @@ class Wish:
     seed: int
 
 
+class Redraw(Protocol):
+    """Draws a render again."""
+
+    def __call__(self, picture: F32, camera: Camera, /, *, strength: float, seed: int) -> F32:
+        """(h, w, 3) float32 in [0, 1] on white, and what it becomes.
+
+        Args:
+            picture: the render.
+            camera: where it was seen from.
+            strength: share of the denoising that is done again.
+            seed: of the noise.
+        """
+
+
 def require(model: str, *, purpose: str) -> checkpoints.Checkpoint:
     """Find out, before any work, that a model cannot draw pictures here.
 
@@ -62,7 +77,7 @@ def require(model: str, *, purpose: str) -> checkpoints.Checkpoint:
         InputError: it is not on this machine (says how to fetch it), or draws something else.
         MissingExtraError: diffusers or transformers is not installed.
     """
-    record = checkpoints.locate(model).record
+    record = checkpoints.record_of(model)
     if record.kind != "pictures":
         able = [c.name for c in checkpoints.TABLE.values() if c.kind == "pictures"]
         raise InputError(
@@ -72,7 +87,7 @@ def require(model: str, *, purpose: str) -> checkpoints.Checkpoint:
     for library in ("diffusers", "transformers"):
         if importlib.util.find_spec(library) is None:
             raise missing_extra(library, extra="diffusion", purpose=purpose)
-    return record
+    return checkpoints.locate(model).record
 
 
 def identity(*, model: str, **settings: object) -> dict[str, str]:
@@ -168,9 +183,7 @@ class Model:
         known = isinstance(size, int) and isinstance(factor, int)
         return cls(pipe, int(size) * int(factor) if known else 0)
 
-    def draw(
-        self, wish: Wish, *, size: int | None, progress: Callable[[float], None]
-    ) -> F32:
+    def draw(self, wish: Wish, *, size: int | None, progress: Callable[[float], None]) -> F32:
         """One picture from text.
 
         Args:

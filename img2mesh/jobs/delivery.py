@@ -140,7 +140,8 @@ class _Plan:
         self._parts: GameParts = self._load("game") or GameParts()
         self._record = records.run_record(runner, job, request, options)
         self.placed: dict[str, list[Path]] = {}
-        self.report = records.report_of(runner.outcomes, job, seconds)
+        painter = runner.settings["asset"]["refiner"]
+        self.report = records.report_of(runner.outcomes, job, seconds, painter=painter)
 
     def deliverables(self) -> Iterator[Deliverable]:
         """Every file; run.json comes last: its presence says that the others are in place."""

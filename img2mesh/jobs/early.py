@@ -49,6 +49,8 @@ def require_possible(request: Request, *, here: bool = True) -> None:
             f"{fit['grid']}; expected 0, or that and more"
         )
     asset = chosen.get("asset", {})
+    if asset.get("refiner") is not None:
+        multiview.require_redrawer(asset["refiner"])
     if asset.get("size") is not None:
         if asset.get("unit") is not None:
             raise InputError("--size and --unit both say how large the asset is: give one of them")

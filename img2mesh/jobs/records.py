@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from img2mesh.core.system import peak_memory
+from img2mesh.diffusion.checkpoints import locate
 from img2mesh.graph import Outcome, Runner
 from img2mesh.jobs.job import Job
 from img2mesh.jobs.mesh_files import parts_report
@@ -34,8 +35,13 @@ def versions() -> dict[str, str]:
     return found
 
 
-def report_of(outcomes: Mapping[str, Outcome], job: Job, seconds: float) -> dict[str, Any]:
-    """report.json: who made it, what it measures, what to be careful about, what it cost."""
+def report_of(
+    outcomes: Mapping[str, Outcome], job: Job, seconds: float, *, painter: str | None = None
+) -> dict[str, Any]:
+    """report.json: who made it, what it measures, what to be careful about, what it cost.
+
+    ``painter`` is the model that the texture follows, if one does.
+    """
     made: dict[str, Any] = {**job.given, **outcomes}
     measures = outcomes["quality"].load().measures if "quality" in outcomes else {}
     notes = [note for outcome in outcomes.values() for note in outcome.notes]
@@ -46,6 +52,8 @@ def report_of(outcomes: Mapping[str, Outcome], job: Job, seconds: float) -> dict
     if views := made.get("refined") or made.get("views"):
         source = views.load().provenance
         licences = (*(drawn.licences if drawn else ()), *source.licences)
+        if painter is not None and "asset" in outcomes:
+            licences = (*licences, locate(painter).record.licence)
         report |= {
             "generator": source.generator,
             "learned_weights": source.learned_weights or drawn is not None,

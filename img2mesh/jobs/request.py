@@ -149,6 +149,9 @@ def request_from(
         forced += graph.order[graph.order.index(settings.known_stage(graph, first)) :]
     resolved = settings.resolve(graph, *layers, flags, assignments=assignments or ())
     if commercial_only:
+        painter = graph.stages["asset"].resolve(resolved.get("asset", {}))["refiner"]
+        if painter is not None:
+            require_commercial(locate(painter).record)
         if route == "text":
             drawing = graph.stages["photo"].resolve(resolved.get("photo", {}))
             require_commercial(locate(drawing["model"]).record)
@@ -156,7 +159,10 @@ def request_from(
             refined = graph.stages["refined"].resolve(resolved.get("refined", {}))
             views = graph.stages["views"].resolve(resolved.get("views", {}))
             multiview.require_commercial(
-                generator_of(resolved), controlnet=refined["controlnet"], normals=views["normals"]
+                generator_of(resolved),
+                controlnet=refined["controlnet"],
+                normals=views["normals"],
+                refiner=refined["refiner"],
             )
         else:
             multiview.require_commercial(

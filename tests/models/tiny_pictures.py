@@ -69,7 +69,7 @@ def make_pictures(
     parts: dict[str, Any] = {
         "vae": vae, "unet": unet, "text_encoder": text, "tokenizer": words,
         "scheduler": diffusers.EulerDiscreteScheduler(
-            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"
+            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
         ),
     }  # fmt: skip
     if xl:

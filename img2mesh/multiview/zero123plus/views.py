@@ -23,7 +23,7 @@ from img2mesh.diffusion.store import fingerprint
 from img2mesh.errors import InputError
 from img2mesh.imaging import matting
 from img2mesh.imaging.sheet import COLUMNS, ROWS, untile
-from img2mesh.multiview.sampling import Progress, Sampling
+from img2mesh.multiview.sampling import Progress, Sampling, shares
 from img2mesh.multiview.zero123plus import choices, depth_image, normals
 from img2mesh.multiview.zero123plus.components import load_controlnet
 from img2mesh.multiview.zero123plus.model import Zero123Plus
@@ -86,7 +86,7 @@ def generate(
     place = pick_place(sampling)
     net = choices.find_controlnet("normals", checkpoint) if normals else None
     found = checkpoints.locate(checkpoint)
-    first, second = _shares(progress, normals)
+    first, second = shares(progress, normals)
     tile, drawn = found.record.tile, None
     with model_of(found, net, place) as model:
         sheet = _sample(model, cutout, tile, sampling, None, 0.0, first)
@@ -179,14 +179,6 @@ def _notes(
 def steps_of(sampling: Sampling) -> int:
     """The number of denoising steps."""
     return SPEEDS[sampling.speed].steps if sampling.steps is None else sampling.steps
-
-
-def _shares(progress: Progress | None, twice: bool) -> tuple[Progress | None, Progress | None]:
-    """Progress of one run, or of two runs one after the other."""
-    if progress is None or not twice:
-        return progress, progress
-    tell = progress  # a name the closures can keep without the None
-    return (lambda f: tell(f / 2)), (lambda f: tell(0.5 + f / 2))
 
 
 def _sample(
