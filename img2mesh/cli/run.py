@@ -77,6 +77,9 @@ def drawn_job(
     flags["route"] = "text"
     own = {"model": flags["text_model"], "seed": flags["seed"]}
     settings |= {f"photo.{name}": value for name, value in own.items()}
+    for flag, stage in (("refiner", "refined"), ("texture_refiner", "asset")):
+        if flags[flag] is not None:
+            settings[f"{stage}.refiner_prompt"] = flags["text"]
     return [text_job(flags["text"])]
 
 

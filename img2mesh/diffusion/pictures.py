@@ -178,10 +178,10 @@ class Model:
         else:
             pipe.to(device)
         network = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
-        size = getattr(getattr(network, "config", None), "sample_size", None)
-        factor = getattr(pipe, "vae_scale_factor", None)
+        size: Any = getattr(getattr(network, "config", None), "sample_size", None)
+        factor: Any = getattr(pipe, "vae_scale_factor", None)
         known = isinstance(size, int) and isinstance(factor, int)
-        return cls(pipe, int(size) * int(factor) if known else 0)
+        return cls(pipe, size * factor if known else 0)
 
     def draw(self, wish: Wish, *, size: int | None, progress: Callable[[float], None]) -> F32:
         """One picture from text.
