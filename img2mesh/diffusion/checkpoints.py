@@ -16,7 +16,7 @@ from img2mesh.errors import InputError
 
 Kind = Literal["pipeline", "controlnet", "pictures"]
 #: Which program samples a checkpoint.
-Family = Literal["zero123plus", "zero123"]
+Family = Literal["zero123plus", "zero123", "diffusers"]
 #: What the fourth number of a Zero-1-to-3 camera vector is.
 Fourth = Literal["radius", "cond_polar"]
 #: A file beside ``model_index.json`` in which a private checkpoint says what it is.
@@ -72,15 +72,15 @@ class Checkpoint:
 
 _PICTURES = (
     Checkpoint("sdxl", "pictures", "stabilityai/stable-diffusion-xl-base-1.0", 6940,
-               "CreativeML Open RAIL++-M", True, tile=1024,
+               "CreativeML Open RAIL++-M", True, tile=1024, family="diffusers",
                revision="462165984030d82259a11f4367a4eed129e94a7b",
                note="pictures from text; the licence forbids some uses (its attachment A)"),
     Checkpoint("sdxl-refiner", "pictures", "stabilityai/stable-diffusion-xl-refiner-1.0", 6080,
-               "CreativeML Open RAIL++-M", True, tile=1024,
+               "CreativeML Open RAIL++-M", True, tile=1024, family="diffusers",
                revision="5d4cfe854c9a9a87939ff3653551c2b3c99a4356",
                note="for pictures that are there, not for text alone; forbids some uses"),
     Checkpoint("sd-1.5", "pictures", "stable-diffusion-v1-5/stable-diffusion-v1-5", 2740,
-               "CreativeML Open RAIL-M", True, tile=512,
+               "CreativeML Open RAIL-M", True, tile=512, family="diffusers",
                revision="451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
                note="small; the licence forbids some uses"),
 )  # fmt: skip
@@ -269,7 +269,7 @@ def describe(folder: Path) -> Checkpoint:
     index = folder / "model_index.json"
     kind: Kind = "pipeline" if index.is_file() else "controlnet"
     if kind == "pipeline" and draws_pictures(_json(index)):
-        record = Checkpoint(folder.name, "pictures", "", 0, licence="unknown", commercial=False)
+        record = Checkpoint(folder.name, "pictures", "", 0, "unknown", False, family="diffusers")
         return _noted(folder, record)
     unknown = Checkpoint(
         name=folder.name,

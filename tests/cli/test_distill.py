@@ -30,7 +30,7 @@ SMALL = (
 
 
 #: Of the killed run; it stores itself every 25, in this file.
-STEPS, STORED = 60, "v1/scratch/*/*/distillation.safetensors"
+STEPS, STORED = 40, "v1/scratch/*/*/distillation.safetensors"
 
 
 @pytest.fixture(scope="module")
