@@ -274,7 +274,7 @@ def surface(
     )  # fmt: skip
 
 
-@stage(version=8, identity=multiview.refiner_identity)
+@stage(version=9, identity=multiview.refiner_identity)
 def asset(
     surface: Mesh,
     registered: ViewSet,
@@ -378,7 +378,7 @@ def game(
     )  # fmt: skip
 
 
-@stage(version=2)
+@stage(version=3)
 def quality(
     asset: TexturedMesh, game: GameParts, registered: ViewSet, *, run: Run | None = None
 ) -> Quality:

@@ -180,7 +180,7 @@ TABLE = {
                commands=VIEWS),
     ],
     "Settings": [
-        Option("--preset", str, "A file in configs/: draft, default, high, game.",
+        Option("--preset", str, "A file in configs/: draft, default, high, game, print.",
                metavar="NAME", default="default"),
         Option("--config", Path, "A TOML file with one table a stage."),
         Option("--set assignments", str, "Any setting; img2mesh stages lists them.",
@@ -251,7 +251,7 @@ TABLE = {
     "Files": [
         Option("--output-dir -o", Path, "Where each input gets a folder; x.glb: that mesh alone.",
                metavar="DIR", default=Path("outputs"), commands=(*SINGLE, "serve")),
-        Option("--format formats", str, "Comma-separated: glb, obj, ply, stl, usdz (glb always).",
+        Option("--format formats", str, "Of glb (always), gltf, obj, ply, stl, 3mf, usdz.",
                metavar="LIST", default="glb", commands=FILES),
         Option("--turntable/--no-turntable", bool, "Also write turntable.webp.", default=False,
                commands=FILES),

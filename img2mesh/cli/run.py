@@ -178,7 +178,8 @@ def _tell(done: Delivered) -> None:
     """The result on stdout: paths a script can read, most wanted first."""
     names = {
         "mesh": "mesh", **{f"mesh_lod{k}": f"lod {k}" for k in range(1, 9)},
-        "obj": "obj", "ply": "ply", "stl": "stl", "usdz": "usdz",
+        "obj": "obj", "ply": "ply", "stl": "stl", "3mf": "3mf", "usdz": "usdz",
+        "gltf": "gltf",
         "mesh_collision": "collision", "mesh_meshopt": "meshopt", "archive": "zip",
         "preview": "preview", "parts": "parts", "turntable": "turntable", "page": "report",
     }  # fmt: skip
