@@ -53,3 +53,11 @@ class Sampling:
 
 
 USUAL = Sampling()
+
+
+def shares(progress: Progress | None, twice: bool) -> tuple[Progress | None, Progress | None]:
+    """Progress of one run, or of two runs one after the other."""
+    if progress is None or not twice:
+        return progress, progress
+    tell = progress  # a name the closures can keep without the None
+    return (lambda f: tell(f / 2)), (lambda f: tell(0.5 + f / 2))

@@ -13,11 +13,11 @@ from img2mesh.artifacts import Cutout, Provenance, View, ViewSet
 from img2mesh.core.arrays import F32
 from img2mesh.core.rigs import rig
 from img2mesh.diffusion import adapters, checkpoints
+from img2mesh.diffusion.loaded import loaded
 from img2mesh.diffusion.speed import SpeedName
 from img2mesh.geometry.elevation import NEIGHBOURS, PAIRS, SIZE, estimate_elevation
 from img2mesh.imaging import matching, matting
 from img2mesh.imaging.framing import framed
-from img2mesh.multiview.loaded import loaded
 from img2mesh.multiview.sampling import Consistency, Progress, Sampling
 from img2mesh.multiview.zero123.model import Zero123
 from img2mesh.multiview.zero123plus import choices
@@ -44,7 +44,7 @@ def load(checkpoint: str, sampling: Sampling) -> Zero123:
 
 
 def model_of(checkpoint: str, sampling: Sampling) -> AbstractContextManager[Zero123]:
-    """The same, kept for the next photo of this process; see :mod:`img2mesh.multiview.loaded`."""
+    """The same, kept for the next photo of this process; see :mod:`img2mesh.diffusion.loaded`."""
     place, found = pick_place(sampling), checkpoints.locate(checkpoint)
     added = sampling.lora and adapters.identity(sampling.lora)
     key = (Zero123, found.folder, found.identity(), added, found.record.camera, place)

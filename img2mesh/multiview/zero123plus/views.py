@@ -16,13 +16,14 @@ from img2mesh.artifacts import Cutout, DepthSet, Provenance, View, ViewSet
 from img2mesh.core.cameras import Camera
 from img2mesh.core.rigs import rig
 from img2mesh.diffusion import adapters, checkpoints
+from img2mesh.diffusion.loaded import loaded
+from img2mesh.diffusion.place import pick_device, pick_dtype
 from img2mesh.diffusion.speed import SPEEDS, Execution
 from img2mesh.diffusion.store import fingerprint
 from img2mesh.errors import InputError
 from img2mesh.imaging import matting
 from img2mesh.imaging.sheet import COLUMNS, ROWS, untile
-from img2mesh.multiview.loaded import loaded
-from img2mesh.multiview.sampling import Progress, Sampling
+from img2mesh.multiview.sampling import Progress, Sampling, shares
 from img2mesh.multiview.zero123plus import choices, depth_image, normals
 from img2mesh.multiview.zero123plus.components import load_controlnet
 from img2mesh.multiview.zero123plus.model import Zero123Plus
@@ -50,37 +51,9 @@ def pick_place(sampling: Sampling) -> Place:
     """
     device = pick_device(sampling.device)
     gpu = device.type not in ("cpu", "mps")
-    dtype = torch.float16 if gpu and _fast_half(device) else torch.float32
+    dtype = pick_dtype(device)
     channels_last = gpu and not sampling.low_vram
     return Place(device, dtype, Execution(False, sampling.low_vram, channels_last))
-
-
-def _fast_half(device: torch.device) -> bool:
-    """Whether half precision is fast: since Volta, and on the P100."""
-    capability = torch.cuda.get_device_capability(device) if device.type == "cuda" else (7, 0)
-    return capability >= (7, 0) or capability == (6, 0)
-
-
-def pick_device(name: str) -> torch.device:
-    """``auto`` is CUDA, else MPS, else the CPU.
-
-    Raises:
-        InputError: the named device is unknown or not on this machine.
-    """
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name == "auto":
-        return torch.device(next(kind for kind, here in there.items() if here))
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise InputError(f"unknown device {name!r}; use auto, cpu, cuda, cuda:N or mps") from None
-    if not there.get(device.type, False):
-        raise InputError(f"device {name!r} is not on this machine; use auto or cpu")
-    return device
 
 
 def picture(cutout: Cutout) -> Image.Image:
@@ -113,7 +86,7 @@ def generate(
     place = pick_place(sampling)
     net = choices.find_controlnet("normals", checkpoint) if normals else None
     found = checkpoints.locate(checkpoint)
-    first, second = _shares(progress, normals)
+    first, second = shares(progress, normals)
     tile, drawn = found.record.tile, None
     with model_of(found, net, place, sampling.adapter) as model:
         sheet = _sample(model, cutout, tile, sampling, None, 0.0, first)
@@ -212,14 +185,6 @@ def _notes(
 def steps_of(sampling: Sampling) -> int:
     """The number of denoising steps."""
     return SPEEDS[sampling.speed].steps if sampling.steps is None else sampling.steps
-
-
-def _shares(progress: Progress | None, twice: bool) -> tuple[Progress | None, Progress | None]:
-    """Progress of one run, or of two runs one after the other."""
-    if progress is None or not twice:
-        return progress, progress
-    tell = progress  # a name the closures can keep without the None
-    return (lambda f: tell(f / 2)), (lambda f: tell(0.5 + f / 2))
 
 
 def _sample(
