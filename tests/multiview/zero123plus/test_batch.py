@@ -17,8 +17,8 @@ from img2mesh.batch.local import LocalExecutor
 from img2mesh.batch.run import Output, run_batch
 from img2mesh.batch.scheduler import Policy
 from img2mesh.core.runtime import with_threads
+from img2mesh.diffusion import loaded
 from img2mesh.jobs.request import OutputOptions
-from img2mesh.multiview import loaded
 from img2mesh.worker import task
 from img2mesh.worker.protocol import ReportProgress
 from tests.conftest import ROOT, toy_picture
