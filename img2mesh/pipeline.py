@@ -32,6 +32,7 @@ from img2mesh.core.ranges import Between
 from img2mesh.export.frame import Frame, Pivot, Up
 from img2mesh.graph import Graph, Run, stage
 from img2mesh.meshing import Remesh
+from img2mesh.multiview import Sampling
 
 Seed = Annotated[int, Between(0, 4_294_967_295)]
 
@@ -79,6 +80,7 @@ def views(
     speed: multiview.SpeedName = "exact",
     steps: Annotated[int | None, Between(1, 1000)] = None,
     guidance_scale: Annotated[float, Between(0, 100)] = 4.0,
+    lora: str | None = None,
     normals: bool = False,
     elevation: Annotated[float | None, Between(-90, 90)] = None,
     consistency: multiview.Consistency = "none",
@@ -98,6 +100,7 @@ def views(
         speed: of a published generator: ``exact``, ``fast`` or ``draft``.
         steps: denoising steps; none takes the generator's own for that speed.
         guidance_scale: classifier-free guidance of a published generator.
+        lora: file of an adapter to a published generator.
         normals: let a published generator draw normal maps too, if it can.
         elevation: of the photo's camera, degrees, where views are relative to it; none: estimated.
         consistency: ``shared-attention`` lets views that are drawn one by one see each other.
@@ -107,7 +110,7 @@ def views(
     return multiview.generate(
         cutout, generator=generator, body=body, parts=parts, tile=tile, normals=normals,
         elevation=elevation, consistency=consistency, progress=run.progress, note=run.note,
-        sampling=multiview.Sampling(speed, steps, guidance_scale, seed, run.device, run.low_memory),
+        sampling=Sampling(speed, steps, guidance_scale, seed, run.device, run.low_memory, lora),
     )  # fmt: skip
 
 
@@ -144,6 +147,7 @@ def refined(
     speed: multiview.SpeedName = "exact",
     steps: Annotated[int | None, Between(1, 1000)] = None,
     guidance_scale: Annotated[float, Between(0, 100)] = 4.0,
+    lora: str | None = None,
     refiner: str | None = None,
     refiner_strength: Annotated[float, Between(0, 1)] = 0.25,
     refiner_prompt: str = "",
@@ -162,6 +166,7 @@ def refined(
         speed: as in ``views``.
         steps: as in ``views``; a refiner's own where none are given.
         guidance_scale: classifier-free guidance.
+        lora: as in ``views``.
         refiner: a text-to-image model, name or folder, that then draws each view again.
         refiner_strength: share of its denoising that is done again; 0 changes nothing.
         refiner_prompt: what the refiner is told that it sees.
@@ -171,7 +176,7 @@ def refined(
     return multiview.refine(
         cutout, views, depths, generator=generator, controlnet=controlnet, strength=strength,
         refiner=multiview.Refiner(refiner, refiner_strength, refiner_prompt),
-        sampling=multiview.Sampling(speed, steps, guidance_scale, seed, run.device, run.low_memory),
+        sampling=Sampling(speed, steps, guidance_scale, seed, run.device, run.low_memory, lora),
         progress=run.progress,
     )  # fmt: skip
 
@@ -269,7 +274,7 @@ def surface(
     )  # fmt: skip
 
 
-@stage(version=8, identity=multiview.refiner_identity)
+@stage(version=9, identity=multiview.refiner_identity)
 def asset(
     surface: Mesh,
     registered: ViewSet,
@@ -319,7 +324,7 @@ def asset(
         surface, registered, resolution=texture_resolution, delight=delight, progress=run.progress
     )
     if refiner is not None:
-        sampling = multiview.Sampling(device=run.device, low_vram=run.low_memory)
+        sampling = Sampling(device=run.device, low_vram=run.low_memory)
         photo, drawing = registered.photo, (refiner, refiner_prompt)
         with multiview.redrawing(*drawing, photo=photo, sampling=sampling, note=run.note) as redraw:
             textured = refine_texture(
@@ -373,7 +378,7 @@ def game(
     )  # fmt: skip
 
 
-@stage(version=2)
+@stage(version=3)
 def quality(
     asset: TexturedMesh, game: GameParts, registered: ViewSet, *, run: Run | None = None
 ) -> Quality:

@@ -300,13 +300,15 @@ class ViewSet:
         *,
         rig: str | None = None,
         group: str | None = None,
+        elevation: float | None = None,
         normals: str | PathLike[str] | None = None,
         photo: str | PathLike[str] | None = None,
     ) -> ViewSet:
-        """Open a 3x2 sheet (``rig`` names its cameras) or a folder of posed views.
+        """Open a sheet (``rig`` names its cameras) or a folder of posed views.
 
-        ``normals`` is a sheet of camera-space normals of the same views; ``photo`` the picture that
-        they were drawn from, on transparency or one plain colour.
+        ``elevation`` is for rigs that leave it open: of MVDream's ring (0 to 30 degrees; 15), or of
+        SyncDreamer's input (-10 to 40). ``normals`` is a sheet of normals of the same views;
+        ``photo`` the picture that they were drawn from, on transparency or one plain colour.
 
         Raises:
             InputError: what is wrong with the sheet, folder, cameras file or picture.
@@ -314,7 +316,11 @@ class ViewSet:
         from img2mesh.io.views import read_cutout, read_views
 
         found = read_views(
-            Path(path), rig=rig, group=group, normals=None if normals is None else Path(normals)
+            Path(path),
+            rig=rig,
+            group=group,
+            elevation=elevation,
+            normals=None if normals is None else Path(normals),
         )
         return cls(
             found.rgb,

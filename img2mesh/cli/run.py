@@ -44,7 +44,8 @@ def run(inputs: tuple[str, ...], mask: Path | None, **flags: Any) -> None:
 def reconstruct(source: Path, **flags: Any) -> None:
     """Posed views to mesh: enter the pipeline after view generation.
 
-    INPUT is a 3x2 sheet, or a folder with transforms.json or cameras.json.
+    INPUT is a sheet, a folder with transforms.json or cameras.json, or, with --rig, the folder that
+    SyncDreamer, MVDream, Wonder3D or Era3D wrote.
     """
     from img2mesh.jobs.job import views_job
 
@@ -177,7 +178,8 @@ def _tell(done: Delivered) -> None:
     """The result on stdout: paths a script can read, most wanted first."""
     names = {
         "mesh": "mesh", **{f"mesh_lod{k}": f"lod {k}" for k in range(1, 9)},
-        "obj": "obj", "ply": "ply", "stl": "stl", "usdz": "usdz",
+        "obj": "obj", "ply": "ply", "stl": "stl", "3mf": "3mf", "usdz": "usdz",
+        "gltf": "gltf",
         "mesh_collision": "collision", "mesh_meshopt": "meshopt", "archive": "zip",
         "preview": "preview", "parts": "parts", "turntable": "turntable", "page": "report",
     }  # fmt: skip

@@ -69,12 +69,15 @@ def require_possible(request: Request, *, here: bool = True) -> None:
         _require_library(name, name, "remesh", "--remesh quad")
 
 
-def require_writers(options: OutputOptions) -> None:
+def require_writers(options: OutputOptions, request: Request) -> None:
     """Find out that a file cannot be written.
 
     Raises:
+        InputError: a body for printers of a mesh whose up is not known.
         MissingExtraError: the library that writes it is not installed.
     """
+    if options.printing and request.settings.get("asset", {}).get("frame", "asset") != "asset":
+        raise InputError("--preset print stands the asset on the bed: leave --frame world out")
     if options.compress == "meshopt":
         _require_library("meshoptimizer", "meshoptimizer", "lods", "--compress meshopt")
     if "usdz" in options.mesh_formats:

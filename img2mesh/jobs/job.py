@@ -90,12 +90,14 @@ def views_job(
     *,
     rig: str | None = None,
     group: str | None = None,
+    elevation: float | None = None,
     normals: Path | None = None,
     photo: Path | None = None,
 ) -> Job:
     """A job that enters after view generation, with a sheet or a folder of posed views, or a value.
 
-    ``normals`` is a sheet of camera-space normals, ``photo`` the picture the views were drawn from.
+    ``elevation`` is for rigs that leave it open, ``normals`` a sheet of normals, ``photo`` the
+    picture the views were drawn from.
 
     Raises:
         InputError: what is wrong with the sheet, folder or cameras file.
@@ -109,7 +111,7 @@ def views_job(
     refuse_address(str(path))
 
     def digest_of() -> str:
-        whole = files.digest_of(path, rig=rig, group=group)
+        whole = files.digest_of(path, rig=rig, group=group, elevation=elevation)
         if normals is not None:
             whole = _joined(whole, "normals", files.digest_of(normals))
         if photo is not None:
@@ -118,7 +120,9 @@ def views_job(
 
     digest = digest_of()
     # Opened here, not when a stage asks: what is wrong with it is said before anything is done.
-    views = ViewSet.open(path, rig=rig, group=group, normals=normals, photo=photo)
+    views = ViewSet.open(
+        path, rig=rig, group=group, elevation=elevation, normals=normals, photo=photo
+    )
     _require_unchanged(f"{str(path)!r} or a file used with it", digest, digest_of)
     stem = path.resolve().name if path.is_dir() else path.stem
     return _views_job(path, stem, digest, views)

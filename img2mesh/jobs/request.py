@@ -19,11 +19,13 @@ from img2mesh.pipeline import PIPELINE
 #: The stage whose artifact completes a job.
 LAST_STAGE = "quality"
 #: Deliverables that are written from the asset when asked for; mesh.glb always is.
-MESH_FORMATS = ("glb", "obj", "ply", "stl", "usdz")
+MESH_FORMATS = ("glb", "gltf", "obj", "ply", "stl", "3mf", "usdz")
 #: Which page of the story: six views are drawn, from a photo or one drawn from text, or a field is
 #: distilled.
 Route = Literal["run", "text", "distill"]
 GRAPHS: dict[Route, Graph] = {"run": PIPELINE, "text": DRAWN, "distill": DISTILLATION}
+#: Where a format comes from that is not written here.
+_WAYS = {"fbx": "; Blender makes FBX of mesh.glb in one line, see docs/printing.md"}
 #: What ``--compress`` takes.
 COMPRESSIONS = ("meshopt",)
 
@@ -76,6 +78,7 @@ class OutputOptions:
         texture_format: of the pictures inside GLB files, one of ``glb.TEXTURE_FORMATS``.
         compress: ``meshopt`` for small GLB files beside the plain ones.
         archive: also asset.zip.
+        printing: STL and 3MF are made for printers, see :mod:`img2mesh.export.printing`.
 
     Raises:
         InputError: a format or compression there is not, or one whose program is missing.
@@ -86,6 +89,7 @@ class OutputOptions:
     texture_format: str = "png"
     compress: str | None = None
     archive: bool = False
+    printing: bool = False
 
     def __post_init__(self) -> None:
         from img2mesh.io.gltf import TEXTURE_FORMATS
@@ -101,7 +105,8 @@ class OutputOptions:
 def _require(what: str, given: Iterable[str], known: tuple[str, ...]) -> None:
     unknown = [name for name in given if name not in known]
     if unknown:
-        raise InputError(f"unknown {what} {unknown[0]!r}; known are {', '.join(known)}")
+        way = _WAYS.get(unknown[0], "")
+        raise InputError(f"unknown {what} {unknown[0]!r}; known are {', '.join(known)}{way}")
 
 
 def request_from(
@@ -162,6 +167,7 @@ def request_from(
                 generator_of(resolved),
                 controlnet=refined["controlnet"],
                 normals=views["normals"],
+                lora=views["lora"],
                 refiner=refined["refiner"],
             )
         else:
@@ -199,16 +205,23 @@ def output_options(
     texture_format: str = "png",
     compress: str | None = None,
     archive: bool = False,
+    preset: str = "default",
 ) -> OutputOptions:
     """The flags that choose files; ``formats`` is a list such as ``glb,obj``.
 
     Raises:
-        InputError: a mesh format, texture format or compression there is not.
+        InputError: a preset, mesh format, texture format or compression there is not.
     """
+    wanted = settings.preset_files(preset)
     names = [name.strip().lower().lstrip(".") for name in formats.split(",") if name.strip()]
     texture = texture_format.lower().replace("jpg", "jpeg")
     return OutputOptions(
-        tuple(dict.fromkeys(["glb", *names])), turntable, texture, compress, archive
+        tuple(dict.fromkeys(["glb", *names, *wanted.get("formats", ())])),
+        turntable,
+        texture,
+        compress,
+        archive,
+        bool(wanted.get("printing", False)),
     )
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from img2mesh.artifacts import Cutout, DepthSet, ViewSet
 from img2mesh.core.parts import Parts
-from img2mesh.diffusion import checkpoints, pictures
+from img2mesh.diffusion import adapters, checkpoints, pictures
 from img2mesh.diffusion.speed import SpeedName
+from img2mesh.errors import InputError
 from img2mesh.multiview.geometric.body import BodyKind
 from img2mesh.multiview.judging import judge, require_judge
 from img2mesh.multiview.redrawing import redrawing, require_redrawer
@@ -67,7 +68,12 @@ def licences(generator: str) -> tuple[str, ...]:
 
 
 def require_commercial(
-    generator: str, *, controlnet: str | None, normals: bool, refiner: str | None = None
+    generator: str,
+    *,
+    controlnet: str | None,
+    normals: bool,
+    lora: str | None = None,
+    refiner: str | None = None,
 ) -> None:
     """Refuse weights that may not be used commercially, or that do not say.
 
@@ -75,17 +81,16 @@ def require_commercial(
         generator: what draws the views.
         controlnet: name or folder of a depth ControlNet, or None for the checkpoint's own.
         normals: whether normal maps are drawn too.
+        lora: file of an adapter.
         refiner: what draws the views again, if anything does.
 
     Raises:
         InputError: says which licence stands against it.
     """
-    from img2mesh.errors import InputError
-
     if refiner is not None:
         checkpoints.require_commercial(checkpoints.locate(refiner).record)
     if not embedded(generator):
-        choices.require_commercial(generator, controlnet, normals=normals)
+        choices.require_commercial(generator, controlnet, normals=normals, lora=lora)
     elif closed := [name for name in licences(generator) if not name.startswith(_OPEN)]:
         raise InputError(
             f"--commercial-only: {generator} was trained on meshes under {', '.join(closed)}"
@@ -102,7 +107,14 @@ def require_fitting(views: Mapping[str, Any], refined: Mapping[str, Any]) -> Non
         InputError: says which, and what can.
     """
     for settings, depth in ((views, None), (refined, refined.get("controlnet"))):
-        generator = settings.get("generator", "learned")
+        generator, lora = settings.get("generator", "learned"), settings.get("lora")
+        if lora is not None and embedded(generator):
+            raise InputError(
+                f"--lora adds to a published generator, and {generator} is none: give the "
+                "checkpoint that the adapter was trained on as --generator"
+            )
+        if lora is not None:
+            adapters.require_fitting(lora, checkpoints.family_of(generator), generator)
         if not embedded(generator):
             choices.require_views(generator)
         if not embedded(generator) and (depth or settings.get("normals")):

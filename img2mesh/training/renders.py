@@ -82,7 +82,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
             raise InputError(f"unknown layout {self.layout!r}; choose from {', '.join(LAYOUTS)}")
-        rig(self.rig)
+        if self.rig not in OBJECT_RADIUS:
+            raise InputError(f"unknown rig {self.rig!r}; choose from {', '.join(OBJECT_RADIUS)}")
         if not (16 <= self.size <= 4096 and 1 <= self.views <= 999 and 1 <= self.samples <= 8):
             raise InputError(
                 f"renders need 16 to 4096 pixels, 1 to 999 views and 1 to 8 samples, got "

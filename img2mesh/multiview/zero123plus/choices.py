@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from img2mesh.diffusion import checkpoints
+from img2mesh.diffusion import adapters, checkpoints
 from img2mesh.errors import InputError
 
 #: Sub-folders of a private checkpoint that bring a capability.
@@ -89,11 +89,26 @@ def find_controlnet(capability: str, checkpoint: str, controlnet: str | None = N
     return checkpoints.locate(name).folder
 
 
-def require_commercial(checkpoint: str, controlnet: str | None, *, normals: bool) -> None:
-    """Refuse weights that may not be used commercially: the checkpoint's and its ControlNets'.
+def origins(
+    record: checkpoints.Checkpoint, lora: str | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Licences of a checkpoint and its adapter, and what a user should know of both."""
+    notes = (record.note,) if record.note else ()
+    if lora is None:
+        return (record.licence,), notes
+    adapter = adapters.describe(lora)
+    said = f"with the adapter {Path(lora).name}" + (f": {adapter.note}" if adapter.note else "")
+    return (record.licence, f"adapter: {adapter.licence}"), (*notes, said)
+
+
+def require_commercial(
+    checkpoint: str, controlnet: str | None, *, normals: bool, lora: str | None = None
+) -> None:
+    """Refuse weights that may not be used commercially: the checkpoint's and its additions'.
 
     Args:
         checkpoint, controlnet: as the user named them; the ControlNet is for depth.
+        lora: file of an adapter.
         normals: whether normal maps are drawn too.
 
     Raises:
@@ -101,6 +116,11 @@ def require_commercial(checkpoint: str, controlnet: str | None, *, normals: bool
     """
     record = checkpoints.record_of(checkpoint)
     checkpoints.require_commercial(record)
+    if lora is not None and not (adapter := adapters.describe(lora)).commercial:
+        raise InputError(
+            f"--commercial-only: the adapter {lora} does not say that it may be used commercially "
+            f"(licence: {adapter.licence})"
+        )
     nets = {"depth": controlnet or record.controlnet("depth")}
     if normals:
         nets["normals"] = record.controlnet("normals")
@@ -131,6 +151,8 @@ def identity(checkpoint: str, controlnet: str | None = None, **settings: object)
     elif "normals" in settings:
         capabilities = {"normals"} if settings["normals"] else set()
     known = {"checkpoint": checkpoints.identity(checkpoint)}
+    if (lora := settings.get("lora")) is not None:
+        known["adapter"] = adapters.identity(str(lora))
     if controlnet is not None and "depth" in capabilities:
         known["depth"] = checkpoints.identity(controlnet)
     if Path(checkpoint).is_dir():  # its hash covers the ControlNets inside

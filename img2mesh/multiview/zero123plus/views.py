@@ -15,7 +15,7 @@ from PIL import Image
 from img2mesh.artifacts import Cutout, DepthSet, Provenance, View, ViewSet
 from img2mesh.core.cameras import Camera
 from img2mesh.core.rigs import rig
-from img2mesh.diffusion import checkpoints
+from img2mesh.diffusion import adapters, checkpoints
 from img2mesh.diffusion.loaded import loaded
 from img2mesh.diffusion.place import pick_device, pick_dtype
 from img2mesh.diffusion.speed import SPEEDS, Execution
@@ -88,13 +88,13 @@ def generate(
     found = checkpoints.locate(checkpoint)
     first, second = shares(progress, normals)
     tile, drawn = found.record.tile, None
-    with model_of(found, net, place) as model:
+    with model_of(found, net, place, sampling.adapter) as model:
         sheet = _sample(model, cutout, tile, sampling, None, 0.0, first)
         if normals:
             again = Image.fromarray(np.rint(sheet * 255).astype(np.uint8))
             drawn = _sample(model, cutout, tile, sampling, again, _NORMAL_SCALE, second)
         notes = _notes(model, found.record, sampling, place)
-    return _view_set(cutout, sheet, drawn, found.record, checkpoint, notes)
+    return _view_set(cutout, sheet, drawn, found.record, checkpoint, notes, sampling.lora)
 
 
 def refine(
@@ -129,30 +129,36 @@ def refine(
     net = choices.find_controlnet("depth", checkpoint, controlnet)
     found = checkpoints.locate(checkpoint)
     control = depth_image.depth_picture(depths, found.record.tile)
-    with model_of(found, net, place) as model:
+    with model_of(found, net, place, sampling.adapter) as model:
         sheet = _sample(model, cutout, found.record.tile, sampling, control, strength, progress)
         notes = _notes(model, found.record, sampling, place)
     note = f"second pass led by the coarse shape's depth, strength {strength:g}"
-    refined = _view_set(cutout, sheet, None, found.record, checkpoint, (note, *notes))
+    refined = _view_set(
+        cutout, sheet, None, found.record, checkpoint, (note, *notes), sampling.lora
+    )
     return replace(refined, photo=views.photo or refined.photo)
 
 
 @contextmanager
-def model_of(found: checkpoints.Located, net: Path | None, place: Place) -> Iterator[Zero123Plus]:
+def model_of(
+    found: checkpoints.Located, net: Path | None, place: Place, lora: Path | None = None
+) -> Iterator[Zero123Plus]:
     """The model of a checkpoint, kept from run to run, and one ControlNet with it.
 
     Args:
         found: the checkpoint on this machine.
         net: folder of a ControlNet; None takes whichever is attached, and does without.
         place: where it runs.
+        lora: an adapter to add.
     """
 
     def read() -> Zero123Plus:
         return Zero123Plus.from_located(
-            found, device=place.device, dtype=place.dtype, execution=place.execution
+            found, device=place.device, dtype=place.dtype, lora=lora, execution=place.execution
         )
 
-    files = (found.folder, found.unet_file, found.identity())
+    added = None if lora is None else adapters.identity(lora)
+    files = (found.folder, found.unet_file, found.identity(), added)
     with loaded((Zero123Plus, *files, found.record.background, place), read) as model:
         if net is not None and model.attached != (named := (net, fingerprint(net))):
             model.attach(None)  # its room is free before the other is read
@@ -212,7 +218,9 @@ def _view_set(
     record: checkpoints.Checkpoint,
     checkpoint: str,
     notes: tuple[str, ...],
+    lora: str | None,
 ) -> ViewSet:
+    licences, told = choices.origins(record, lora)
     tiles = untile(sheet)
     cameras: tuple[Camera, ...] = rig(record.rig).cameras(record.tile)
     world = None
@@ -235,7 +243,7 @@ def _view_set(
             generator=checkpoint if not private else Path(checkpoint).name,
             learned_weights=True,
             exact=False,
-            licences=(record.licence,),
-            notes=(*notes, *((record.note,) if record.note else ()), *cut.notes),
+            licences=licences,
+            notes=(*notes, *told, *cut.notes),
         ),
     )
