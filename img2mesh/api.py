@@ -19,7 +19,13 @@ from img2mesh.jobs.claims import claimed
 from img2mesh.jobs.delivery import finished_asset
 from img2mesh.jobs.execute import execute, runner_for
 from img2mesh.jobs.job import Job, photo_job, views_job
-from img2mesh.jobs.request import LAST_STAGE, OutputOptions, Request, default_cache_dir
+from img2mesh.jobs.request import (
+    LAST_STAGE,
+    OutputOptions,
+    Request,
+    default_cache_dir,
+    output_options,
+)
 from img2mesh.pipeline import PIPELINE
 from img2mesh.settings import Settings, known_stage, load_config, load_preset, resolve
 
@@ -137,7 +143,7 @@ class Session:
     ) -> Result:
         """See :func:`run`."""
         job = _job(photo, mask)
-        request, wanted = self._request(), files or OutputOptions()
+        request, wanted = self._request(), files or output_options("glb", False, preset=self.preset)
         with ExitStack() as stack:
             claim = claimed(Path(output_dir), job, request, wanted)
             folder, renamed = stack.enter_context(claim)

@@ -30,6 +30,10 @@ _WORDS = {
 }  # fmt: skip
 
 
+#: The table of a preset that is about files and no stage.
+_FILES = "files"
+
+
 def presets_folder() -> Path:
     """``configs/`` beside the package in a checkout, inside it when installed."""
     inside = Path(__file__).parent / "configs"
@@ -50,7 +54,18 @@ def load_preset(name: str, folder: str = "") -> Settings:
     names = preset_names(folder)
     if name not in names:
         raise InputError(unknown("preset", name, names))
-    return load_config(presets_folder() / folder / f"{name}.toml")
+    content = load_config(presets_folder() / folder / f"{name}.toml")
+    return {stage: table for stage, table in content.items() if stage != _FILES}
+
+
+def preset_files(name: str) -> dict[str, Any]:
+    """Which files a preset wants: ``formats`` and whether they are for ``printing``.
+
+    Raises:
+        InputError: unknown preset.
+    """
+    load_preset(name)
+    return load_config(presets_folder() / f"{name}.toml").get(_FILES, {})
 
 
 def load_config(path: Path) -> Settings:

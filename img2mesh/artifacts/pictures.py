@@ -38,6 +38,7 @@ class Photo:
         name: the file's stem.
         notes: what was done or ignored while opening it, in sentences for the user.
         reduction: pixels of the file per pixel here, 1 where it was not shrunk.
+        provenance: of a picture that a model drew; None for what the user gave.
     """
 
     rgb: U8
@@ -46,6 +47,7 @@ class Photo:
     name: str = "photo"
     notes: tuple[str, ...] = ()
     reduction: float = 1.0
+    provenance: Provenance | None = None
 
     def __post_init__(self) -> None:
         rgb = frozen_array(self, "rgb", np.uint8, None, None, 3)

@@ -193,7 +193,7 @@ class TexturedMesh:
         return mesh
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Write .glb, .obj (+ .mtl + picture), .ply, .stl or .usdz, chosen by the suffix.
+        """Write .glb, .gltf, .obj, .ply, .stl, .3mf or .usdz, by the suffix.
 
         Raises:
             InputError: unknown suffix.

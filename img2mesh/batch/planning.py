@@ -80,7 +80,7 @@ def plan_photos(
             )
             _check_backends(request)
             require_possible(request, here=False)
-            require_writers(options)
+            require_writers(options, request)
         except InputError as error:
             if item.entry.preset or item.entry.assignments:
                 raise InputError(f"{item.entry.origin}: {error}") from error

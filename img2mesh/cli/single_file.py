@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 #: Suffixes of ``-o`` that name a file. OBJ is three files and needs a folder.
-_SUFFIXES = (".glb", ".ply", ".stl", ".usdz")
+_SUFFIXES = (".glb", ".ply", ".stl", ".3mf", ".usdz")
 _MOST = 1 << 30  # bytes taken from a pipe
 
 
@@ -69,7 +69,8 @@ def alone(
     """
     game = request.settings.get("game", {})
     more = options.turntable or options.archive or options.compress or game.get("lods")
-    if jobs > 1 or more or game.get("collision") or len(options.mesh_formats) > 1:
+    more = more or (len(options.mesh_formats) > 1 and not options.printing)
+    if jobs > 1 or more or game.get("collision"):
         raise InputError(f"-o {file} is one file, but more was asked for: name a folder")
     order = request.graph.order
     if order.index(request.until) < order.index("asset"):

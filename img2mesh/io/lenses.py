@@ -60,8 +60,9 @@ class Lens:
             )
         bent_x = x * radial + 2 * self.p1 * x * y + self.p2 * (r2 + 2 * x * x)
         bent_y = y * radial + self.p1 * (r2 + 2 * y * y) + 2 * self.p2 * x * y
-        columns = bent_x * camera.fx + camera.cx - 0.5
-        rows = bent_y * camera.fy + camera.cy - 0.5
+        far = 2.0 * max(camera.width, camera.height)  # what lies further off is outside as well
+        columns = np.clip(bent_x * camera.fx + camera.cx - 0.5, -far, far)
+        rows = np.clip(bent_y * camera.fy + camera.cy - 0.5, -far, far)
         return columns.astype(np.float32), rows.astype(np.float32)
 
 

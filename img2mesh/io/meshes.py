@@ -1,4 +1,4 @@
-"""Writing the deliverable: .glb .obj .ply .stl .usdz, all in one frame and scale, all or nothing.
+"""Writing the deliverable in one frame and scale, all or nothing: the suffix names the format.
 
 Every file is written beside its target under a temporary name and renamed into place, so that a
 crash or a full disk leaves the old file as it was. GLB itself is in
@@ -22,6 +22,8 @@ from img2mesh.imaging.lookup import texture_at
 from img2mesh.io.files import replacing
 from img2mesh.io.glb_container import clean_name, version
 from img2mesh.io.gltf import Textured, glb_bytes, png_bytes
+from img2mesh.io.gltf_files import gltf_files
+from img2mesh.io.threemf import threemf_bytes
 from img2mesh.io.usdz import write_usdz
 
 Write = Callable[[Path], object]
@@ -31,7 +33,8 @@ def save_mesh(asset: Textured, path: Path) -> Path:
     """Write the asset in the format its suffix names; an existing file is replaced.
 
     .obj brings a ``.mtl``, a ``_texture.png`` and, where there is one, a ``_normal.png`` beside it,
-    .ply carries vertex colours (the texture sampled), .stl the shape alone.
+    .gltf a ``.bin`` and its pictures; .ply carries vertex colours (the texture sampled), .stl the
+    shape alone, and so does .3mf, in millimetres with +z up as that format wants it.
 
     Returns:
         The path.
@@ -66,16 +69,33 @@ def _glb(asset: Textured, path: Path) -> Iterator[tuple[Path, Write]]:
     yield path, _bytes(glb_bytes(asset))
 
 
+def _gltf(asset: Textured, path: Path) -> Iterator[tuple[Path, Write]]:
+    document, *beside = gltf_files(asset, _companion(path.stem)).items()
+    yield path, _bytes(document[1])
+    for name, data in beside:
+        yield path.with_name(name), _bytes(data)
+
+
+def _companion(stem: str) -> str:
+    """What files beside the named one begin with: most readers end such a name at a space."""
+    if not any(c.isspace() for c in stem):
+        return stem
+    return "_".join(stem.split()) + f"_{zlib.crc32(stem.encode()):08x}"  # keeps such names apart
+
+
+def _3mf(asset: Textured, path: Path) -> Iterator[tuple[Path, Write]]:
+    joined = asset.joined
+    x, y, z = joined.vertices.astype(np.float64).T * 1000
+    yield path, _bytes(threemf_bytes(np.stack([x, -z, y], 1), joined.faces, asset.name))
+
+
 def _usdz(asset: Textured, path: Path) -> Iterator[tuple[Path, Write]]:
     yield path, lambda target: write_usdz(asset, target)
 
 
 def _obj(asset: Textured, path: Path) -> Iterator[tuple[Path, Write]]:
     """Positions are sewn, so the surface is closed; uv and normals have their own indices."""
-    # Most readers end a file name at the first space; the checksum keeps such names apart.
-    stem = path.stem
-    if any(c.isspace() for c in stem):
-        stem = "_".join(stem.split()) + f"_{zlib.crc32(path.stem.encode()):08x}"
+    stem = _companion(path.stem)
     material, texture = f"{stem}.mtl", f"{stem}_texture.png"
     name = "_".join(clean_name(asset.name).split())
     joined, uv = asset.joined, asset.uv.astype(np.float64)
@@ -133,9 +153,11 @@ def _stl(asset: Textured, path: Path) -> Iterator[tuple[Path, Write]]:
 #: What each suffix writes. The named file comes first: files are renamed into place last to first.
 FORMATS: dict[str, Callable[[Textured, Path], Iterator[tuple[Path, Write]]]] = {
     ".glb": _glb,
+    ".gltf": _gltf,
     ".obj": _obj,
     ".ply": _ply,
     ".stl": _stl,
+    ".3mf": _3mf,
     ".usdz": _usdz,
 }
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
+import os
 import re
 import stat
 import warnings
@@ -26,8 +28,6 @@ from img2mesh.io import foreign_formats
 from img2mesh.io.inputs import refuse_address
 
 if TYPE_CHECKING:
-    from io import BufferedReader
-
     from PIL import Image
 
     #: In memory: Pillow's or an array.
@@ -62,6 +62,8 @@ LONGEST_SIDE = 2048
 SHORTEST_SIDE = 16
 #: Longest side over shortest: a strip is not a picture of an object.
 MAX_ASPECT = 20.0
+
+_CHUNK = 1 << 20
 
 _PRODUCT_OF_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
@@ -239,7 +241,7 @@ def _loading(path: Path) -> Iterator[Image.Image]:
             ) from error
 
 
-def _identify(file: BufferedReader, path: Path) -> Image.Image:
+def _identify(file: io.BufferedReader, path: Path) -> Image.Image:
     """The picture with its header read and its size found acceptable; nothing decoded yet."""
     from PIL import Image, UnidentifiedImageError
 
@@ -319,7 +321,17 @@ def _reduced(size: tuple[int, int], most: int) -> tuple[str, ...]:
     return (f"reduced from {size[0]}x{size[1]} to {most} pixels on the longest side",)
 
 
-def opened(path: Path) -> BufferedReader:
+class _Whole(io.BufferedReader):
+    """A file that makes no room for more bytes than it has, whatever a damaged header says."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """At most ``size`` bytes, as of any file."""
+        if size is not None and size > _CHUNK:
+            size = min(size, max(0, os.fstat(self.fileno()).st_size - self.tell()))
+        return super().read(size)
+
+
+def opened(path: Path) -> io.BufferedReader:
     """A regular file, open for reading; every way to fail is an InputError."""
     try:
         mode = path.stat().st_mode
@@ -329,7 +341,7 @@ def opened(path: Path) -> BufferedReader:
             raise InputError(
                 f"{_name(path)} is not a regular file: expected {EXPECTED}; a pipe is read as `-`"
             )
-        return path.open("rb")
+        return _Whole(io.FileIO(path))
     except FileNotFoundError as error:
         refuse_address(str(path))
         raise InputError(

@@ -225,7 +225,13 @@ def _open_folder(path: Path, group: str | None) -> PosedPictures:
     for record in records:
         view = _load_record(record, first)
         first = first or (record.name, view.camera.width, view.camera.height)
-        loaded.append(view.fitted(longest))
+        view = view.fitted(longest)
+        if not (view.alpha > 0.5).any():
+            raise InputError(
+                f"{record.name} shows no object once its lens distortion is undone and it is "
+                "reduced: check k1, k2, p1 and p2, or crop the views around the object"
+            )
+        loaded.append(view)
     assert first is not None
     size = loaded[0].camera.width, loaded[0].camera.height
     if size != first[1:]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from img2mesh.artifacts.codecs import write_rgba
 from img2mesh.artifacts.game import GameParts
 from img2mesh.core import failures, leftovers
 from img2mesh.errors import Img2MeshError
+from img2mesh.export.printing import Printable, printable
 from img2mesh.graph import Outcome, Runner
 from img2mesh.imaging.sheet import tile
 from img2mesh.io.files import write_json
@@ -25,9 +26,15 @@ from img2mesh.jobs.mesh_files import mesh_files, write_archive
 from img2mesh.jobs.request import OutputOptions, Request
 
 #: What asset.zip leaves out, by purpose.
-_NOT_PACKED = {"cutout", "views", "refined", "depths"}
+_NOT_PACKED = {"photo", "cutout", "views", "refined", "depths"}
 #: Pictures that report.html holds, by purpose.
 _SHOWN = ("preview", "parts", "cutout", "views", "depths", "refined")
+
+
+_NOT_FOR_PRINTERS = (
+    "mesh.stl is in metres with +y up, as the other files are; slicers take its numbers for "
+    "millimetres and +z for up: --preset print writes it so"
+)
 
 
 @dataclass(frozen=True)
@@ -140,11 +147,14 @@ class _Plan:
         self._parts: GameParts = self._load("game") or GameParts()
         self._record = records.run_record(runner, job, request, options)
         self.placed: dict[str, list[Path]] = {}
-        self.report = records.report_of(runner.outcomes, job, seconds)
+        painter = runner.settings["asset"]["refiner"]
+        self.report = records.report_of(runner.outcomes, job, seconds, painter=painter)
 
     def deliverables(self) -> Iterator[Deliverable]:
         """Every file; run.json comes last: its presence says that the others are in place."""
         made = "asset" in self._outcomes
+        if made and "stl" in self._options.mesh_formats and not self._options.printing:
+            self.report["warnings"].append(_NOT_FOR_PRINTERS)
         yield from self._meshes() if made else ()
         yield from self._pictures()
         yield from self._extras() if made else ()
@@ -165,11 +175,24 @@ class _Plan:
         for name, data in encoded.items():
             yield Deliverable(name, Path(name).stem, partial(Path.write_bytes, data=data))
         for suffix in self._options.mesh_formats:
-            if suffix != "glb":
+            if suffix in ("stl", "3mf") and self._options.printing:
+                printed = self._printable
+                yield Deliverable(
+                    f"mesh.{suffix}", suffix, partial(printed.save, name=self._job.stem)
+                )
+            elif suffix != "glb":
                 yield Deliverable(f"mesh.{suffix}", suffix, lambda path: self._asset().save(path))
 
+    @cached_property
+    def _printable(self) -> Printable:
+        """The body for printers; told in the report."""
+        found = printable(self._load("asset"))
+        self.report["print"] = found.as_dict()
+        self.report["warnings"] += found.notes
+        return found
+
     def _pictures(self) -> Iterator[Deliverable]:
-        for stage, purpose in (("cutout", "cutout"), ("quality", "preview")):
+        for stage, purpose in (("photo", "photo"), ("cutout", "cutout"), ("quality", "preview")):
             if stored := self._stored(stage):
                 copy = partial(shutil.copyfile, stored / f"{purpose}.png")
                 yield Deliverable(f"{purpose}.png", purpose, copy)
@@ -220,8 +243,8 @@ class _Plan:
     def _write_page(self, path: Path) -> None:
         shown = {name: self.placed[name][0] for name in _SHOWN if name in self.placed}
         pictures = {name: file.read_bytes() for name, file in shown.items()}
-        if "photo" in self._job.given:
-            pictures = {"photo": report.small_photo(self._load("photo"))} | pictures
+        if (photo := self._load("photo")) is not None:
+            pictures = {"photo": report.small_photo(photo)} | pictures
         # The page has no decoder for KTX 2.
         decoded = self._options.texture_format != "ktx2"
         report.write_html(

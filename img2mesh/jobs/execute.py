@@ -47,7 +47,7 @@ def execute(
     began = time.perf_counter() if began is None else began
     require_writable(folder)
     require_ours(folder)
-    require_writers(options)
+    require_writers(options, request)
     cached = request.cache_dir is not None
     with ExitStack() as stack:
         if request.cache_dir is None:

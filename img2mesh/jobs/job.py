@@ -30,12 +30,14 @@ class Job:
         stem: what its output folder is called.
         digest: sha256 (hex) of everything the input is made of.
         given: the leaves the graph starts from.
+        text: what the photo is drawn from, where it is.
     """
 
     source: Path
     stem: str
     digest: str
     given: dict[str, Leaf[Any]]
+    text: str | None = None
 
 
 def photo_job(photo: Path | Photo, *, mask: Path | None = None) -> Job:
@@ -68,6 +70,19 @@ def photo_job(photo: Path | Photo, *, mask: Path | None = None) -> Job:
     name = repr(str(path)) + ("" if mask is None else f" or its mask {str(mask)!r}")
     digest = digest_of()
     return Job(path, safe_name(path.stem), digest, {"photo": Leaf(digest, load)})
+
+
+def text_job(text: str) -> Job:
+    """A job whose photo is drawn from a text first.
+
+    Raises:
+        InputError: the text says nothing.
+    """
+    said = " ".join(text.split())
+    if not said:
+        raise InputError("the text is empty: say what to draw, as in --text 'a blue teapot'")
+    digest, stem = hashlib.sha256(said.encode()).hexdigest(), safe_name(said)
+    return Job(Path(stem), stem, digest, {"text": Leaf(digest, lambda: said)}, said)
 
 
 def views_job(

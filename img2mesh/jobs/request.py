@@ -9,18 +9,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 from img2mesh import multiview, settings
-from img2mesh.distilled import DISTILLATION
+from img2mesh.diffusion.checkpoints import locate, require_commercial
 from img2mesh.errors import InputError
 from img2mesh.graph import Graph
+from img2mesh.pages.distilled import DISTILLATION
+from img2mesh.pages.drawn import DRAWN
 from img2mesh.pipeline import PIPELINE
 
 #: The stage whose artifact completes a job.
 LAST_STAGE = "quality"
 #: Deliverables that are written from the asset when asked for; mesh.glb always is.
-MESH_FORMATS = ("glb", "obj", "ply", "stl", "usdz")
-#: Which page of the story: six views are drawn, or a field is distilled.
-Route = Literal["run", "distill"]
-GRAPHS: dict[Route, Graph] = {"run": PIPELINE, "distill": DISTILLATION}
+MESH_FORMATS = ("glb", "gltf", "obj", "ply", "stl", "3mf", "usdz")
+#: Which page of the story: six views are drawn, from a photo or one drawn from text, or a field is
+#: distilled.
+Route = Literal["run", "text", "distill"]
+GRAPHS: dict[Route, Graph] = {"run": PIPELINE, "text": DRAWN, "distill": DISTILLATION}
+#: Where a format comes from that is not written here.
+_WAYS = {"fbx": "; Blender makes FBX of mesh.glb in one line, see docs/printing.md"}
 #: What ``--compress`` takes.
 COMPRESSIONS = ("meshopt",)
 
@@ -73,6 +78,7 @@ class OutputOptions:
         texture_format: of the pictures inside GLB files, one of ``glb.TEXTURE_FORMATS``.
         compress: ``meshopt`` for small GLB files beside the plain ones.
         archive: also asset.zip.
+        printing: STL and 3MF are made for printers, see :mod:`img2mesh.export.printing`.
 
     Raises:
         InputError: a format or compression there is not, or one whose program is missing.
@@ -83,6 +89,7 @@ class OutputOptions:
     texture_format: str = "png"
     compress: str | None = None
     archive: bool = False
+    printing: bool = False
 
     def __post_init__(self) -> None:
         from img2mesh.io.gltf import TEXTURE_FORMATS
@@ -98,7 +105,8 @@ class OutputOptions:
 def _require(what: str, given: Iterable[str], known: tuple[str, ...]) -> None:
     unknown = [name for name in given if name not in known]
     if unknown:
-        raise InputError(f"unknown {what} {unknown[0]!r}; known are {', '.join(known)}")
+        way = _WAYS.get(unknown[0], "")
+        raise InputError(f"unknown {what} {unknown[0]!r}; known are {', '.join(known)}{way}")
 
 
 def request_from(
@@ -135,7 +143,7 @@ def request_from(
     layers = [settings.load_preset(preset)]
     if recipe is not None:
         layers.append(settings.load_preset(recipe, folder=route))
-    if route != "run":
+    if route == "distill":
         layers = [{n: t for n, t in one.items() if n in graph.stages} for one in layers]
     if config is not None:
         layers.append(settings.load_config(config))
@@ -146,11 +154,21 @@ def request_from(
         forced += graph.order[graph.order.index(settings.known_stage(graph, first)) :]
     resolved = settings.resolve(graph, *layers, flags, assignments=assignments or ())
     if commercial_only:
-        if route == "run":
+        painter = graph.stages["asset"].resolve(resolved.get("asset", {}))["refiner"]
+        if painter is not None:
+            require_commercial(locate(painter).record)
+        if route == "text":
+            drawing = graph.stages["photo"].resolve(resolved.get("photo", {}))
+            require_commercial(locate(drawing["model"]).record)
+        if route != "distill":
             refined = graph.stages["refined"].resolve(resolved.get("refined", {}))
             views = graph.stages["views"].resolve(resolved.get("views", {}))
             multiview.require_commercial(
-                generator_of(resolved), controlnet=refined["controlnet"], normals=views["normals"]
+                generator_of(resolved),
+                controlnet=refined["controlnet"],
+                normals=views["normals"],
+                lora=views["lora"],
+                refiner=refined["refiner"],
             )
         else:
             multiview.require_commercial(
@@ -172,7 +190,7 @@ def request_from(
 
 def generator_of(given: Mapping[str, Mapping[str, Any]], route: Route = "run") -> str:
     """The generator that some settings choose, or that the route does."""
-    stage = "views" if route == "run" else "refined"
+    stage = "refined" if route == "distill" else "views"
     return str(GRAPHS[route].stages[stage].resolve(given.get(stage, {}))["generator"])
 
 
@@ -187,16 +205,23 @@ def output_options(
     texture_format: str = "png",
     compress: str | None = None,
     archive: bool = False,
+    preset: str = "default",
 ) -> OutputOptions:
     """The flags that choose files; ``formats`` is a list such as ``glb,obj``.
 
     Raises:
-        InputError: a mesh format, texture format or compression there is not.
+        InputError: a preset, mesh format, texture format or compression there is not.
     """
+    wanted = settings.preset_files(preset)
     names = [name.strip().lower().lstrip(".") for name in formats.split(",") if name.strip()]
     texture = texture_format.lower().replace("jpg", "jpeg")
     return OutputOptions(
-        tuple(dict.fromkeys(["glb", *names])), turntable, texture, compress, archive
+        tuple(dict.fromkeys(["glb", *names, *wanted.get("formats", ())])),
+        turntable,
+        texture,
+        compress,
+        archive,
+        bool(wanted.get("printing", False)),
     )
 
 

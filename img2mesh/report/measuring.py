@@ -7,12 +7,16 @@ from typing import Any
 import numpy as np
 
 from img2mesh.artifacts import Quality, TexturedMesh, ViewSet
-from img2mesh.geometry.mesh import same_position
+from img2mesh.geometry.mesh import areas, bounds, same_position
 from img2mesh.geometry.topology import Topology, topology
 from img2mesh.report.charts import Charts, charts
 from img2mesh.report.fidelity import agreement, describe_camera, in_asset_frame
 from img2mesh.report.preview import draw_preview
 from img2mesh.report.preview_scene import PreviewScene
+
+#: Texels a pixel, along a line, from which a texture is finer than it need be: twice is the usual
+#: margin of resampling, and sizes are powers of two.
+_FINER = 4.0
 
 
 def measure(asset: TexturedMesh, views: ViewSet) -> Quality:
@@ -84,7 +88,12 @@ def measure(asset: TexturedMesh, views: ViewSet) -> Quality:
         "photo_elevation_deg": _round(pose[0]),
         "photo_pose_confidence": _round(pose[1]),
         "asset_from_world": (asset.asset_from_world @ own_unit).tolist(),
-        "warnings": [*provenance.notes, *asset.notes, *_warnings(shape, atlas)],
+        "warnings": [
+            *provenance.notes,
+            *asset.notes,
+            *_warnings(shape, atlas),
+            *_too_fine(asset, views, atlas),
+        ],
     }
     caption = "input" if photo is not None else "first given view"
     return Quality(measures, draw_preview(scene, given, caption=caption))
@@ -92,6 +101,25 @@ def measure(asset: TexturedMesh, views: ViewSet) -> Quality:
 
 def _round(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
+
+
+def _too_fine(asset: TexturedMesh, views: ViewSet, atlas: Charts) -> list[str]:
+    """Say so where the texture is finer than the pictures that it was painted from."""
+    low, high = bounds(asset.vertices, asset.faces)
+    cameras = [v.camera for v in views.posed if v.camera is not None]
+    placed = [in_asset_frame(camera, asset.asset_from_world) for camera in cameras]
+    # What one pixel of the sharpest picture covers at the object's middle, and what one texel.
+    pixel = min(np.linalg.norm(c.origin - (low + high) / 2) / max(c.fx, c.fy) for c in placed)
+    side = max(asset.texture.shape[:2])
+    used = max(atlas.uv_utilisation, 1e-3) * side**2
+    ratio = float(pixel / np.sqrt(areas(asset.vertices, asset.faces).sum() / used))
+    if ratio < _FINER:
+        return []
+    enough = max(64, 2 ** int(np.ceil(np.log2(side / ratio))))
+    return [
+        f"the texture of {side} pixels is {ratio:.1f} times as fine as the sharpest picture: "
+        f"--texture-resolution {enough} holds all that the pictures show"
+    ]
 
 
 def _warnings(shape: Topology, atlas: Charts) -> list[str]:

@@ -20,6 +20,9 @@ GUTTER = 4
 #: which is then scaled down to the square, gutters included.
 _SHRINK = 1.3
 
+#: Extents that are unwrapped as they are.
+_USUAL = 0.25, 16.0
+
 #: Largest grid that charts are packed on: a finer one takes longer and packs no tighter.
 _PACKING = 1024
 
@@ -58,6 +61,7 @@ def unwrap(mesh: Mesh, resolution: int) -> Atlas:
     from img2mesh.texture.charts import cut
     from img2mesh.texture.flattening import flatten, folded
 
+    mesh = _usual(mesh)
     chart = cut(mesh.vertices, mesh.faces)
     source, faces = _split(mesh.faces, chart)
     uv = flatten(mesh.vertices[source], faces, chart)
@@ -71,6 +75,14 @@ def unwrap(mesh: Mesh, resolution: int) -> Atlas:
         flat = _cut_by_xatlas(mesh, flat, overlapping[flat.chart])
         square = _pack(flat, resolution)
     return Atlas(flat.faces, square, flat.source.astype(np.int32))
+
+
+def _usual(mesh: Mesh) -> Mesh:
+    """The mesh at a usual size, by a power of two: xatlas loses faces of tiny ones."""
+    extent = float(np.ptp(mesh.vertices, axis=0).max())
+    if not extent > 0 or _USUAL[0] <= extent <= _USUAL[1]:
+        return mesh
+    return Mesh(mesh.vertices * np.float32(2.0 ** -round(float(np.log2(extent)))), mesh.faces)
 
 
 @dataclass(frozen=True)
@@ -131,8 +143,10 @@ def _cut_by_xatlas(mesh: Mesh, flat: _Flat, again: NDArray[np.bool_]) -> _Flat:
     packer.generate(xatlas.ChartOptions(), xatlas.PackOptions())
     back, new_faces, uv = packer.get_mesh(0)
     _check(np.array_equal(back[new_faces], faces))
-    number = np.empty(len(new_faces), np.int64)
-    for k in range(packer.get_mesh_chart_count(0)):
+    # Faces without area belong to no chart of xatlas: they get one together.
+    count = packer.get_mesh_chart_count(0)
+    number = np.full(len(new_faces), count, np.int64)
+    for k in range(count):
         number[packer.get_mesh_chart(0, k).faces] = k
     size = np.array([packer.width, packer.height], np.float64)
     uv = _to_scale(uv * size, mesh.vertices[used[back]], new_faces.astype(np.int32), number)

@@ -14,7 +14,8 @@ from img2mesh.web import places
 _REPORT_POLICY = "sandbox allow-scripts allow-popups; frame-ancestors 'self'"
 _TYPES = {
     ".glb": "model/gltf-binary", ".webp": "image/webp", ".obj": "model/obj", ".mtl": "text/plain",
-    ".stl": "model/stl", ".ply": "application/octet-stream", ".usdz": "model/vnd.usdz+zip",
+    ".stl": "model/stl", ".3mf": "model/3mf", ".ply": "application/octet-stream",
+    ".usdz": "model/vnd.usdz+zip",
 }  # fmt: skip
 
 

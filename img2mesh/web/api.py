@@ -235,7 +235,7 @@ class Api:
         name = f"mesh.{given.get('format', 'glb').lower().lstrip('.')}"
         if not self._making.can_make(name):
             raise InputError(f"unknown format {given['format']!r}; known are glb, obj, ply, stl, "
-                             "usdz")  # fmt: skip
+                             "3mf, usdz")  # fmt: skip
         try:
             patience = min(float(given.get("timeout", 600)), _LONGEST_MESH)
         except ValueError as error:

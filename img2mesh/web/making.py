@@ -14,7 +14,7 @@ from img2mesh.web.items import Item, Version
 from img2mesh.web.queue import Queue
 
 #: Made from mesh.glb by the desk.
-_FORMATS = ("mesh.obj", "mesh.ply", "mesh.stl", "mesh.usdz", "turntable.webp")
+_FORMATS = ("mesh.obj", "mesh.ply", "mesh.stl", "mesh.3mf", "mesh.usdz", "turntable.webp")
 #: Made of files that are there, or of those.
 _PACKED = ("mesh_obj.zip", "all.zip")
 KNOWN, VIEWS = "known.png", "sofar.png"

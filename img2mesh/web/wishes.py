@@ -14,14 +14,20 @@ from typing import Any, get_args, get_origin
 from img2mesh import multiview, settings
 from img2mesh.errors import Img2MeshError, InputError
 from img2mesh.graph.stage import unknown
-from img2mesh.jobs.request import MESH_FORMATS, OutputOptions, Request, generator_of
+from img2mesh.jobs.request import (
+    MESH_FORMATS,
+    OutputOptions,
+    Request,
+    generator_of,
+    output_options,
+)
 from img2mesh.pipeline import PIPELINE
 from img2mesh.worker import task
 
 #: What a wish may hold; ``mask`` and ``accept`` come by another way.
 KEYS = ("preset", "settings", "formats", "until", "box", "whole")
 #: Settings whose value is a file's name.
-_FILES = frozenset({"cutout.model", "refined.controlnet"})
+_FILES = frozenset({"cutout.model", "refined.controlnet", "views.lora", "refined.lora"})
 #: Chosen for one stage, these mean the others too, as with the flags of the same name.
 _TOGETHER = {
     "views.generator": ("refined.generator",),
@@ -96,7 +102,9 @@ class Wishes:
             InputError: a format there is not.
         """
         formats = [str(name) for name in wish.get("formats") or ()]
-        return OutputOptions(tuple(dict.fromkeys(["glb", *formats])))
+        return output_options(
+            ",".join(formats), False, preset=wish.get("preset") or self._base.preset
+        )
 
     def task(self, wish: Mapping[str, Any]) -> dict[str, Any]:
         """The wish as a worker gets it."""

@@ -199,7 +199,7 @@ def test_a_missing_library_is_named_before_the_work(
     early.require_possible(request_from(overrides={setting: 1 if extra == "lods" else True,
                                                    }, until="surface"))  # fmt: skip
     with pytest.raises(MissingExtraError, match="meshopt"):
-        early.require_writers(OutputOptions(compress="meshopt"))
+        early.require_writers(OutputOptions(compress="meshopt"), Request())
 
 
 def test_nerfaccs_extension_is_missed_before_the_work_by_who_chose_it(

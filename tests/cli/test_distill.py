@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from img2mesh import settings
-from img2mesh.distilled import DISTILLATION
-from tests.conftest import Command, made_once
+from img2mesh.field.distillation import loop, memory
+from img2mesh.pages.distilled import DISTILLATION
+from tests.conftest import ROOT, Command, made_once
 from tests.models.tiny_zero123 import make_zero123
 
 SMALL = (
@@ -21,6 +27,10 @@ SMALL = (
     "surface.target_faces=600",
     "asset.texture_resolution=128",
 )
+
+
+#: Of the killed run; it stores itself every 25, in this file.
+STEPS, STORED = 40, "v1/scratch/*/*/distillation.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +51,14 @@ def test_from_photo_to_mesh(
 ) -> None:
     flags = ["--generator", str(random), "--guidance", kind, "--grid", "24", "--steps", "30"]
     flags += [part for setting in SMALL for part in ("--set", setting)]
+    flags += ["--texture-refiner", str(random), "--set", "asset.refiner_steps=1"]
     flags += ["--cache-dir", str(tmp_path / "cache"), "-o", str(tmp_path / "out"), "--json"]
     done = in_process("distill", str(toy), *flags, "--preview-every", "10", "--offline")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["generator"] == "random" and report["learned_weights"] is True
     assert report["licences"] == ["none: random"]
+    assert any("the texture follows renders that random" in told for told in report["warnings"])
     assert list(report["seconds"]) == list(DISTILLATION.order)
     out = tmp_path / "out" / "toy"
     for name in ("mesh.glb", "views.png", "preview.png", "report.html", "run.json"):
@@ -56,6 +68,53 @@ def test_from_photo_to_mesh(
     assert record["identities"]["refined"]["checkpoint"]
     again = in_process("distill", str(toy), *flags, "--preview-every", "10", "--offline")
     assert all(json.loads(again.stdout)["cached"].values())
+
+
+def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(
+    random: Path,
+    toy: Path,
+    in_process: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """``kill -9`` after the first checkpoint of the loop; the same command then does the rest."""
+    flags = ["distill", str(toy), "--generator", str(random), "--guidance", "vsd", "--grid", "24"]
+    flags += [part for setting in SMALL for part in ("--set", setting)]
+    flags += ["--steps", str(STEPS), "--until", "refined", "--offline", "-q"]
+
+    def places(name: str) -> list[str]:
+        return ["--cache-dir", str(tmp_path / name), "-o", str(tmp_path / f"{name}-out")]
+
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "img2mesh", *flags, *places("killed")], cwd=ROOT
+    )
+    try:
+        while not (stored := list((tmp_path / "killed").glob(STORED))):
+            assert killed.poll() is None, "it ended before it stored itself"
+            time.sleep(0.005)
+    finally:
+        killed.kill()
+    assert killed.wait() == -signal.SIGKILL
+    with safe_open(stored[0], framework="pt") as file:
+        at = json.loads(file.metadata()["distillation"])["step"]
+    assert 0 < at < STEPS
+
+    taken: list[int] = []
+    step = loop._Loop._step
+
+    def counted(self: loop._Loop, state: memory.State) -> None:
+        taken.append(state.step)
+        step(self, state)
+
+    monkeypatch.setattr(loop._Loop, "_step", counted)
+    views = []
+    for name in ("killed", "whole"):
+        taken.clear()
+        assert in_process(*flags, *places(name)).returncode == 0
+        assert taken == list(range(at if name == "killed" else 0, STEPS))
+        (entry,) = (tmp_path / name / "v1" / "refined").glob("*/*")
+        views.append({f.name: f.read_bytes() for f in entry.iterdir() if f.name != "manifest.json"})
+    assert len(views[0]) >= 8 and views[0] == views[1]
 
 
 @pytest.mark.parametrize(

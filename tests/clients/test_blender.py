@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ import pytest
 from img2mesh.core.cameras import Camera
 from img2mesh.geometry.raycast import Scene
 from img2mesh.imaging.lookup import texture_at
-from tests.clients.conftest import Blender
+from tests.clients.conftest import CLIENTS, ROOT, Blender, ask
 from tests.clients.stated import BLENDER_LACKS, Stated, base_picture, open_rgba, overlap, read
 
 Property = Callable[..., None]
@@ -166,3 +169,29 @@ def test_the_front_looks_at_the_viewer(
     }
     for name, shown in others.items():
         assert difference(front) < 0.5 * difference(shown), name
+
+
+def test_the_line_of_the_docs_makes_fbx(
+    folder: Path, tmp_path: Path, record_property: Property
+) -> None:
+    """FBX by the line of docs/printing.md: faces, extents, one material with its picture"""
+    page = (ROOT / "docs" / "printing.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"blender -b --python-expr '([^']+)'", page)
+    shutil.copy(folder / "mesh.glb", tmp_path)
+    back = (
+        "import bpy, json; bpy.ops.wm.read_factory_settings(use_empty=True); "
+        'bpy.ops.import_scene.fbx(filepath="mesh.fbx"); '
+        "(mesh,) = (o for o in bpy.data.objects if o.type == 'MESH'); "
+        "print(json.dumps([len(mesh.data.polygons), *mesh.dimensions, "
+        "*bpy.data.images[0].size, len(bpy.data.materials)]))"
+    )
+    program = CLIENTS / "bin" / "python"
+    subprocess.run([program, "-c", line], cwd=tmp_path, check=True, capture_output=True)
+    faces, width, depth, height, *picture, materials = ask(program, "-c", back, cwd=tmp_path)
+    plain = read(folder / "mesh.glb")
+    record_property("client", "Blender")
+    assert faces == len(plain.corners)
+    extent = np.ptp(plain.corners.reshape(-1, 3), axis=0)
+    np.testing.assert_allclose([width, height, depth], extent, rtol=1e-3)
+    assert picture == list(base_picture(plain).shape[1::-1])
+    assert materials == 1

@@ -86,6 +86,23 @@ def test_no_column_of_the_outline_is_lost():
     assert inside[covered].all()
 
 
+def test_an_uncertain_pole_stands_straight_and_whole():
+    mask = np.zeros((SIZE, SIZE), bool)
+    mask[10:118, 61:67] = True
+    cutout = cutout_of(mask)
+    doubts = np.full((SLICES, COLUMNS, COLUMNS), -5.0, np.float32)
+    likely = np.random.default_rng(0).integers(12, 21, COLUMNS)  # another slice in every row
+    doubts[likely, np.arange(COLUMNS)] = -1.0
+    doubts[38] = -4.0
+    field = decode.columns(reading_of(cutout, doubts), trace(cutout), frame_camera(0.0, SIZE))
+    pole = (field.values[:, 20:-20, COLUMNS] > 0).astype(float)
+    assert pole.any(0).all()  # nowhere torn
+    depth = (pole * np.arange(2 * SLICES)[:, None]).sum(0) / pole.sum(0) / 2
+    wobble = np.abs(np.diff(depth[::2])).mean()
+    assert wobble < 0.3 * np.abs(np.diff(likely)).mean()
+    assert depth.min() >= 12 and depth.max() <= 22
+
+
 def test_the_photo_stays_the_truth_on_the_front():
     cutout = animal()
     views = learned.generate(cutout, body="learned", tile=32)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from img2mesh.diffusion import loaded
 from img2mesh.jobs.request import OutputOptions, request_from
-from img2mesh.multiview import loaded
 from img2mesh.worker import task
 from tests.conftest import toy_picture
 from tests.models.tiny import BALLS
