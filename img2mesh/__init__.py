@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from img2mesh.artifacts import TexturedMesh as TexturedMesh
     from img2mesh.artifacts import ViewSet as ViewSet
     from img2mesh.core.cameras import Camera as Camera
+    from img2mesh.core.rigs import rig as rig
     from img2mesh.errors import Img2MeshError as Img2MeshError
     from img2mesh.errors import InputError as InputError
     from img2mesh.graph import Leaf as Leaf
@@ -46,6 +47,7 @@ _HOMES = {
     "TexturedMesh": "artifacts",
     "ViewSet": "artifacts",
     "Camera": "core.cameras",
+    "rig": "core.rigs",
     "Img2MeshError": "errors",
     "InputError": "errors",
     "Leaf": "graph",

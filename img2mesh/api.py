@@ -123,10 +123,15 @@ class Session:
         return self._asset(_job(photo, mask))
 
     def reconstruct_views(
-        self, views: ViewsInput, *, rig: str | None = None, group: str | None = None
+        self,
+        views: ViewsInput,
+        *,
+        rig: str | None = None,
+        group: str | None = None,
+        elevation: float | None = None,
     ) -> TexturedMesh:
         """See :func:`reconstruct_views`."""
-        return self._asset(_views_job(views, rig, group))
+        return self._asset(_views_job(views, rig, group, elevation))
 
     def run(
         self,
@@ -232,21 +237,23 @@ def reconstruct_views(
     *,
     rig: str | None = None,
     group: str | None = None,
+    elevation: float | None = None,
     **options: Unpack[Options],
 ) -> TexturedMesh:
     """Posed views of one object to a textured mesh: what comes after view generation.
 
     Args:
-        views: a :class:`img2mesh.ViewSet`, a six-view sheet or a folder with a camera file.
-        rig: names the cameras of a sheet.
+        views: a :class:`img2mesh.ViewSet`, a sheet, or a folder with a camera file or of a rig.
+        rig: names the cameras of a sheet, or of a folder without a camera file.
         group: which list of a ``cameras.json`` to take.
+        elevation: degrees, for rigs that leave it open; see :meth:`img2mesh.ViewSet.open`.
         options: as for :func:`reconstruct`.
 
     Raises:
         InputError: the views, cameras or a setting cannot be used.
         Img2MeshError: a stage failed.
     """
-    return Session(**options).reconstruct_views(views, rig=rig, group=group)
+    return Session(**options).reconstruct_views(views, rig=rig, group=group, elevation=elevation)
 
 
 def run(
@@ -299,7 +306,9 @@ def _job(photo: PhotoInput | ViewSet, mask: MaskInput | None) -> Job:
     return photo_job(Photo.from_image(photo, mask=mask))
 
 
-def _views_job(views: ViewsInput, rig: str | None, group: str | None) -> Job:
+def _views_job(
+    views: ViewsInput, rig: str | None, group: str | None, elevation: float | None
+) -> Job:
     if isinstance(views, ViewSet):
         return views_job(views)
-    return views_job(Path(views), rig=rig, group=group)
+    return views_job(Path(views), rig=rig, group=group, elevation=elevation)

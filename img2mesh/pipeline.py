@@ -32,6 +32,7 @@ from img2mesh.core.ranges import Between
 from img2mesh.export.frame import Frame, Pivot, Up
 from img2mesh.graph import Graph, Run, stage
 from img2mesh.meshing import Remesh
+from img2mesh.multiview import Sampling
 
 Seed = Annotated[int, Between(0, 4_294_967_295)]
 
@@ -62,19 +63,13 @@ def cutout(
     """
     run = run or Run()
     return segmentation.cut_out(
-        photo,
-        segmenter=segmenter,
-        model=model,
-        box=box,
-        remove_background=remove_background,
-        foreground_ratio=foreground_ratio,
-        max_size=max_size,
-        device=run.device,
+        photo, segmenter=segmenter, model=model, box=box, remove_background=remove_background,
+        foreground_ratio=foreground_ratio, max_size=max_size, device=run.device,
         progress=run.progress,
-    )
+    )  # fmt: skip
 
 
-@stage(version=4, identity=multiview.identity)
+@stage(version=5, identity=multiview.identity)
 def views(
     cutout: Cutout,
     *,
@@ -85,6 +80,7 @@ def views(
     speed: multiview.SpeedName = "exact",
     steps: Annotated[int | None, Between(1, 1000)] = None,
     guidance_scale: Annotated[float, Between(0, 100)] = 4.0,
+    lora: str | None = None,
     normals: bool = False,
     elevation: Annotated[float | None, Between(-90, 90)] = None,
     consistency: multiview.Consistency = "none",
@@ -104,6 +100,7 @@ def views(
         speed: of a published generator: ``exact``, ``fast`` or ``draft``.
         steps: denoising steps; none takes the generator's own for that speed.
         guidance_scale: classifier-free guidance of a published generator.
+        lora: file of an adapter to a published generator.
         normals: let a published generator draw normal maps too, if it can.
         elevation: of the photo's camera, degrees, where views are relative to it; none: estimated.
         consistency: ``shared-attention`` lets views that are drawn one by one see each other.
@@ -111,18 +108,10 @@ def views(
     """
     run = run or Run()
     return multiview.generate(
-        cutout,
-        generator=generator,
-        body=body,
-        parts=parts,
-        tile=tile,
-        normals=normals,
-        elevation=elevation,
-        consistency=consistency,
-        sampling=multiview.Sampling(speed, steps, guidance_scale, seed, run.device, run.low_memory),
-        progress=run.progress,
-        note=run.note,
-    )
+        cutout, generator=generator, body=body, parts=parts, tile=tile, normals=normals,
+        elevation=elevation, consistency=consistency, progress=run.progress, note=run.note,
+        sampling=Sampling(speed, steps, guidance_scale, seed, run.device, run.low_memory, lora),
+    )  # fmt: skip
 
 
 @stage(version=1)
@@ -158,10 +147,14 @@ def refined(
     speed: multiview.SpeedName = "exact",
     steps: Annotated[int | None, Between(1, 1000)] = None,
     guidance_scale: Annotated[float, Between(0, 100)] = 4.0,
+    lora: str | None = None,
+    refiner: str | None = None,
+    refiner_strength: Annotated[float, Between(0, 1)] = 0.25,
+    refiner_prompt: str = "",
     seed: Seed = 42,
     run: Run | None = None,
 ) -> ViewSet:
-    """The views after the depth-controlled second pass; handed on where there is no such control.
+    """The views after the depth-controlled second pass (where there is such control) and a refiner.
 
     Args:
         cutout: the object alone.
@@ -171,21 +164,21 @@ def refined(
         controlnet: name or folder of the depth ControlNet; none takes the checkpoint's own.
         strength: how much the depth counts; 0 draws the first pass again.
         speed: as in ``views``.
-        steps: as in ``views``.
+        steps: as in ``views``; a refiner's own where none are given.
         guidance_scale: classifier-free guidance.
+        lora: as in ``views``.
+        refiner: a text-to-image model, name or folder, that then draws each view again.
+        refiner_strength: share of its denoising that is done again; 0 changes nothing.
+        refiner_prompt: what the refiner is told that it sees.
         seed: seed of everything random.
     """
     run = run or Run()
     return multiview.refine(
-        cutout,
-        views,
-        depths,
-        generator=generator,
-        controlnet=controlnet,
-        strength=strength,
-        sampling=multiview.Sampling(speed, steps, guidance_scale, seed, run.device, run.low_memory),
+        cutout, views, depths, generator=generator, controlnet=controlnet, strength=strength,
+        refiner=multiview.Refiner(refiner, refiner_strength, refiner_prompt),
+        sampling=Sampling(speed, steps, guidance_scale, seed, run.device, run.low_memory, lora),
         progress=run.progress,
-    )
+    )  # fmt: skip
 
 
 @stage(version=1)
@@ -276,17 +269,12 @@ def surface(
 
     run = run or Run()
     return extract(
-        radiance,
-        target_faces=target_faces,
-        resolution=resolution,
-        smoothing_steps=smoothing_steps,
-        parts=parts,
-        remesh=remesh,
-        progress=run.progress,
-    )
+        radiance, target_faces=target_faces, resolution=resolution, smoothing_steps=smoothing_steps,
+        parts=parts, remesh=remesh, progress=run.progress,
+    )  # fmt: skip
 
 
-@stage(version=9)
+@stage(version=10, identity=multiview.refiner_identity)
 def asset(
     surface: Mesh,
     registered: ViewSet,
@@ -299,6 +287,12 @@ def asset(
     up: Up = "auto",
     size: str | None = None,
     unit: Unit | None = None,
+    refiner: str | None = None,
+    refiner_prompt: str = "",
+    refiner_strengths: tuple[float, float] = (0.2, 0.05),
+    refiner_steps: Annotated[int, Between(1, 100_000)] = 50,
+    refiner_rate: Annotated[float, Between(1e-5, 10)] = 0.2,
+    seed: Seed = 42,
     run: Run | None = None,
 ) -> TexturedMesh:
     """The deliverable: unwrapped, textured from the views, in the asset's own frame.
@@ -314,18 +308,30 @@ def asset(
         up: the axis of the cameras' world that is up; ``auto`` asks the cameras.
         size: true size instead of scale, as ``height=9cm`` (width, depth, longest).
         unit: what one unit of the given cameras' world is; the asset then keeps its true size.
+        refiner: a text-to-image model, or a Zero-1-to-3 checkpoint, whose redrawn renders the
+            texture then follows (DreamGaussian's second stage).
+        refiner_prompt: what a text-to-image model is told that it sees.
+        refiner_strengths: share of the denoising that is done again, first and last.
+        refiner_steps: random cameras, one after another.
+        refiner_rate: learning rate of the texture.
+        seed: seed of those cameras and of the refiner's noise.
     """
     from img2mesh.export.frame import in_given_world, to_asset_frame, true_scale, upright
-    from img2mesh.texture import texture_mesh
+    from img2mesh.texture import refine_texture, texture_mesh
 
     run = run or Run()
     textured = texture_mesh(
-        surface,
-        registered,
-        resolution=texture_resolution,
-        delight=delight,
-        progress=run.progress,
+        surface, registered, resolution=texture_resolution, delight=delight, progress=run.progress
     )
+    if refiner is not None:
+        sampling = Sampling(device=run.device, low_vram=run.low_memory)
+        photo, drawing = registered.photo, (refiner, refiner_prompt)
+        with multiview.redrawing(*drawing, photo=photo, sampling=sampling, note=run.note) as redraw:
+            textured = refine_texture(
+                textured, redraw, photo=photo, steps=refiner_steps, strengths=refiner_strengths,
+                rate=refiner_rate, seed=seed, scratch=run.scratch, key=repr(drawing),
+                progress=run.progress,
+            )  # fmt: skip
     placed = in_given_world(textured, registered.unit)
     if frame != "world":
         placed = upright(placed, registered.cameras, up=up)
@@ -367,15 +373,12 @@ def game(
     return game_parts(
         asset,
         bake_maps(asset, radiance, normal_map=normal_map, orm_map=orm_map, progress=run.progress),
-        lods=lods,
-        lod_ratio=lod_ratio,
-        collision=collision,
-        collision_hulls=collision_hulls,
+        lods=lods, lod_ratio=lod_ratio, collision=collision, collision_hulls=collision_hulls,
         collision_vertices=collision_vertices,
-    )
+    )  # fmt: skip
 
 
-@stage(version=3)
+@stage(version=4)
 def quality(
     asset: TexturedMesh, game: GameParts, registered: ViewSet, *, run: Run | None = None
 ) -> Quality:

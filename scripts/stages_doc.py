@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from img2mesh.distilled import DISTILLATION
 from img2mesh.graph import Graph
+from img2mesh.pages.distilled import DISTILLATION
+from img2mesh.pages.drawn import DRAWN
 from img2mesh.pipeline import PIPELINE
 
 TARGET = Path(__file__).parent.parent / "docs" / "stages.md"
@@ -28,8 +29,10 @@ def described(doc: str) -> tuple[str, dict[str, str]]:
 
 def page() -> str:
     """The whole page."""
-    source = "Written by `scripts/stages_doc.py` from `img2mesh/pipeline.py` and `distilled.py`."
+    source = "Written by `scripts/stages_doc.py` from `img2mesh/pipeline.py` and `img2mesh/pages/`."
     lines = ["# Stages", "", source, "", *described_graph(PIPELINE, PIPELINE.order)]
+    lines += ["# `img2mesh run --text`", "", "The other stages are those above.", ""]
+    lines += described_graph(DRAWN, ("photo",))
     lines += ["# `img2mesh distill`", "", "The other stages are those above.", ""]
     return "\n".join([*lines, *described_graph(DISTILLATION, ("refined",))])
 

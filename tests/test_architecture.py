@@ -38,7 +38,7 @@ LAYERS = [
     ["training"],
     ["evaluation"],
     ["pipeline"],
-    ["distilled"],
+    ["pages"],
     ["settings"],
     ["jobs"],
     ["worker"],

@@ -38,7 +38,12 @@ STAGES = [
 ]
 #: The stage of the second page that is not one of the first: its distilled ``refined``.
 DISTILLED = "distilled refined"
-PAGES = {DISTILLED: ("img2mesh.distilled", "refined")}
+#: The stage before the first of the first page.
+DRAWN = "drawn photo"
+PAGES = {
+    DISTILLED: ("img2mesh.pages.distilled", "refined"),
+    DRAWN: ("img2mesh.pages.drawn", "photo"),
+}
 #: Views that the user gives enter below the stages; a number in their digest is their version.
 GIVEN = "given views"
 CODECS = "img2mesh.artifacts.codecs"
@@ -202,7 +207,7 @@ def current(stage: str) -> dict[str, object]:
     return {"version": version_of(stage), "code": digest(behind(stage))}
 
 
-@pytest.mark.parametrize("stage", [*STAGES, DISTILLED, GIVEN])
+@pytest.mark.parametrize("stage", [*STAGES, DISTILLED, DRAWN, GIVEN])
 def test_changed_code_has_a_changed_version(stage: str) -> None:
     then, now = json.loads(RECORD.read_text(encoding="utf-8"))[stage], current(stage)
     if then == now:
@@ -219,10 +224,11 @@ def test_every_stage_is_watched() -> None:
     from img2mesh.pipeline import PIPELINE
 
     assert set(PIPELINE.stages) == set(STAGES)
-    from img2mesh.distilled import DISTILLATION
+    from img2mesh.pages import distilled, drawn
 
-    own = [s for n, s in DISTILLATION.stages.items() if s is not PIPELINE.stages.get(n)]
-    assert [s.where for s in own] == [".".join(PAGES[DISTILLED])]
+    for graph, name in ((distilled.DISTILLATION, DISTILLED), (drawn.DRAWN, DRAWN)):
+        own = [s for n, s in graph.stages.items() if s is not PIPELINE.stages.get(n)]
+        assert [s.where for s in own] == [".".join(PAGES[name])]
 
 
 @pytest.mark.parametrize(
@@ -245,5 +251,5 @@ def test_what_a_hand_written_list_missed_is_behind_the_stage(
 
 
 if __name__ == "__main__" and "--accept" in sys.argv:
-    record = {stage: current(stage) for stage in [*STAGES, DISTILLED, GIVEN]}
+    record = {stage: current(stage) for stage in [*STAGES, DISTILLED, DRAWN, GIVEN]}
     RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")

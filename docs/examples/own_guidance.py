@@ -5,8 +5,9 @@ import sys
 import torch
 
 import img2mesh
-from img2mesh import distilled, pipeline
+from img2mesh import pipeline
 from img2mesh.diffusion.distillation import Guidance
+from img2mesh.pages import distilled
 
 
 class RedBall(Guidance):

@@ -20,6 +20,7 @@ from img2mesh.artifacts import (
     Cutout,
     DepthSet,
     Mesh,
+    Photo,
     PhotoPose,
     Provenance,
     Quality,
@@ -64,6 +65,39 @@ def camera_record(camera: Camera) -> dict[str, Any]:
 def camera_from_record(record: dict[str, Any]) -> Camera:
     """The inverse of :func:`camera_record`."""
     return Camera(**{**record, "world_from_camera": np.array(record["world_from_camera"])})
+
+
+def save_photo(folder: Path, value: Photo) -> None:
+    """photo.png, mask.png where there is one, and photo.json."""
+    bands = (value.rgb,) if value.alpha is None else (value.rgb, value.alpha[..., None])
+    Image.fromarray(np.concatenate(bands, axis=2)).save(folder / "photo.png", compress_level=3)
+    if value.mask is not None:
+        Image.fromarray(value.mask).save(folder / "mask.png", compress_level=3)
+    drawn = value.provenance
+    meta = {"name": value.name, "notes": list(value.notes), "reduction": value.reduction}
+    record = None if drawn is None else _provenance_record(drawn)
+    write_json(folder / "photo.json", {**meta, "provenance": record})
+
+
+def load_photo(folder: Path) -> Photo:
+    """The inverse of :func:`save_photo`."""
+    meta, mask = read_json(folder / "photo.json"), folder / "mask.png"
+    record = meta["provenance"]
+    pixels = _pixels(folder / "photo.png")
+    return Photo(
+        pixels[..., :3],
+        pixels[..., 3] if pixels.shape[2] == 4 else None,
+        _pixels(mask) if mask.exists() else None,
+        meta["name"],
+        tuple(meta["notes"]),
+        meta["reduction"],
+        None if record is None else _provenance_of(record),
+    )
+
+
+def _pixels(path: Path) -> NDArray[np.uint8]:
+    with Image.open(path) as picture:
+        return np.array(picture, np.uint8)
 
 
 def save_cutout(folder: Path, value: Cutout) -> None:
@@ -158,7 +192,10 @@ def _provenance_record(value: Provenance) -> dict[str, Any]:
 
 def read_provenance(folder: Path) -> Provenance:
     """Only the provenance of a stored view set: cheap, for reports."""
-    record = read_json(folder / "views.json")["provenance"]
+    return _provenance_of(read_json(folder / "views.json")["provenance"])
+
+
+def _provenance_of(record: dict[str, Any]) -> Provenance:
     return Provenance(
         **{**record, "licences": tuple(record["licences"]), "notes": tuple(record["notes"])}
     )
@@ -248,6 +285,7 @@ def load_quality(folder: Path) -> Quality:
 
 #: How the cache writes and reads each artifact. Bump a version when the files change.
 CODECS: dict[type, Codec[Any]] = {
+    Photo: Codec(1, save_photo, load_photo),
     Cutout: Codec(1, save_cutout, load_cutout),
     ViewSet: Codec(1, save_views, load_views),
     DepthSet: Codec(1, save_depths, load_depths),

@@ -38,6 +38,7 @@ class Photo:
         name: the file's stem.
         notes: what was done or ignored while opening it, in sentences for the user.
         reduction: pixels of the file per pixel here, 1 where it was not shrunk.
+        provenance: of a picture that a model drew; None for what the user gave.
     """
 
     rgb: U8
@@ -46,6 +47,7 @@ class Photo:
     name: str = "photo"
     notes: tuple[str, ...] = ()
     reduction: float = 1.0
+    provenance: Provenance | None = None
 
     def __post_init__(self) -> None:
         rgb = frozen_array(self, "rgb", np.uint8, None, None, 3)
@@ -298,13 +300,15 @@ class ViewSet:
         *,
         rig: str | None = None,
         group: str | None = None,
+        elevation: float | None = None,
         normals: str | PathLike[str] | None = None,
         photo: str | PathLike[str] | None = None,
     ) -> ViewSet:
-        """Open a 3x2 sheet (``rig`` names its cameras) or a folder of posed views.
+        """Open a sheet (``rig`` names its cameras) or a folder of posed views.
 
-        ``normals`` is a sheet of camera-space normals of the same views; ``photo`` the picture that
-        they were drawn from, on transparency or one plain colour.
+        ``elevation`` is for rigs that leave it open: of MVDream's ring (0 to 30 degrees; 15), or of
+        SyncDreamer's input (-10 to 40). ``normals`` is a sheet of normals of the same views;
+        ``photo`` the picture that they were drawn from, on transparency or one plain colour.
 
         Raises:
             InputError: what is wrong with the sheet, folder, cameras file or picture.
@@ -312,7 +316,11 @@ class ViewSet:
         from img2mesh.io.views import read_cutout, read_views
 
         found = read_views(
-            Path(path), rig=rig, group=group, normals=None if normals is None else Path(normals)
+            Path(path),
+            rig=rig,
+            group=group,
+            elevation=elevation,
+            normals=None if normals is None else Path(normals),
         )
         return cls(
             found.rgb,

@@ -35,7 +35,7 @@ def distill(inputs: tuple[str, ...], mask: Path | None, **flags: Any) -> None:
     Needs a generator that knows any camera. A run that was interrupted goes on where it last stored
     itself; preview pictures are named in the progress as they are drawn.
     """
-    from img2mesh.distilled import DISTILLATION
+    from img2mesh.pages.distilled import DISTILLATION
 
     own = {f"refined.{name}": flags.pop(name) for name in OWN}
     known = DISTILLATION.stages

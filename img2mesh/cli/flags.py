@@ -31,6 +31,8 @@ SINGLE = ("run", "reconstruct", "plan", "distill")
 CUTTING = (*PHOTO, "distill")
 #: Those of them in which a flag may be about one photo.
 ONE = ("run", "plan", "distill")
+#: Those that may begin with a text.
+DRAWING = ("run", "plan")
 
 
 #: How the help writes a value.
@@ -153,6 +155,10 @@ def _range_in(node: ast.AST | None) -> Between | None:
 #: Panel of the help → its flags.
 TABLE = {
     "Input": [
+        Option("--text", str, "Draw the photo of this, instead of an INPUT.", metavar="PROMPT",
+               commands=DRAWING),
+        Option("--text-model", str, "What draws it: a text-to-image model, or a folder of one.",
+               metavar="NAME", commands=DRAWING),
         Option("--mask", Path, "A picture of the object's mask.", commands=ONE),
         Option("--no-remove-bg --no-rembg", bool, "Take the picture as it is.",
                ("cutout.remove_background",), sets=False, commands=CUTTING),
@@ -163,11 +169,12 @@ TABLE = {
                metavar="X,Y,W,H", commands=ONE),
         Option("--foreground-ratio", float, "Object's longest side as a share of the frame.",
                ("cutout.foreground_ratio",), commands=CUTTING),
-        Option("--rig", str, "Cameras of a sheet: zero123plus-v1.1 or zero123plus-v1.2.",
-               metavar="NAME", commands=VIEWS),
+        Option("--rig", str, "Cameras of a sheet or of a generator's folder: zero123plus-v1.1, "
+               "zero123plus-v1.2, syncdreamer, mvdream, wonder3d or era3d.", metavar="NAME",
+               commands=VIEWS),
         Option("--group", str, "Which list of a folder's cameras.json, such as views_v12.",
                metavar="NAME", commands=VIEWS),
-        Option("--normals", Path, "A sheet of camera-space normals of the same views.",
+        Option("--normals", Path, "A sheet of normals of the same views.",
                commands=VIEWS),
         Option("--photo", Path, "The cut-out photo behind the views: its pose is estimated.",
                commands=VIEWS),
@@ -179,7 +186,7 @@ TABLE = {
         Option("--set assignments", str, "Any setting; img2mesh stages lists them.",
                metavar="STAGE.SETTING=VALUE", multiple=True),
         Option("--seed", int, "Seed of everything random.",
-               ("views.seed", "refined.seed", "radiance.seed")),
+               ("views.seed", "refined.seed", "radiance.seed", "asset.seed")),
     ],
     "Views": [
         Option("--generator", str, "learned, geometric (no weights), your own file, or a model.",
@@ -190,8 +197,13 @@ TABLE = {
                ("views.steps", "refined.steps"), commands=PHOTO),
         Option("--guidance-scale", float, "Classifier-free guidance of a published generator.",
                ("views.guidance_scale", "refined.guidance_scale"), commands=PHOTO),
-        Option("--elevation", float, "Of the photo's camera, degrees, for zero123 and its kind.",
-               ("views.elevation",), commands=PHOTO),
+        Option("--lora", str, "An adapter of train --lora, on the generator that it began with.",
+               ("views.lora", "refined.lora"), metavar="FILE", commands=PHOTO),
+        Option("--elevation", float, "Degrees, of the photo's camera for zero123 and its kind, of "
+               "the views for --rig mvdream.", ("views.elevation",),
+               commands=(*PHOTO, "reconstruct")),
+        Option("--refiner", str, "A text-to-image model that draws each view again.",
+               ("refined.refiner",), metavar="NAME", commands=PHOTO),
         Option("--consistency", str, "Views drawn one by one see each other meanwhile.",
                ("views.consistency",), metavar="none|shared-attention", commands=PHOTO),
     ],
@@ -205,6 +217,8 @@ TABLE = {
                "pair two of --target-faces.", ("surface.remesh",), metavar="none|triangle|quad"),
         Option("--texture-resolution", int, "Side of the texture in pixels.",
                ("asset.texture_resolution",)),
+        Option("--texture-refiner", str, "A model that the texture follows: text-to-image, or "
+               "zero123 and its kind.", ("asset.refiner",), metavar="NAME"),
         Option("--delight", bool, "Take the views' smooth light out of the colours.",
                ("asset.delight",), sets=True),
         Option("--frame", str, "+y up, sized and placed, or the cameras' own.", ("asset.frame",),
@@ -295,13 +309,13 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """``--force STAGE`` takes what follows only if it names a stage, so a photo may follow."""
         if "--force" in args and any(one.name == "force" for one in self.params):
-            from img2mesh.pipeline import PIPELINE
+            from img2mesh.pages.drawn import DRAWN
             from img2mesh.settings import RENAMED
 
             for place, (flag, value) in enumerate(pairwise([*args, ""])):
                 if flag == "--":
                     break
-                if flag == "--force" and value not in (*PIPELINE.order, *RENAMED):
+                if flag == "--force" and value not in (*DRAWN.order, *RENAMED):
                     args[place] = "--force=all"
         return super().parse_args(ctx, args)
 

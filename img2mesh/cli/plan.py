@@ -9,13 +9,13 @@ import click
 
 from img2mesh.cli.flags import Command, call, options, pipeline_options, settings_of
 from img2mesh.cli.output import print_json, print_table, say
-from img2mesh.cli.run import photo_jobs, request_of
+from img2mesh.cli.run import drawn_job, photo_jobs, request_of
 
 
 @pipeline_options
 @click.command(cls=Command)
-@click.argument("source", metavar="INPUT")
-def plan(source: str, mask: Path | None, as_json: bool, **flags: Any) -> None:
+@click.argument("source", metavar="[INPUT]", required=False)
+def plan(source: str | None, mask: Path | None, as_json: bool, **flags: Any) -> None:
     """Per stage: cached, or the one reason why it will run. Runs nothing.
 
     INPUT is a photo; with --rig, --group, --normals or --photo it is a sheet or a folder of views.
@@ -23,9 +23,12 @@ def plan(source: str, mask: Path | None, as_json: bool, **flags: Any) -> None:
     from img2mesh.jobs.execute import runner_for
     from img2mesh.jobs.job import views_job
 
-    request = request_of(flags, settings_of(flags))
-    views = [flags[name] for name in ("rig", "group", "normals", "photo")]
-    jobs = [call(views_job, flags, Path(source))] if any(views) else photo_jobs([source], mask)
+    settings, inputs = settings_of(flags), [source] if source else []
+    jobs = drawn_job(inputs, mask, flags, settings)
+    request = request_of(flags, settings)
+    if source is not None:
+        views = any(flags[name] for name in ("rig", "group", "normals", "photo"))
+        jobs = [call(views_job, flags, Path(source))] if views else photo_jobs(inputs, mask)
     rows: list[dict[str, Any]] = [
         {
             "input": str(job.source),

@@ -27,14 +27,15 @@ STARTED = time.perf_counter()
 
 @pipeline_options
 @click.command(cls=Command)
-@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+@click.argument("inputs", metavar="[INPUT...]", nargs=-1)
 def run(inputs: tuple[str, ...], mask: Path | None, **flags: Any) -> None:
     """Photo(s) to mesh: each INPUT (a file, a folder or a glob) gets a folder.
 
     In it are mesh.glb, preview.png and report.html; `-o chair.glb` writes that file alone, and the
-    INPUT `-` is a picture on standard input.
+    INPUT `-` is a picture on standard input. With --text the photo is drawn first.
     """
-    run_jobs(photo_jobs(inputs, mask), flags, settings_of(flags))
+    settings = settings_of(flags)
+    run_jobs(drawn_job(inputs, mask, flags, settings) or photo_jobs(inputs, mask), flags, settings)
 
 
 @pipeline_options
@@ -43,7 +44,8 @@ def run(inputs: tuple[str, ...], mask: Path | None, **flags: Any) -> None:
 def reconstruct(source: Path, **flags: Any) -> None:
     """Posed views to mesh: enter the pipeline after view generation.
 
-    INPUT is a 3x2 sheet, or a folder with transforms.json or cameras.json.
+    INPUT is a sheet, a folder with transforms.json or cameras.json, or, with --rig, the folder that
+    SyncDreamer, MVDream, Wonder3D or Era3D wrote.
     """
     from img2mesh.jobs.job import views_job
 
@@ -51,6 +53,35 @@ def reconstruct(source: Path, **flags: Any) -> None:
     asked = settings_of(flags).items()
     settings = {k: v for k, v in asked if not k.startswith(("views.", "refined."))}
     run_jobs([call(views_job, flags, source)], flags, settings)
+
+
+def drawn_job(
+    inputs: Sequence[str], mask: Path | None, flags: dict[str, Any], settings: dict[str, Any]
+) -> list[Job]:
+    """The job of ``--text``, if that was given; flags and settings then take its road.
+
+    Raises:
+        InputError: ``--text`` with an INPUT, a mask of it, or a model of ``--text`` without it.
+        UsageError: neither text nor INPUT.
+    """
+    from img2mesh.errors import InputError
+    from img2mesh.jobs.job import text_job
+
+    if flags["text"] is None:
+        if flags["text_model"] is not None:
+            raise InputError("--text-model chooses what draws --text, which was not given")
+        if not inputs:
+            raise click.UsageError("Missing argument 'INPUT...': a photo, or --text PROMPT.")
+        return []
+    if inputs or mask:
+        raise InputError("--text draws the photo itself: leave out INPUT and --mask")
+    flags["route"] = "text"
+    own = {"model": flags["text_model"], "seed": flags["seed"]}
+    settings |= {f"photo.{name}": value for name, value in own.items()}
+    for flag, stage in (("refiner", "refined"), ("texture_refiner", "asset")):
+        if flags[flag] is not None:
+            settings[f"{stage}.refiner_prompt"] = flags["text"]
+    return [text_job(flags["text"])]
 
 
 def photo_jobs(inputs: Sequence[str], mask: Path | None) -> list[Job]:

@@ -93,7 +93,8 @@ def zero123plus(**flags: Any) -> None:
 
     The result is OUT/model, a --generator. accelerate launch or torchrun take many GPUs.
     """
-    from img2mesh.training.diffusion.commands import Options, train_zero123plus
+    from img2mesh.training.diffusion.commands import train_zero123plus
+    from img2mesh.training.diffusion.options import Options
 
     flags |= {"phase": int(flags["phase"]), "gamma": flags["gamma"] or None}
     model = call(train_zero123plus, flags, options=call(Options, flags), note=say)
@@ -109,7 +110,8 @@ def zero123plus(**flags: Any) -> None:
 @train.command(cls=Command)
 def controlnet(**flags: Any) -> None:
     """A depth or normal ControlNet on a frozen Zero123++; OUT/model holds both."""
-    from img2mesh.training.diffusion.commands import Options, train_controlnet
+    from img2mesh.training.diffusion.commands import train_controlnet
+    from img2mesh.training.diffusion.options import Options
 
     flags |= {"gamma": flags["gamma"] or None}
     model = call(train_controlnet, flags, options=call(Options, flags), note=say)
@@ -120,7 +122,8 @@ def controlnet(**flags: Any) -> None:
 @train.command(cls=Command)
 def zero123(**flags: Any) -> None:
     """One picture and a camera move -> the view from there: Zero-1-to-3, trained on."""
-    from img2mesh.training.diffusion.commands import Options, train_zero123
+    from img2mesh.training.diffusion.commands import train_zero123
+    from img2mesh.training.diffusion.options import Options
 
     model = call(train_zero123, flags, options=call(Options, flags), note=say)
     say(f"img2mesh run photo.png --generator {model}")

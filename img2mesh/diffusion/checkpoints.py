@@ -1,8 +1,7 @@
 """The table of published checkpoints, and finding them on this machine. No torch, no network.
 
-Sizes and licences are those of the model pages. No revision could be looked up while this table
-was written, so each is pinned by the lock file at the first fetch (:mod:`.fetching`), which says
-so, and holds ever after.
+Sizes and licences are those of the model pages. Where no revision could be looked up, it is pinned
+by the lock file at the first fetch (:mod:`.fetching`), which says so, and holds ever after.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from typing import Any, Literal
 from img2mesh.diffusion.store import fingerprint, models_folder, read_locks
 from img2mesh.errors import InputError
 
-Kind = Literal["pipeline", "controlnet"]
+Kind = Literal["pipeline", "controlnet", "pictures"]
 #: Which program samples a checkpoint.
-Family = Literal["zero123plus", "zero123"]
+Family = Literal["zero123plus", "zero123", "diffusers"]
 #: What the fourth number of a Zero-1-to-3 camera vector is.
 Fourth = Literal["radius", "cond_polar"]
 #: A file beside ``model_index.json`` in which a private checkpoint says what it is.
@@ -30,7 +29,8 @@ class Checkpoint:
 
     Attributes:
         name: what users write.
-        kind: ``pipeline`` (the whole model) or ``controlnet``.
+        kind: ``pipeline`` (a whole model that draws views), ``controlnet``, or ``pictures`` (one
+            that draws pictures from text, and draws given ones again).
         repository: on the Hugging Face hub; empty for a private folder.
         revision: commit to fetch; None until a maintainer pins it here (then the lock decides).
         megabytes: size of the files that are fetched.
@@ -70,6 +70,20 @@ class Checkpoint:
         return dict(self.controlnets).get(capability)
 
 
+_PICTURES = (
+    Checkpoint("sdxl", "pictures", "stabilityai/stable-diffusion-xl-base-1.0", 6940,
+               "CreativeML Open RAIL++-M", True, tile=1024, family="diffusers",
+               revision="462165984030d82259a11f4367a4eed129e94a7b",
+               note="pictures from text; the licence forbids some uses (its attachment A)"),
+    Checkpoint("sdxl-refiner", "pictures", "stabilityai/stable-diffusion-xl-refiner-1.0", 6080,
+               "CreativeML Open RAIL++-M", True, tile=1024, family="diffusers",
+               revision="5d4cfe854c9a9a87939ff3653551c2b3c99a4356",
+               note="for pictures that are there, not for text alone; forbids some uses"),
+    Checkpoint("sd-1.5", "pictures", "stable-diffusion-v1-5/stable-diffusion-v1-5", 2740,
+               "CreativeML Open RAIL-M", True, tile=512, family="diffusers",
+               revision="451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
+               note="small; the licence forbids some uses"),
+)  # fmt: skip
 TABLE: dict[str, Checkpoint] = {
     c.name: c
     for c in (
@@ -166,6 +180,7 @@ TABLE: dict[str, Checkpoint] = {
             camera="cond_polar",
             note="knows the input's elevation instead of a change of distance",
         ),
+        *_PICTURES,
     )
 }
 
@@ -251,7 +266,11 @@ def describe(folder: Path) -> Checkpoint:
     """
     if is_zero123(folder):
         return _noted(folder, replace(TABLE["zero123"], name=folder.stem, **_PRIVATE))
-    kind: Kind = "pipeline" if (folder / "model_index.json").is_file() else "controlnet"
+    index = folder / "model_index.json"
+    kind: Kind = "pipeline" if index.is_file() else "controlnet"
+    if kind == "pipeline" and draws_pictures(_json(index)):
+        record = Checkpoint(folder.name, "pictures", "", 0, "unknown", False, family="diffusers")
+        return _noted(folder, record)
     unknown = Checkpoint(
         name=folder.name,
         kind=kind,
@@ -264,11 +283,18 @@ def describe(folder: Path) -> Checkpoint:
     )
     record = unknown
     if kind == "pipeline":
-        ramping = _json(folder / "model_index.json").get("ramping_coefficients")
+        ramping = _json(index).get("ramping_coefficients")
         for name, first in _RAMPING.items():
             if _close(ramping, first):
                 record = replace(TABLE[name], name=folder.name, note=f"recognised as {name}")
     return _noted(folder, record)
+
+
+def draws_pictures(index: dict[str, Any]) -> bool:
+    """Whether a ``model_index.json`` is of a stock pipeline of diffusers, by the class it names."""
+    name = index.get("_class_name")
+    ours = isinstance(name, str) and ("Zero123" in name or "Zero1to3" in name)
+    return isinstance(name, str) and not ours and "ramping_coefficients" not in index
 
 
 #: What a private Zero-1-to-3 checkpoint says nothing about.
@@ -292,8 +318,17 @@ def family_of(folder_or_name: str) -> Family:
     Raises:
         InputError: no such checkpoint.
     """
+    return record_of(folder_or_name).family
+
+
+def record_of(folder_or_name: str) -> Checkpoint:
+    """What a checkpoint is, fetched or not.
+
+    Raises:
+        InputError: no such checkpoint.
+    """
     record = None if Path(folder_or_name).is_dir() else find(folder_or_name)
-    return (record or locate(folder_or_name).record).family
+    return record or locate(folder_or_name).record
 
 
 def _noted(folder: Path, record: Checkpoint) -> Checkpoint:

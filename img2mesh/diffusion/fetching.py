@@ -79,6 +79,8 @@ def wanted_files(record: Checkpoint, available: Iterable[str]) -> list[str]:
         choices = [(record.unet_file,)]
     elif record.kind == "controlnet":
         choices, wanted = [_CONTROLNET], ["config.json"]
+    elif record.kind == "pictures":
+        choices, wanted = _stock_files(there)
     else:
         apart = record.family == "zero123"
         parts = _ZERO123 if apart else _WEIGHTS
@@ -95,6 +97,16 @@ def wanted_files(record: Checkpoint, available: Iterable[str]) -> list[str]:
             )
         files.append(found)
     return sorted(files)
+
+
+def _stock_files(there: set[str]) -> tuple[list[tuple[str, ...]], list[str]]:
+    """Of a stock pipeline: weights of every part, half precision first, and its small files."""
+    plain = [f for f in there if f.count("/") == 1 and f.endswith((".json", ".txt"))]
+    parts = {f.rpartition("/")[0] for f in plain if f.endswith("/config.json")}
+    names = ("diffusion_pytorch_model", "model")
+    kinds = (".fp16.safetensors", ".safetensors")
+    choices = [tuple(f"{p}/{n}{k}" for k in kinds for n in names) for p in sorted(parts)]
+    return choices, ["model_index.json", *plain]
 
 
 def fetch(

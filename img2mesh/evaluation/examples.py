@@ -155,7 +155,7 @@ def true_views(subject: Subject, cameras: tuple[Camera, ...]) -> ViewSet:
 def object_radius(cameras: tuple[Camera, ...]) -> float:
     """:data:`OBJECT_RADIUS` of the rig whose field of view these cameras have; else 1."""
     fov = float(np.rad2deg(2 * np.arctan(cameras[0].height / 2 / cameras[0].fy)))
-    return next((OBJECT_RADIUS[n] for n, r in RIGS.items() if abs(r.fov_deg - fov) < 0.1), 1.0)
+    return next((r for n, r in OBJECT_RADIUS.items() if abs(RIGS[n].fov_deg - fov) < 0.1), 1.0)
 
 
 def rendered(folder: Path) -> Example:

@@ -78,7 +78,11 @@ class Scene:
     def look(self, camera: Camera) -> Hits:
         """Cast one ray through every pixel centre."""
         # Directions have unit z-depth, so the ray parameter *is* the z-depth.
-        answer = self._scene.cast_rays(self._rays(camera.origin, camera.directions()))
+        return self.strike(camera.origin, camera.directions())
+
+    def strike(self, origins: NDArray[Any], directions: NDArray[Any]) -> Hits:
+        """Cast rays (h, w, 3); ``depth`` is in lengths of their directions."""
+        answer = self._scene.cast_rays(self._rays(origins, directions))
         depth = answer["t_hit"].numpy()
         hit = np.isfinite(depth)
         face = np.where(hit, answer["primitive_ids"].numpy().astype(np.int64), -1)

@@ -1,8 +1,8 @@
-"""Six views on one sheet: tiling and untiling."""
+"""Views on one sheet: tiling and untiling."""
 
 from __future__ import annotations
 
-from math import gcd
+from math import gcd, isqrt
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from img2mesh.errors import InputError
 
 ROWS, COLUMNS = 3, 2
-_MOST_TILES = 16  # above, the greatest common divisor of the sides says nothing about views
+# Above, the greatest common divisor of the sides says nothing about views.
+_MOST_TILES, _MOST_SEEN = 16, 32
 
 
 def tile(tiles: NDArray[Any]) -> NDArray[Any]:
@@ -31,15 +32,38 @@ def untile(sheet: NDArray[Any]) -> NDArray[Any]:
     Raises:
         InputError: the sheet is not three rows of two squares.
     """
-    height, width, channels = sheet.shape
+    height, width = sheet.shape[:2]
     if width % COLUMNS or height % ROWS or width // COLUMNS != height // ROWS:
         raise InputError(
             f"a six-view sheet has 3 rows of 2 square views, such as 640x960 pixels; "
             f"this picture has {width}x{height}{_layout(width, height)}"
         )
-    size = width // COLUMNS
-    grid = sheet.reshape(ROWS, size, COLUMNS, size, channels)
-    return grid.transpose(0, 2, 1, 3, 4).reshape(ROWS * COLUMNS, size, size, channels)
+    return cut(sheet, ROWS, COLUMNS)
+
+
+def cut(sheet: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
+    """One sheet (rows s, columns s, c) to square pictures (rows columns, s, s, c), row by row."""
+    size, channels = sheet.shape[0] // rows, sheet.shape[2]
+    grid = sheet.reshape(rows, size, columns, size, channels)
+    return grid.transpose(0, 2, 1, 3, 4).reshape(rows * columns, size, size, channels)
+
+
+def squares(sheet: NDArray[Any], count: int) -> NDArray[Any] | None:
+    """One sheet (h, w, c) to its ``count`` square pictures, row by row; None if it has others."""
+    height, width = sheet.shape[:2]
+    size = isqrt(height * width // count)
+    if not size or height % size or width % size or height * width != count * size * size:
+        return None
+    return cut(sheet, height // size, width // size)
+
+
+def seems(width: int, height: int) -> str:
+    """How many square views a picture seems to hold; nothing where that cannot be told."""
+    side = gcd(width, height)
+    columns, rows = width // side, height // side
+    if columns * rows == 1 or columns * rows > _MOST_SEEN or min(width, height) < 64:
+        return ""
+    return f" ({columns * rows} views, it seems, {columns} wide and {rows} high)"
 
 
 def _layout(width: int, height: int) -> str:

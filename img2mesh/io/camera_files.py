@@ -204,16 +204,25 @@ def _colmap_records(cameras: Path, images: Path) -> tuple[Record, ...]:
     return tuple(records)
 
 
-def _find(path: Path, group: str | None) -> Path | tuple[Path, Path]:
+def has_cameras(path: Path) -> bool:
+    """Whether a folder has a camera file, or is one."""
+    return _search(path, None) is not None
+
+
+def _search(path: Path, group: str | None) -> Path | tuple[Path, Path] | None:
     if path.is_file():
         return path
-    if not path.exists():
-        raise InputError(f"{path} does not exist: give a six-view sheet or a folder of views")
     order = ["transforms.json", "cameras.json"]
     for name in (*(order if group is None else order[::-1]), "transforms_train.json"):
         if (path / name).is_file():
             return path / name
-    found = colmap.find(path)
+    return colmap.find(path)
+
+
+def _find(path: Path, group: str | None) -> Path | tuple[Path, Path]:
+    if not path.exists():
+        raise InputError(f"{path} does not exist: give a six-view sheet or a folder of views")
+    found = _search(path, group)
     if found is not None:
         return found
     raise InputError(

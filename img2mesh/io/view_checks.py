@@ -69,7 +69,7 @@ def up_note(cameras: tuple[Camera, ...]) -> tuple[str, ...]:
 
 
 def check_outlines(
-    alpha: F32, cameras: tuple[Camera, ...], names: list[str], *, sheet_rig: str | None = None
+    alpha: F32, cameras: tuple[Camera, ...], names: list[str], *, rig: Rig | None = None
 ) -> tuple[str, ...]:
     """Do the outlines have a common volume that shows up in all of them?
 
@@ -77,7 +77,7 @@ def check_outlines(
         alpha: (v, h, w) masks.
         cameras: v cameras.
         names: of the views, for messages.
-        sheet_rig: the rig that was named, for a six-view sheet; other rigs are tried then.
+        rig: that was named; others of the same views are tried then.
 
     Returns:
         Notes: another rig fits better, or the views contradict each other.
@@ -86,48 +86,56 @@ def check_outlines(
         InputError: in another order the same pictures fit, in this one they do not.
     """
     shares = agreement(alpha, cameras)
-    if shares.min() >= (0.995 if sheet_rig else _FINE):
+    if shares.min() >= (0.995 if rig else _FINE):
         return ()
     if len(alpha) > MOST_ORDERED:
         return _doubt(shares, names)
-    order, rig, best = _better(alpha, cameras, sheet_rig)
+    order, other, best = _better(alpha, cameras, rig)
     clear = best.min() >= _CLEAR and 1 - best.min() <= _REST * (1 - shares.min())
     given = tuple(range(len(order)))
-    if not clear or (order == given and rig == sheet_rig):
+    if not clear or (order == given and other == rig):
         return _doubt(shares, names)
-    told = "" if rig == sheet_rig else f" (and on the rig {rig})"
+    told = "" if other is None or other == rig else f" (and on the rig {other.name})"
     worst = int(shares.argmin())
     if order != given:
         if shares.min() >= _FINE:
             return ()
-        if sheet_rig and order in _LAYOUTS:
+        if rig and not rig.any_grid and order in _LAYOUTS:
             fits = f"read {_LAYOUTS[order]}{told} they agree"
         else:
             listed = ", ".join(names[i].rpartition("/")[2].rpartition(", ")[2] for i in order)
             fits = f"in the order {listed}{told} they agree"
-        expected = _expected(RIGS[rig or sheet_rig or ""]) if sheet_rig else ""
+        expected = _expected(other) if other else ""
         raise InputError(
             f"the views are not in the order of their cameras: the other outlines leave only "
             f"{shares[worst]:.0%} of {names[worst]}, but {fits}; put them in order{expected}"
         )
+    assert other is not None and rig is not None
     return (
-        f"the outlines fit the rig {rig} better than {sheet_rig} (worst view {best.min():.1%} "
-        f"against {shares.min():.1%}): if the sheet was drawn on it, say --rig {rig}",
+        f"the outlines fit the rig {other.name} better than {rig.name} (worst view "
+        f"{best.min():.1%} against {shares.min():.1%}): if the sheet was drawn on it, say --rig "
+        f"{other.name}",
     )
 
 
 def _better(
-    alpha: F32, cameras: tuple[Camera, ...], sheet_rig: str | None
-) -> tuple[tuple[int, ...], str | None, F64]:
+    alpha: F32, cameras: tuple[Camera, ...], rig: Rig | None
+) -> tuple[tuple[int, ...], Rig | None, F64]:
     """The order, the rig (for sheets) and the shares that fit best; what was given wins ties."""
-    order, best = best_order(alpha, cameras, first=tuple(_LAYOUTS) if sheet_rig else ())
-    rig = sheet_rig
-    for name, other in RIGS.items() if sheet_rig else ():
-        if name != sheet_rig:
-            found, shares = best_order(alpha, other.cameras(alpha.shape[1]), first=tuple(_LAYOUTS))
+    first = tuple(_LAYOUTS) if rig and not rig.any_grid else ()
+    order, best = best_order(alpha, cameras, first=first)
+    chosen = rig
+    for other in RIGS.values():
+        if rig is not None and other.name != rig.name and _alike(other, rig):
+            found, shares = best_order(alpha, other.cameras(alpha.shape[1]), first=first)
             if shares.min() > best.min() + 0.01:
-                order, rig, best = found, name, shares
-    return order, rig, best
+                order, chosen, best = found, other, shares
+    return order, chosen, best
+
+
+def _alike(one: Rig, other: Rig) -> bool:
+    """Whether a sheet of one rig looks like a sheet of the other, but for the cameras."""
+    return one.azimuths_deg == other.azimuths_deg and one.sheet == other.sheet
 
 
 def _expected(rig: Rig) -> str:

@@ -1,4 +1,4 @@
-"""Posed views from files: a six-view sheet, or a folder with a camera file.
+"""Posed views from files: a rig's sheet or folder, or a folder with a camera file.
 
 The cameras' own world is kept: nothing is centred, turned or scaled here.
 """
@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from img2mesh.core.arrays import F32
 from img2mesh.core.cameras import Camera
-from img2mesh.core.rigs import RIGS
+from img2mesh.core.rigs import Rig
 from img2mesh.core.rigs import rig as rig_named
 from img2mesh.errors import InputError
 from img2mesh.geometry.depth_fit import fit_depth
-from img2mesh.imaging.sheet import untile
-from img2mesh.io import photos
-from img2mesh.io.camera_files import Record, read_records
-from img2mesh.io.view_checks import check_aim, check_outlines, up_note
+from img2mesh.imaging.sheet import squares, untile
+from img2mesh.io import photos, rig_views
+from img2mesh.io.camera_files import Record, has_cameras, read_records
+from img2mesh.io.posed import PosedPictures, assemble
 from img2mesh.io.view_images import (
     LoadedView,
     Picture,
@@ -29,12 +29,12 @@ from img2mesh.io.view_images import (
     read_mask,
     read_normals,
     read_picture,
+    read_sheet,
     separate,
     world_normals,
 )
 
 _FEWEST_VIEWS = 3
-_SMALLEST_TILE = 32
 _LARGEST_PHOTO = 1024
 #: Of more views than these as many are taken, evenly spread; longer sides are reduced (of more than
 #: a few views further), so that a capture of a telephone fits into memory and finishes.
@@ -45,44 +45,26 @@ _LARGEST_VIEW, _LARGEST_OF_MANY = 1024, 512
 _READING = 6
 
 
-@dataclass(frozen=True)
-class PosedPictures:
-    """What the files of posed views hold.
-
-    Attributes:
-        rgb: (v, h, w, 3) float32 in [0, 1], colour continued past the outline.
-        alpha: (v, h, w) float32 in [0, 1].
-        cameras: v cameras.
-        notes: sentences for the user.
-        depth: (v, h, w) float32 z-depth in world units, NaN where there is none; or None.
-        normals: (v, h, w, 3) float32 unit world-space normals, 0 where there is none; or None.
-    """
-
-    rgb: F32
-    alpha: F32
-    cameras: tuple[Camera, ...]
-    notes: tuple[str, ...] = ()
-    depth: F32 | None = None
-    normals: F32 | None = None
-
-
 def read_views(
     path: Path,
     *,
     rig: str | None = None,
     group: str | None = None,
+    elevation: float | None = None,
     normals: Path | None = None,
 ) -> PosedPictures:
     """Read posed views of one object.
 
     Args:
-        path: a picture with 3 rows of 2 square views, a folder with ``transforms.json``
-            (nerfstudio / Instant-NGP form), ``cameras.json``, ``transforms_train.json`` (Blender)
-            or COLMAP's ``cameras`` and ``images``, or one of the JSON files.
-        rig: names the cameras of a sheet; not used for a folder.
+        path: a sheet of a rig's square views, a folder with ``transforms.json`` (nerfstudio /
+            Instant-NGP form), ``cameras.json``, ``transforms_train.json`` (Blender) or COLMAP's
+            ``cameras`` and ``images``, one of the JSON files, or the folder a rig's program wrote.
+        rig: names the cameras of a sheet, or of a folder that has no camera file.
         group: which list of a ``cameras.json`` to take; needed where there are several.
-        normals: a 3x2 sheet of camera-space normals of the same views, (n + 1) / 2 as RGB, x right,
-            y up, z towards the camera, grey where there is no surface.
+        elevation: degrees, for a rig that leaves it open; see :meth:`img2mesh.core.rigs.Rig.at`.
+        normals: a sheet of normals of the same views, (n + 1) / 2 as RGB, x right, y up, z towards
+            the camera (each view's own; for Wonder3D and Era3D the first view's), grey where there
+            is no surface.
 
     Returns:
         The views with straight alpha, colour continued past the outline, depth (NaN = nothing) and
@@ -91,32 +73,54 @@ def read_views(
     Raises:
         InputError: says what is wrong with which file.
     """
-    path = Path(path)
-    if path.is_file() and path.suffix.lower() != ".json":
-        views = _open_sheet(path, rig)
-    elif path.exists():
-        views = _open_folder(path, group)
+    path, known = Path(path), _rig(rig, elevation)
+    if _is_sheet(path):
+        views = rig_views.open_sheet(path, known)
+    elif not path.exists():
+        raise InputError(f"{path} does not exist: give a sheet or a folder of views")
+    elif known is not None and not has_cameras(path):
+        views = rig_views.open_folder(path, known)
+    elif elevation is not None:
+        raise InputError(f"the cameras of {path} are in its files: leave --elevation out")
     else:
-        raise InputError(f"{path} does not exist: give a six-view sheet or a folder of views")
+        views, known = _open_folder(path, group), None
     if normals is None:
         return views
-    return _with_normals(views, Path(normals))
+    return _with_normals(views, Path(normals), known)
 
 
-def digest_of(path: Path, rig: str | None = None, group: str | None = None) -> str:
+def _is_sheet(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() != ".json"
+
+
+def _rig(name: str | None, elevation: float | None) -> Rig | None:
+    if name is not None:
+        return rig_named(name).at(elevation)
+    if elevation is not None:
+        raise InputError("--elevation is that of a rig: name it with --rig")
+    return None
+
+
+def digest_of(
+    path: Path, rig: str | None = None, group: str | None = None, elevation: float | None = None
+) -> str:
     """sha256 (hex) over every file that :func:`read_views` would read, in order of their names.
 
     Raises:
         InputError: a file is missing or the camera file cannot be read.
     """
-    path = Path(path)
-    if path.is_file() and path.suffix.lower() != ".json":
+    path, known = Path(path), _rig(rig, elevation)
+    if _is_sheet(path):
         files = [path]
+    elif known is not None and path.exists() and not has_cameras(path):
+        files = rig_views.files_of(path, known)
     else:
         records, sources = read_records(path, group)
         named = {f for r in records for f in (r.file, r.mask, r.depth, r.normal) if f is not None}
         files = [*sources, *sorted(named)]
     asked = f"reading={_READING} rig={rig} group={group}\n"
+    if elevation is not None:
+        asked += f"elevation={elevation}\n"
     digest = hashlib.sha256(asked.encode())
     for file in files:
         try:
@@ -150,49 +154,23 @@ def read_cutout(path: Path) -> tuple[F32, F32]:
     return rgb, alpha
 
 
-# ------------------------------------------------------------------------------------------ sheets
-
-
-def _open_sheet(path: Path, rig: str | None) -> PosedPictures:
-    if rig is None:
-        raise InputError(
-            f"{path.name} is a picture without cameras: name the cameras of its six views with "
-            f"--rig {'|'.join(RIGS)}, or give a folder with transforms.json or cameras.json"
-        )
-    known = rig_named(rig)
-    picture = read_picture(path, longest=3 * _LARGEST_VIEW)
+def _with_normals(views: PosedPictures, path: Path, rig: Rig | None) -> PosedPictures:
+    whole = read_sheet(path).rgb
+    in_first_frame = rig is not None and rig.normals
     try:
-        tiles = untile(picture.rgb)
-        alphas = None if picture.alpha is None else untile(picture.alpha[..., None])[..., 0]
-    except InputError as cause:
-        raise InputError(f"{path.name}: {cause}") from cause
-    size = tiles.shape[1]
-    if size < _SMALLEST_TILE:
-        raise InputError(
-            f"{path.name} has views of {size}x{size} pixels; at least "
-            f"{_SMALLEST_TILE}x{_SMALLEST_TILE} are needed (a sheet is usually 640x960)"
-        )
-    names = [f"{path.name}, view {i + 1}" for i in range(len(tiles))]
-    cut = [
-        separate(Picture(t, None if alphas is None else alphas[i], picture.lossy), names[i])
-        for i, t in enumerate(tiles)
-    ]
-    return _assemble(cut, known.cameras(size), names, sheet_rig=known.name)
-
-
-def _with_normals(views: PosedPictures, path: Path) -> PosedPictures:
-    try:
-        tiles = untile(read_picture(path, longest=3 * _LARGEST_VIEW).rgb)
+        tiles = squares(whole, len(views.rgb)) if in_first_frame else untile(whole)
     except InputError as cause:
         raise InputError(f"--normals {path.name}: {cause}") from cause
-    if tiles.shape != views.rgb.shape:
+    if tiles is None or tiles.shape != views.rgb.shape:
         raise InputError(
-            f"{path.name} holds {len(tiles)} normal pictures of {tiles.shape[2]}x{tiles.shape[1]} "
-            f"pixels, but there are {len(views.rgb)} views of "
-            f"{views.rgb.shape[2]}x{views.rgb.shape[1]}"
+            f"{path.name} has {whole.shape[1]}x{whole.shape[0]} pixels: expected a sheet of the "
+            f"normals of {len(views.rgb)} views of "
+            f"{views.rgb.shape[2]}x{views.rgb.shape[1]} pixels"
         )
-    decoded = [world_normals(t, c) for t, c in zip(tiles, views.cameras, strict=True)]
-    return replace(views, normals=np.stack(decoded))
+    frames = views.cameras[:1] * len(tiles) if in_first_frame else views.cameras
+    decoded = np.stack([world_normals(t, c) for t, c in zip(tiles, frames, strict=True)])
+    decoded[views.alpha <= 0.5] = 0
+    return replace(views, normals=decoded)
 
 
 def check_views(rgb: F32, alpha: F32, cameras: tuple[Camera, ...]) -> PosedPictures:
@@ -221,7 +199,7 @@ def check_views(rgb: F32, alpha: F32, cameras: tuple[Camera, ...]) -> PosedPictu
         separate(Picture(*view, lossy=False), n)
         for view, n in zip(zip(rgb, alpha, strict=True), names, strict=True)
     ]
-    return _assemble(cut, cameras, names)
+    return assemble(cut, cameras, names)
 
 
 def _require_enough(count: int, where: str) -> None:
@@ -252,7 +230,7 @@ def _open_folder(path: Path, group: str | None) -> PosedPictures:
         )
     if any(record.lens().bent for record in records):
         notes.append("the lens distortion of the views (k1, k2, p1, p2) was undone while reading")
-    views = _assemble(
+    views = assemble(
         [(v.rgb, v.alpha) for v in loaded],
         tuple(v.camera for v in loaded),
         [r.name for r in records],
@@ -353,16 +331,3 @@ def _stack_known(arrays: list[F32 | None], shape: tuple[int, ...], missing: floa
         return None
     empty = np.full(shape[1:], missing, np.float32)
     return np.stack([empty if a is None else a for a in arrays])
-
-
-def _assemble(
-    cut: list[tuple[F32, F32]],
-    cameras: tuple[Camera, ...],
-    names: list[str],
-    *,
-    sheet_rig: str | None = None,
-) -> PosedPictures:
-    alpha = np.stack([a for _, a in cut])
-    check_aim(alpha, cameras, names)
-    notes = (*up_note(cameras), *check_outlines(alpha, cameras, names, sheet_rig=sheet_rig))
-    return PosedPictures(np.stack([c for c, _ in cut]), alpha, cameras, notes)

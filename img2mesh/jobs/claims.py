@@ -29,8 +29,9 @@ RECORD = "run.json"
 #: Every name that a run may write: a file of such a name is either an earlier run's or foreign.
 OURS = (
     "mesh.*", "mesh_texture.*", "mesh_normal.*", "mesh_lod*.glb", "mesh_collision.glb",
-    "mesh*_meshopt.glb", "cutout.png", "views.png", "refined.png", "depths.png", "preview.png",
-    "game.png", "turntable.webp", "asset.zip", "report.json", "report.html", RECORD, failures.NAME,
+    "mesh*_meshopt.glb", "photo.png", "cutout.png", "views.png", "refined.png", "depths.png",
+    "preview.png", "game.png", "turntable.webp", "asset.zip", "report.json", "report.html",
+    RECORD, failures.NAME,
 )  # fmt: skip
 
 

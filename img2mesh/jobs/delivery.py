@@ -26,7 +26,7 @@ from img2mesh.jobs.mesh_files import mesh_files, write_archive
 from img2mesh.jobs.request import OutputOptions, Request
 
 #: What asset.zip leaves out, by purpose.
-_NOT_PACKED = {"cutout", "views", "refined", "depths"}
+_NOT_PACKED = {"photo", "cutout", "views", "refined", "depths"}
 #: Pictures that report.html holds, by purpose.
 _SHOWN = ("preview", "parts", "cutout", "views", "depths", "refined")
 
@@ -147,7 +147,8 @@ class _Plan:
         self._parts: GameParts = self._load("game") or GameParts()
         self._record = records.run_record(runner, job, request, options)
         self.placed: dict[str, list[Path]] = {}
-        self.report = records.report_of(runner.outcomes, job, seconds)
+        painter = runner.settings["asset"]["refiner"]
+        self.report = records.report_of(runner.outcomes, job, seconds, painter=painter)
 
     def deliverables(self) -> Iterator[Deliverable]:
         """Every file; run.json comes last: its presence says that the others are in place."""
@@ -191,7 +192,7 @@ class _Plan:
         return found
 
     def _pictures(self) -> Iterator[Deliverable]:
-        for stage, purpose in (("cutout", "cutout"), ("quality", "preview")):
+        for stage, purpose in (("photo", "photo"), ("cutout", "cutout"), ("quality", "preview")):
             if stored := self._stored(stage):
                 copy = partial(shutil.copyfile, stored / f"{purpose}.png")
                 yield Deliverable(f"{purpose}.png", purpose, copy)
@@ -242,8 +243,8 @@ class _Plan:
     def _write_page(self, path: Path) -> None:
         shown = {name: self.placed[name][0] for name in _SHOWN if name in self.placed}
         pictures = {name: file.read_bytes() for name, file in shown.items()}
-        if "photo" in self._job.given:
-            pictures = {"photo": report.small_photo(self._load("photo"))} | pictures
+        if (photo := self._load("photo")) is not None:
+            pictures = {"photo": report.small_photo(photo)} | pictures
         # The page has no decoder for KTX 2.
         decoded = self._options.texture_format != "ktx2"
         report.write_html(

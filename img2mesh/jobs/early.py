@@ -13,6 +13,7 @@ from typing import Any
 from img2mesh import field, multiview
 from img2mesh.core.devices import require_device
 from img2mesh.core.lengths import parse_size
+from img2mesh.diffusion import pictures
 from img2mesh.errors import InputError, missing_extra
 from img2mesh.jobs.request import OutputOptions, Request
 
@@ -31,8 +32,10 @@ def require_possible(request: Request, *, here: bool = True) -> None:
     if here:
         require_device(request.device)
     graph = request.graph
-    needed = graph.needed(request.until, ["photo"])
+    needed = graph.needed(request.until, graph.source)
     chosen = {n: graph.stages[n].resolve(request.settings.get(n, {})) for n in needed}
+    if "photo" in chosen:
+        pictures.require(chosen["photo"]["model"], purpose="--text")
     _require_weights(chosen.get("cutout", {}))
     if request.route == "distill":
         if "refined" in chosen:
@@ -46,6 +49,8 @@ def require_possible(request: Request, *, here: bool = True) -> None:
             f"{fit['grid']}; expected 0, or that and more"
         )
     asset = chosen.get("asset", {})
+    if asset.get("refiner") is not None:
+        multiview.require_redrawer(asset["refiner"])
     if asset.get("size") is not None:
         if asset.get("unit") is not None:
             raise InputError("--size and --unit both say how large the asset is: give one of them")

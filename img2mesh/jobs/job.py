@@ -30,12 +30,14 @@ class Job:
         stem: what its output folder is called.
         digest: sha256 (hex) of everything the input is made of.
         given: the leaves the graph starts from.
+        text: what the photo is drawn from, where it is.
     """
 
     source: Path
     stem: str
     digest: str
     given: dict[str, Leaf[Any]]
+    text: str | None = None
 
 
 def photo_job(photo: Path | Photo, *, mask: Path | None = None) -> Job:
@@ -70,17 +72,32 @@ def photo_job(photo: Path | Photo, *, mask: Path | None = None) -> Job:
     return Job(path, safe_name(path.stem), digest, {"photo": Leaf(digest, load)})
 
 
+def text_job(text: str) -> Job:
+    """A job whose photo is drawn from a text first.
+
+    Raises:
+        InputError: the text says nothing.
+    """
+    said = " ".join(text.split())
+    if not said:
+        raise InputError("the text is empty: say what to draw, as in --text 'a blue teapot'")
+    digest, stem = hashlib.sha256(said.encode()).hexdigest(), safe_name(said)
+    return Job(Path(stem), stem, digest, {"text": Leaf(digest, lambda: said)}, said)
+
+
 def views_job(
     given: Path | ViewSet,
     *,
     rig: str | None = None,
     group: str | None = None,
+    elevation: float | None = None,
     normals: Path | None = None,
     photo: Path | None = None,
 ) -> Job:
     """A job that enters after view generation, with a sheet or a folder of posed views, or a value.
 
-    ``normals`` is a sheet of camera-space normals, ``photo`` the picture the views were drawn from.
+    ``elevation`` is for rigs that leave it open, ``normals`` a sheet of normals, ``photo`` the
+    picture the views were drawn from.
 
     Raises:
         InputError: what is wrong with the sheet, folder or cameras file.
@@ -94,7 +111,7 @@ def views_job(
     refuse_address(str(path))
 
     def digest_of() -> str:
-        whole = files.digest_of(path, rig=rig, group=group)
+        whole = files.digest_of(path, rig=rig, group=group, elevation=elevation)
         if normals is not None:
             whole = _joined(whole, "normals", files.digest_of(normals))
         if photo is not None:
@@ -103,7 +120,9 @@ def views_job(
 
     digest = digest_of()
     # Opened here, not when a stage asks: what is wrong with it is said before anything is done.
-    views = ViewSet.open(path, rig=rig, group=group, normals=normals, photo=photo)
+    views = ViewSet.open(
+        path, rig=rig, group=group, elevation=elevation, normals=normals, photo=photo
+    )
     _require_unchanged(f"{str(path)!r} or a file used with it", digest, digest_of)
     stem = path.resolve().name if path.is_dir() else path.stem
     return _views_job(path, stem, digest, views)

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from img2mesh.core.system import peak_memory
+from img2mesh.diffusion.checkpoints import locate
 from img2mesh.graph import Outcome, Runner
 from img2mesh.jobs.job import Job
 from img2mesh.jobs.mesh_files import parts_report
@@ -34,18 +35,29 @@ def versions() -> dict[str, str]:
     return found
 
 
-def report_of(outcomes: Mapping[str, Outcome], job: Job, seconds: float) -> dict[str, Any]:
-    """report.json: who made it, what it measures, what to be careful about, what it cost."""
+def report_of(
+    outcomes: Mapping[str, Outcome], job: Job, seconds: float, *, painter: str | None = None
+) -> dict[str, Any]:
+    """report.json: who made it, what it measures, what to be careful about, what it cost.
+
+    ``painter`` is the model that the texture follows, if one does.
+    """
     made: dict[str, Any] = {**job.given, **outcomes}
     measures = outcomes["quality"].load().measures if "quality" in outcomes else {}
     notes = [note for outcome in outcomes.values() for note in outcome.notes]
     report: dict[str, Any] = {"input": job.source.name, "name": job.stem, **measures}
+    drawn = outcomes["photo"].load().provenance if "photo" in outcomes else None
+    if drawn is not None:
+        report["drawn_from_text"] = {"text": job.text, "model": drawn.generator}
     if views := made.get("refined") or made.get("views"):
         source = views.load().provenance
+        licences = (*(drawn.licences if drawn else ()), *source.licences)
+        if painter is not None and "asset" in outcomes:
+            licences = (*licences, locate(painter).record.licence)
         report |= {
             "generator": source.generator,
-            "learned_weights": source.learned_weights,
-            "licences": list(source.licences),
+            "learned_weights": source.learned_weights or drawn is not None,
+            "licences": list(dict.fromkeys(licences)),
         }
         notes += source.notes
     if "cutout" in outcomes:
@@ -75,7 +87,8 @@ def run_record(
     """run.json: enough to run it again."""
     stages, settings = request.graph.stages, runner.settings
     return {
-        "input": {"path": str(job.source), "digest": job.digest},
+        "input": {"path": str(job.source), "digest": job.digest}
+        | ({} if job.text is None else {"text": job.text}),
         "preset": request.preset,
         "settings": settings,
         "files": asdict(options),
@@ -87,7 +100,7 @@ def run_record(
         "identities": {
             name: dict(stage.identity(**settings[name]))
             for name, stage in stages.items()
-            if stage.identity
+            if stage.identity and name in runner.outcomes
         },
         "device": request.device,
         "versions": versions(),

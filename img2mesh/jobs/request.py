@@ -9,18 +9,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from img2mesh import multiview, settings
-from img2mesh.distilled import DISTILLATION
+from img2mesh.diffusion.checkpoints import locate, require_commercial
 from img2mesh.errors import InputError
 from img2mesh.graph import Graph
+from img2mesh.pages.distilled import DISTILLATION
+from img2mesh.pages.drawn import DRAWN
 from img2mesh.pipeline import PIPELINE
 
 #: The stage whose artifact completes a job.
 LAST_STAGE = "quality"
 #: Deliverables that are written from the asset when asked for; mesh.glb always is.
 MESH_FORMATS = ("glb", "gltf", "obj", "ply", "stl", "3mf", "usdz")
-#: Which page of the story: six views are drawn, or a field is distilled.
-Route = Literal["run", "distill"]
-GRAPHS: dict[Route, Graph] = {"run": PIPELINE, "distill": DISTILLATION}
+#: Which page of the story: six views are drawn, from a photo or one drawn from text, or a field is
+#: distilled.
+Route = Literal["run", "text", "distill"]
+GRAPHS: dict[Route, Graph] = {"run": PIPELINE, "text": DRAWN, "distill": DISTILLATION}
 #: Where a format comes from that is not written here.
 _WAYS = {"fbx": "; Blender makes FBX of mesh.glb in one line, see docs/printing.md"}
 #: What ``--compress`` takes.
@@ -140,7 +143,7 @@ def request_from(
     layers = [settings.load_preset(preset)]
     if recipe is not None:
         layers.append(settings.load_preset(recipe, folder=route))
-    if route != "run":
+    if route == "distill":
         layers = [{n: t for n, t in one.items() if n in graph.stages} for one in layers]
     if config is not None:
         layers.append(settings.load_config(config))
@@ -151,11 +154,21 @@ def request_from(
         forced += graph.order[graph.order.index(settings.known_stage(graph, first)) :]
     resolved = settings.resolve(graph, *layers, flags, assignments=assignments or ())
     if commercial_only:
-        if route == "run":
+        painter = graph.stages["asset"].resolve(resolved.get("asset", {}))["refiner"]
+        if painter is not None:
+            require_commercial(locate(painter).record)
+        if route == "text":
+            drawing = graph.stages["photo"].resolve(resolved.get("photo", {}))
+            require_commercial(locate(drawing["model"]).record)
+        if route != "distill":
             refined = graph.stages["refined"].resolve(resolved.get("refined", {}))
             views = graph.stages["views"].resolve(resolved.get("views", {}))
             multiview.require_commercial(
-                generator_of(resolved), controlnet=refined["controlnet"], normals=views["normals"]
+                generator_of(resolved),
+                controlnet=refined["controlnet"],
+                normals=views["normals"],
+                lora=views["lora"],
+                refiner=refined["refiner"],
             )
         else:
             multiview.require_commercial(
@@ -177,7 +190,7 @@ def request_from(
 
 def generator_of(given: Mapping[str, Mapping[str, Any]], route: Route = "run") -> str:
     """The generator that some settings choose, or that the route does."""
-    stage = "views" if route == "run" else "refined"
+    stage = "refined" if route == "distill" else "views"
     return str(GRAPHS[route].stages[stage].resolve(given.get(stage, {}))["generator"])
 
 

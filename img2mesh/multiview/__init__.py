@@ -14,15 +14,21 @@ from typing import Any
 
 from img2mesh.artifacts import Cutout, DepthSet, ViewSet
 from img2mesh.core.parts import Parts
+from img2mesh.diffusion import adapters, checkpoints, pictures
 from img2mesh.diffusion.speed import SpeedName
+from img2mesh.errors import InputError
 from img2mesh.multiview.geometric.body import BodyKind
 from img2mesh.multiview.judging import judge, require_judge
-from img2mesh.multiview.sampling import Consistency, Progress, Sampling
+from img2mesh.multiview.redrawing import redrawing, require_redrawer
+from img2mesh.multiview.refiner import Refiner
+from img2mesh.multiview.refiner import refine as draw_again
+from img2mesh.multiview.sampling import Consistency, Progress, Sampling, shares
 from img2mesh.multiview.zero123plus import choices
 
 __all__ = [
     "BodyKind",
     "Consistency",
+    "Refiner",
     "Sampling",
     "SpeedName",
     "embedded",
@@ -30,10 +36,13 @@ __all__ = [
     "identity",
     "judge",
     "licences",
+    "redrawing",
     "refine",
+    "refiner_identity",
     "require_commercial",
     "require_fitting",
     "require_judge",
+    "require_redrawer",
 ]
 
 #: Licences of meshes that allow any use, the later ones with attribution.
@@ -58,21 +67,30 @@ def licences(generator: str) -> tuple[str, ...]:
     return tuple(facts(_own(generator))["licences"])
 
 
-def require_commercial(generator: str, *, controlnet: str | None, normals: bool) -> None:
+def require_commercial(
+    generator: str,
+    *,
+    controlnet: str | None,
+    normals: bool,
+    lora: str | None = None,
+    refiner: str | None = None,
+) -> None:
     """Refuse weights that may not be used commercially, or that do not say.
 
     Args:
         generator: what draws the views.
         controlnet: name or folder of a depth ControlNet, or None for the checkpoint's own.
         normals: whether normal maps are drawn too.
+        lora: file of an adapter.
+        refiner: what draws the views again, if anything does.
 
     Raises:
         InputError: says which licence stands against it.
     """
-    from img2mesh.errors import InputError
-
+    if refiner is not None:
+        checkpoints.require_commercial(checkpoints.locate(refiner).record)
     if not embedded(generator):
-        choices.require_commercial(generator, controlnet, normals=normals)
+        choices.require_commercial(generator, controlnet, normals=normals, lora=lora)
     elif closed := [name for name in licences(generator) if not name.startswith(_OPEN)]:
         raise InputError(
             f"--commercial-only: {generator} was trained on meshes under {', '.join(closed)}"
@@ -89,10 +107,21 @@ def require_fitting(views: Mapping[str, Any], refined: Mapping[str, Any]) -> Non
         InputError: says which, and what can.
     """
     for settings, depth in ((views, None), (refined, refined.get("controlnet"))):
-        generator = settings.get("generator", "learned")
+        generator, lora = settings.get("generator", "learned"), settings.get("lora")
+        if lora is not None and embedded(generator):
+            raise InputError(
+                f"--lora adds to a published generator, and {generator} is none: give the "
+                "checkpoint that the adapter was trained on as --generator"
+            )
+        if lora is not None:
+            adapters.require_fitting(lora, checkpoints.family_of(generator), generator)
+        if not embedded(generator):
+            choices.require_views(generator)
         if not embedded(generator) and (depth or settings.get("normals")):
             normals = "views.normals" if settings.get("normals") else None
             choices.require_no_control(generator, depth=depth, normals=normals)
+    if refined.get("refiner") is not None:
+        pictures.require(refined["refiner"], purpose="--refiner")
 
 
 def _own(generator: str) -> Path | None:
@@ -187,10 +216,11 @@ def refine(
     generator: str,
     controlnet: str | None,
     strength: float,
+    refiner: Refiner,
     sampling: Sampling,
     progress: Progress | None = None,
 ) -> ViewSet:
-    """The depth-controlled second pass, or the views unchanged where the generator has none.
+    """The depth-controlled second pass where the generator has one, then the refiner's.
 
     Args:
         cutout: the object alone.
@@ -199,20 +229,47 @@ def refine(
         generator: what drew the first pass and draws the second.
         controlnet: name or folder of the depth ControlNet; by default the checkpoint's own.
         strength: how much the depth counts; 0 draws the first pass again.
+        refiner: what draws each view again; see :mod:`.refiner`.
         sampling, progress: as for :func:`generate`.
 
     Raises:
-        InputError: a ControlNet for a generator that none fits.
+        InputError: a ControlNet for a generator that none fits, or a refiner that is none.
     """
+    second, third = shares(progress, not refiner.idle(sampling))
+    views = _second_pass(
+        cutout,
+        views,
+        depths,
+        generator=generator,
+        controlnet=controlnet,
+        strength=strength,
+        sampling=sampling,
+        progress=second,
+    )
+    return draw_again(views, refiner, sampling=sampling, progress=third)
+
+
+def _second_pass(
+    cutout: Cutout,
+    views: ViewSet,
+    depths: DepthSet,
+    *,
+    generator: str,
+    controlnet: str | None,
+    strength: float,
+    sampling: Sampling,
+    progress: Progress | None,
+) -> ViewSet:
+    """The depth-controlled one, or the views unchanged where the generator has none."""
     if not embedded(generator):
         choices.require_no_control(generator, depth=controlnet)
     if embedded(generator) or "depth" not in choices.capabilities(generator, controlnet):
         note = f"{views.provenance.generator} has no depth control: its views are used as drawn"
         notes = (*views.provenance.notes, note)
         return replace(views, provenance=replace(views.provenance, notes=notes))
-    from img2mesh.multiview.zero123plus.views import refine as draw_again
+    from img2mesh.multiview.zero123plus.views import refine as led_by_depth
 
-    return draw_again(
+    return led_by_depth(
         cutout,
         views,
         depths,
@@ -225,13 +282,31 @@ def refine(
 
 
 def identity(
-    *, generator: str, controlnet: str | None = None, **settings: object
+    *,
+    generator: str,
+    controlnet: str | None = None,
+    refiner: str | None = None,
+    **settings: object,
 ) -> dict[str, str]:
     """What, beside its settings, decides a generator's result: part of the cache key.
 
     Raises:
-        InputError: no such generator on this machine; says how to get it.
+        InputError: no such generator or refiner on this machine; says how to get it.
     """
+    known = _identity(generator, controlnet, **settings)
+    return known | refiner_identity(refiner=refiner)
+
+
+def refiner_identity(*, refiner: str | None, **settings: object) -> dict[str, str]:
+    """The same for what draws renders of the asset again, if anything does.
+
+    Raises:
+        InputError: it is not on this machine.
+    """
+    return {} if refiner is None else {"refiner": checkpoints.identity(refiner)}
+
+
+def _identity(generator: str, controlnet: str | None, **settings: object) -> dict[str, str]:
     if generator == "geometric":
         return {}
     if embedded(generator):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from img2mesh.diffusion.speed import SpeedName
@@ -25,6 +26,8 @@ class Sampling:
         seed: of all noise.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         low_vram: keep one part of the model on the device at a time.
+        lora: file of an adapter to add to the checkpoint, see
+            :mod:`img2mesh.diffusion.adapters`; None adds none.
     """
 
     speed: SpeedName = "exact"
@@ -33,6 +36,12 @@ class Sampling:
     seed: int = 42
     device: str = "auto"
     low_vram: bool = False
+    lora: str | None = None
+
+    @property
+    def adapter(self) -> Path | None:
+        """The adapter's file."""
+        return None if self.lora is None else Path(self.lora)
 
     def idle_wishes(self) -> tuple[str, ...]:
         """Names of the wishes that a generator which denoises nothing leaves unheard."""
@@ -44,3 +53,11 @@ class Sampling:
 
 
 USUAL = Sampling()
+
+
+def shares(progress: Progress | None, twice: bool) -> tuple[Progress | None, Progress | None]:
+    """Progress of one run, or of two runs one after the other."""
+    if progress is None or not twice:
+        return progress, progress
+    tell = progress  # a name the closures can keep without the None
+    return (lambda f: tell(f / 2)), (lambda f: tell(0.5 + f / 2))

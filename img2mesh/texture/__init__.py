@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING
 from img2mesh.errors import InputError
 
 if TYPE_CHECKING:
-    from img2mesh.artifacts import Mesh, RadianceField, TexturedMesh, ViewSet
-    from img2mesh.core.arrays import F32, U8
+    from pathlib import Path
 
-__all__ = ["bake_maps", "texture_mesh"]
+    from img2mesh.artifacts import Mesh, RadianceField, TexturedMesh, View, ViewSet
+    from img2mesh.core.arrays import F32, U8
+    from img2mesh.diffusion.pictures import Redraw
+
+__all__ = ["bake_maps", "refine_texture", "texture_mesh"]
 
 #: Atlas sides that make sense in pixels.
 RESOLUTIONS = (64, 8192)
@@ -69,6 +72,28 @@ def texture_mesh(
     )
     report(1.0)
     return asset
+
+
+def refine_texture(
+    asset: TexturedMesh,
+    redraw: Redraw,
+    *,
+    photo: View | None,
+    steps: int,
+    strengths: tuple[float, float],
+    rate: float,
+    seed: int,
+    scratch: Path | None,
+    key: str,
+    progress: Callable[[float, str], None],
+) -> TexturedMesh:
+    """Let the texture follow what a model makes of renders; see :mod:`.refinement`."""
+    from img2mesh.texture import refinement
+
+    schedule = refinement.Schedule(steps, strengths, rate, refinement.SIDE, seed)
+    return refinement.refine_texture(
+        asset, redraw, schedule, photo=photo, scratch=scratch, key=key, progress=progress
+    )
 
 
 def bake_maps(

@@ -7,9 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from img2mesh.artifacts.asset_files import load_glb
+from img2mesh.core.rigs import rig
+from img2mesh.geometry.raycast import Scene
+from tests import shapes
 from tests.conftest import ROOT, toy_picture
 
 EXAMPLES = ROOT / "docs" / "examples"
@@ -71,6 +76,20 @@ def test_own_stages(
     told = capsys.readouterr().out
     assert "by mask" in told and "radiance cached" in told
     assert told.splitlines()[-1].startswith("TriangleMesh with ")
+
+
+@pytest.mark.parametrize("name", ["syncdreamer", "mvdream"])
+def test_other_generators(name: str, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ball, tiles = shapes.ball(), []
+    for camera in rig(name).cameras(48):
+        mask = Scene(ball.vertices, ball.faces).look(camera).mask
+        tiles.append(np.dstack([np.full((48, 48, 3), 150), 255 * mask]).astype(np.uint8))
+    Image.fromarray(np.concatenate(tiles, axis=1)).save(shared / "strip.png")
+    target = shared / f"{name}.glb"
+    run("other_generators.py", name, shared / "strip.png", target, monkeypatch=monkeypatch,
+        shared=shared)  # fmt: skip
+    low, high = load_glb(target).joined.to_trimesh().bounds
+    assert np.allclose(high - low, 1, atol=0.1)
 
 
 @pytest.mark.parametrize("name", ["own_generator.py", "own_guidance.py"])

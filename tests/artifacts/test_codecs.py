@@ -12,6 +12,7 @@ from img2mesh.artifacts import (
     Cutout,
     DepthSet,
     Mesh,
+    Photo,
     Provenance,
     Quality,
     RadianceField,
@@ -53,7 +54,15 @@ def cutout() -> Cutout:
     return Cutout(pixels(EIGHT, EIGHT, 3), alpha, np.diag([2.0, 2.0, 1.0]), 0.7, "border", ("x",))
 
 
+def photo() -> Photo:
+    rgb, alpha = (RNG.integers(0, 256, (9, 12, *c), np.uint8) for c in ((3,), ()))
+    drawn = Provenance("sdxl", True, False, ("a licence",))
+    return Photo(rgb, alpha, 255 - alpha, "teapot", ("a note",), 2.5, drawn)
+
+
 ARTIFACTS = [
+    photo(),
+    Photo(photo().rgb),
     cutout(),
     view_set(),
     DepthSet(view_set().depth, view_set().cameras),  # type: ignore[arg-type]

@@ -154,6 +154,7 @@ def test_every_flag_goes_somewhere(name: str) -> None:
     ends = {*inspect.signature(request_from).parameters, *body}
     ends |= set(inspect.signature(output_options).parameters)
     mine = {"output_dir", "as_json", "quiet", "verbose", "normals", "photo", "rig", "group", "mask"}
+    mine |= {"text", "text_model"} if name in flags.DRAWING else set()
     mine |= {row.name for row in OWN}
     for one in command.params:
         reaches = one.name in ends | mine or getattr(one, "settings", ())
@@ -186,7 +187,8 @@ def test_spellings(given: list[str], expected: dict[str, Any]) -> None:
     ("given", "asked"),
     [
         ({}, {}),
-        ({"seed": 7}, {"views.seed": 7, "refined.seed": 7, "radiance.seed": 7}),
+        ({"seed": 7}, {"views.seed": 7, "refined.seed": 7, "radiance.seed": 7,
+                     "asset.seed": 7}),
         ({"no_remove_bg": True, "delight": True, "zip": True},
          {"cutout.remove_background": False, "asset.delight": True}),
         ({"normal_map": False}, {"game.normal_map": False}),

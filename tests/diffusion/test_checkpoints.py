@@ -209,8 +209,10 @@ def test_finding_never_touches_the_network(
     assert "3.9 GB" in message and "CC-BY-NC-4.0" in message and "\n" not in message
 
 
-@pytest.mark.parametrize("name", sorted(checkpoints.TABLE))
-def test_commercial_only_refuses_every_published_checkpoint(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", sorted(n for n, record in checkpoints.TABLE.items() if record.kind != "pictures")
+)
+def test_commercial_only_refuses_every_published_generator(name: str, tmp_path: Path) -> None:
     """All of them are non-commercial, or stand on weights that are."""
     with pytest.raises(InputError, match="does not allow commercial use"):
         fetching.fetch(name, root=tmp_path, commercial_only=True)
@@ -336,6 +338,25 @@ def test_unknown_note_entries_are_named(tmp_path: Path) -> None:
     (folder / checkpoints.NOTE_NAME).write_text('{"fov": 30}')
     with pytest.raises(InputError, match="'fov'"):
         checkpoints.locate(folder)
+
+
+def test_of_a_stock_pipeline_half_the_weights_and_all_small_files_are_fetched() -> None:
+    wanted = [
+        "model_index.json", "scheduler/scheduler_config.json", "tokenizer/vocab.json",
+        "tokenizer/merges.txt", "text_encoder/config.json", "text_encoder/model.fp16.safetensors",
+        "unet/config.json", "unet/diffusion_pytorch_model.fp16.safetensors", "vae/config.json",
+        "vae/diffusion_pytorch_model.safetensors",
+    ]  # fmt: skip
+    others = [
+        "README.md", "sd_xl_base_1.0.safetensors", "unet/diffusion_pytorch_model.safetensors",
+        "text_encoder/pytorch_model.bin", "text_encoder/flax_model.msgpack", "unet/model.onnx",
+        "text_encoder/model.safetensors", "scheduler/code.py", "vae_1_0/notes/config.json",
+    ]  # fmt: skip
+    found = fetching.wanted_files(checkpoints.TABLE["sdxl"], [*wanted, *others])
+    assert found == sorted(wanted)
+    with pytest.raises(Img2MeshError, match=r"none of unet/diffusion_pytorch_model\.fp16"):
+        kept = [file for file in wanted if not file.startswith("unet/diff")]
+        fetching.wanted_files(checkpoints.TABLE["sdxl"], kept)
 
 
 def test_table_is_consistent() -> None:

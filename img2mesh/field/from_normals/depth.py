@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from img2mesh.core.arrays import F32, F64
-from img2mesh.core.cameras import scene_bounds
+from img2mesh.core.cameras import Camera, scene_bounds
 from img2mesh.field.from_normals.costs import SweptViews, sweep_costs
 from img2mesh.field.from_normals.fusion import FusedDepth, Surfaces, disagreement_deg, fuse
 from img2mesh.field.from_normals.integration import PixelGrid, integrate
@@ -28,8 +28,10 @@ from img2mesh.geometry.silhouettes import Silhouette
 _COARSE = 4
 #: Pixel spacing of the depth that comes out, before it is spread to all pixels.
 _FINE = 2
-#: Spacing of the tried offsets, logarithm of depth.
-_SPACING = 0.004
+#: Spacing of the tried offsets, logarithm of depth; and how far an anchor may lie from its patch
+#: until it loses confidence. Cameras further than so many diagonals of the object see it with less
+#: depth in proportion, so for them all that is relative to depth shrinks alike.
+_SPACING, _WIDTH, _FAR = 0.004, 0.01, 4.0
 #: Weight of an offset found by the sweep, as an anchor, against the planes between neighbours.
 _ANCHOR_WEIGHT = 0.1
 #: Depths that differ by less are the same, part of the object's diagonal.
@@ -82,18 +84,26 @@ def estimate_depth(
         return tuple(out)
     chosen = [observations[k] for k in known]
     views = SweptViews.of(chosen, [silhouettes[k] for k in known], device)
-    same = _SAME * float(np.linalg.norm(views.hull.voxel * np.array(views.hull.grid.shape)))
+    diagonal = float(np.linalg.norm(views.hull.voxel * np.array(views.hull.grid.shape)))
+    same = _SAME * diagonal
+    parts = [min(1.0, _FAR * diagonal / distance) for distance in _distances(views.cameras)]
     coarse = [_pixel_grid(o, _COARSE) for o in chosen]
-    placed = _place(views, coarse, same)
+    placed = _place(views, coarse, same, parts)
     fine = [_pixel_grid(o, _FINE) for o in chosen]
-    maps = [_refine(f, c, *p) for f, c, p in zip(fine, coarse, placed, strict=True)]
-    surfaces = Surfaces.of(views.cameras, fine, maps)
+    maps = [
+        _refine(f, c, *p, width=_WIDTH * part)
+        for f, c, p, part in zip(fine, coarse, placed, parts, strict=True)
+    ]
+    surfaces = Surfaces.of(views.cameras, fine, maps, parts)
     if disagreement_deg(surfaces, same) > _LARGEST_ERROR_DEG:
         return tuple(out)
-    maps = [_anchored(f, d) for f, d in zip(fine, fuse(surfaces, same), strict=True)]
-    fused = fuse(Surfaces.of(views.cameras, fine, maps), same)
-    for k, seen, pixels, depth in zip(known, chosen, fine, fused, strict=True):
-        out[k] = _spread(seen, pixels, depth)
+    maps = [
+        _anchored(f, d, width=_WIDTH * part)
+        for f, d, part in zip(fine, fuse(surfaces, same), parts, strict=True)
+    ]
+    fused = fuse(Surfaces.of(views.cameras, fine, maps, parts), same)
+    for k, seen, pixels, depth, part in zip(known, chosen, fine, fused, parts, strict=True):
+        out[k] = _spread(seen, pixels, depth, part)
     return tuple(out)
 
 
@@ -103,16 +113,20 @@ def _pixel_grid(seen: Observation, stride: int) -> PixelGrid:
     return PixelGrid.of(mask, seen.normals, camera.directions(), camera.fx, stride)
 
 
+def _distances(cameras: Sequence[Camera]) -> list[float]:
+    """z-depth of the place that all cameras look at."""
+    centre, _ = scene_bounds(cameras)
+    return [float((centre - camera.origin) @ camera.forward) for camera in cameras]
+
+
 def _place(
-    views: SweptViews, pixel_grids: Sequence[PixelGrid], same: float
+    views: SweptViews, pixel_grids: Sequence[PixelGrid], same: float, parts: Sequence[float]
 ) -> list[tuple[F64, F64]]:
     """Log depth (n,) and confidence (n,) of every pixel."""
-    centre, _ = scene_bounds(views.cameras)
     start = []
-    for pixels, camera in zip(pixel_grids, views.cameras, strict=True):
-        middle = np.log(float((centre - camera.origin) @ camera.forward))
+    for pixels, distance in zip(pixel_grids, _distances(views.cameras), strict=True):
         nothing = np.zeros(len(pixels))
-        start.append(integrate(pixels, nothing + middle, nothing))
+        start.append(integrate(pixels, nothing + np.log(distance), nothing, width=_WIDTH))
     placed: list[tuple[F64, F64]] = []
     farthest: list[Tensor] | None = None
     for _ in range(2):
@@ -124,10 +138,11 @@ def _place(
             near, far = views.depth_range(k)
             low = np.log(near) - surface.log_depth.max()
             high = np.log(far) - surface.log_depth.min()
-            offsets = np.arange(low, high + _SPACING, _SPACING)
+            spacing = _SPACING * parts[k]
+            offsets = np.arange(low, high + spacing, spacing)
             cost = sweep_costs(views, k, pixels, surface.log_depth, offsets, farthest, same)
             found, least = _minimum(aggregate(cost, pixels, surface.weight), cost)
-            placed.append((surface.log_depth + low + _SPACING * found, (1 - 2 * least).clip(0)))
+            placed.append((surface.log_depth + low + spacing * found, (1 - 2 * least).clip(0)))
         farthest = [
             _farthest_around(pixels, np.exp(z), views.hull.device)
             for pixels, (z, _) in zip(pixel_grids, placed, strict=True)
@@ -156,22 +171,25 @@ def _farthest_around(pixels: PixelGrid, depth: F64, device: torch.device) -> Ten
     return torch.as_tensor(farthest, dtype=torch.float32, device=device)
 
 
-def _refine(fine: PixelGrid, coarse: PixelGrid, log_depth: F64, confidence: F64) -> F64:
+def _refine(
+    fine: PixelGrid, coarse: PixelGrid, log_depth: F64, confidence: F64, *, width: float
+) -> F64:
     """Integrate the finer pixels, anchored at the placed depths of the coarser ones."""
     factor = coarse.stride // fine.stride
     anchor = np.full(fine.where.shape, np.nan)
     weight = np.zeros(fine.where.shape)
     anchor[::factor, ::factor] = coarse.picture(log_depth)
     weight[::factor, ::factor] = coarse.picture(_ANCHOR_WEIGHT * (0.1 + confidence), 0.0)
-    return integrate(fine, anchor[fine.where], weight[fine.where]).log_depth
+    return integrate(fine, anchor[fine.where], weight[fine.where], width=width).log_depth
 
 
-def _anchored(pixels: PixelGrid, fused: FusedDepth) -> F64:
+def _anchored(pixels: PixelGrid, fused: FusedDepth, *, width: float) -> F64:
     """Integrate once more, anchored at what the views agree on."""
-    return integrate(pixels, fused.log_depth, _ANCHOR_WEIGHT * fused.confidence**2).log_depth
+    weight = _ANCHOR_WEIGHT * fused.confidence**2
+    return integrate(pixels, fused.log_depth, weight, width=width).log_depth
 
 
-def _spread(seen: Observation, pixels: PixelGrid, fused: FusedDepth) -> DepthEstimate:
+def _spread(seen: Observation, pixels: PixelGrid, fused: FusedDepth, part: float) -> DepthEstimate:
     """To all pixels of the mask, along the likest neighbour's tangent plane."""
     assert seen.normals is not None
     ray = seen.camera.directions()
@@ -191,7 +209,7 @@ def _spread(seen: Observation, pixels: PixelGrid, fused: FusedDepth) -> DepthEst
             n = normal[i, j]
             facing = np.minimum((n * ray).sum(-1), -0.05)
             ratio = np.minimum((n * own[i, j]).sum(-1), -0.05) / facing
-            z = depths[i, j] * ratio.clip(0.97, 1.03)
+            z = depths[i, j] * ratio.clip(1 - 0.03 * part, 1 + 0.03 * part)
             unlike = ((seen.normals - n) ** 2).sum(-1)
             unlike = unlike + 0.01 * ((rows - i * s) ** 2 + (columns - j * s) ** 2)
             better = np.isfinite(z) & (unlike < best)

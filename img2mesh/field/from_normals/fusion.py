@@ -56,6 +56,7 @@ class Surfaces:
         log_depth: per view (n,) natural logarithm of the z-depth.
         facing: per view (n + 1,) cosine between normal and ray; 1 for number -1.
         around: per view (2, n + 1) least and largest depth of a pixel and its neighbours.
+        parts: of what is relative to depth, 1 for near cameras; see :mod:`.depth`.
     """
 
     cameras: Sequence[Camera]
@@ -63,10 +64,15 @@ class Surfaces:
     log_depth: Sequence[F64]
     facing: list[F64]
     around: list[F64]
+    parts: Sequence[float]
 
     @classmethod
     def of(
-        cls, cameras: Sequence[Camera], views: Sequence[PixelGrid], log_depth: Sequence[F64]
+        cls,
+        cameras: Sequence[Camera],
+        views: Sequence[PixelGrid],
+        log_depth: Sequence[F64],
+        parts: Sequence[float],
     ) -> Surfaces:
         """Of depths (n,) at the views' pixels."""
         facing = []
@@ -74,7 +80,7 @@ class Surfaces:
             cosine = -(pixels.normal * pixels.ray).sum(1) / np.linalg.norm(pixels.ray, axis=1)
             facing.append(np.append(cosine, 1.0))
         around = [_range_around(p, np.exp(z)) for p, z in zip(views, log_depth, strict=True)]
-        return cls(cameras, views, log_depth, facing, around)
+        return cls(cameras, views, log_depth, facing, around, parts)
 
 
 def fuse(surfaces: Surfaces, same: float) -> list[FusedDepth]:
@@ -158,7 +164,7 @@ def _reproject(surfaces: Surfaces, source: int, view: int) -> F64:
     point = _points(surfaces, source, surfaces.log_depth[source])
     uv, depth = camera.project(point)
     plane = (a.normal * (point - camera.origin)).sum(1)
-    out = np.full(len(b), np.inf)
+    out, step = np.full(len(b), np.inf), _STEP * surfaces.parts[view]
     for corner in _CORNERS * (b.stride / 2):  # the four pixels around: no gaps
         hit = b.number_at(uv + corner)
         used = np.flatnonzero(hit >= 0)
@@ -167,7 +173,7 @@ def _reproject(surfaces: Surfaces, source: int, view: int) -> F64:
         # Along the surface's own plane to the pixel's ray.
         slope = np.minimum((a.normal[used] * b.ray[hit]).sum(1), -_GRAZING)
         there = plane[used] / slope
-        np.minimum.at(out, hit, np.where(np.abs(there / straight - 1) < _STEP, there, straight))
+        np.minimum.at(out, hit, np.where(np.abs(there / straight - 1) < step, there, straight))
     return np.where(np.isfinite(out), np.log(out), np.nan)
 
 

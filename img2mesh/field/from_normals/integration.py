@@ -112,9 +112,7 @@ class Integrated:
     weight: F64
 
 
-def integrate(
-    pixels: PixelGrid, anchor: F64, anchor_weight: F64, *, width: float = 0.01
-) -> Integrated:
+def integrate(pixels: PixelGrid, anchor: F64, anchor_weight: F64, *, width: float) -> Integrated:
     """Depths whose tangents are the normals, near the anchors.
 
     Args:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from img2mesh.core.arrays import F32, F64
+from img2mesh.core.arrays import F32, F64, Mask
 from img2mesh.core.cameras import Camera
 from img2mesh.multiview.geometric.outline import DISTANCE, FrameSilhouette, look_up
 from img2mesh.multiview.learned.frustum import COLUMNS, REACH, SLICES
@@ -18,13 +18,15 @@ _SURE = 6.0
 #: Frame units to a logit near the surface; makes the two bounds of the body comparable.
 _UNIT = 0.015
 #: Slices at least this likely (a logit) are inside: below a half, because the mean of several
-#: possible bodies is thinner than each; the best volume IoU on held-out views.
-LEVEL = -0.3
-#: Every column of the object holds something: its best slice gets at least the second logit, and
-#: the whole column is raised until its best had the first. The second alone makes thin sheets of
-#: what the network is unsure of, which measures better (F-score at 10 % .747 for .740) but leaves
-#: legs hanging loose; the first alone makes lumps (.734).
-_COLUMN_AT_LEAST, _SLICE_AT_LEAST = 0.1, 4.0
+#: possible bodies is thinner than each.
+LEVEL = -0.4
+#: Where no slice of a column is that likely, a sheet stands in for it, at the depth the network
+#: likes best there and, so many cells around, nearby. A column's own best slice instead makes poles
+#: wobble and lets legs hang loose; raising the column as a whole makes lumps.
+_NEARBY = 1.5
+#: A sheet's half thickness in slices, what is added for each slice that it is steep by (3 x 3
+#: columns; it would tear), at most; and the logits it falls by a slice.
+_SHEET, _STEEP, _STEEPEST, _SLOPE = 0.6, 0.25, 3.0, 2.0
 #: Smoothing in cells of the refined columns (depth, rows, columns).
 _BLUR = (0.4, 0.4, 0.4)
 #: Elevations a photograph is believed to have.
@@ -87,18 +89,38 @@ def columns(reading: Reading, outline: FrameSilhouette, camera: Camera) -> Colum
     import torch
     from scipy.ndimage import gaussian_filter
 
-    from img2mesh.imaging.fill import from_nearest
-
     logits = reading.occupancy - LEVEL
     if not reading.covered.all():  # beside the object the network was never asked anything
-        spread = from_nearest(np.moveaxis(logits, 0, -1), reading.covered)
-        logits = np.ascontiguousarray(np.moveaxis(spread, -1, 0))
-    best, highest = logits.argmax(0)[None], logits.max(0)
-    logits = logits + np.maximum(_COLUMN_AT_LEAST - highest, 0)
-    np.put_along_axis(logits, best, np.maximum(highest, _SLICE_AT_LEAST)[None], 0)
+        logits = _spread(logits, reading.covered)
+    logits = np.where(logits.max(0) < 0, np.maximum(logits, _sheet(reading)), logits)
     logits = np.clip(logits, -_SURE, _SURE).astype(np.float32)
     fine = torch.nn.functional.interpolate(
         torch.from_numpy(logits)[None, None], scale_factor=2, mode="trilinear", align_corners=False
     )[0, 0].numpy()
     values = gaussian_filter(fine, _BLUR, mode="nearest") * _UNIT
     return Columns(values.astype(np.float32), reading.frame, outline.distance, camera)
+
+
+def _sheet(reading: Reading) -> F32:
+    """(SLICES, COLUMNS, COLUMNS) logits of a thin body where the network likes one best."""
+    from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter
+    from scipy.special import expit
+
+    covered, sigma = reading.covered, _NEARBY
+    total = gaussian_filter(expit(reading.occupancy) * covered, (0, sigma, sigma))
+    mean = total / np.maximum(gaussian_filter(covered.astype(np.float32), sigma), 1e-3)
+    weight = _spread(mean, covered) ** 4  # near the likeliest of two bodies, not between them
+    slices = np.arange(SLICES, dtype=np.float32)[:, None, None]
+    middle = (weight * slices).sum(0) / np.maximum(weight.sum(0), 1e-12)
+    steep = maximum_filter(middle, 3) - minimum_filter(middle, 3)
+    half = _SHEET + np.minimum(_STEEP * steep, _STEEPEST)
+    logits: F32 = (_SLOPE * (half - np.abs(slices - middle))).astype(np.float32)
+    return logits
+
+
+def _spread(values: F32, known: Mask) -> F32:
+    """Columns (SLICES, COLUMNS, COLUMNS), where they are not known those of the nearest known."""
+    from img2mesh.imaging.fill import from_nearest
+
+    spread: F32 = np.moveaxis(from_nearest(np.moveaxis(values, 0, -1), known), -1, 0)
+    return np.ascontiguousarray(spread)

@@ -13,7 +13,7 @@ from typing import Literal
 
 import torch
 
-from img2mesh.diffusion import weights
+from img2mesh.diffusion import adapters, weights
 from img2mesh.diffusion.modules import diffusers_module, transformers_module
 from img2mesh.diffusion.schedules import TrainingSchedule
 from img2mesh.errors import InputError
@@ -24,8 +24,10 @@ from img2mesh.multiview.zero123plus.preprocess import ImageProcessor
 Layout = Literal["cc_projection", "clip_camera_projection"]
 
 
-def load_components(place: Path, *, dtype: torch.dtype = torch.float32) -> Components:
-    """Read a folder in either layout, or an original ``.ckpt`` file.
+def load_components(
+    place: Path, *, dtype: torch.dtype = torch.float32, lora: Path | None = None
+) -> Components:
+    """Read a folder in either layout, or an original ``.ckpt`` file, and add an adapter.
 
     Raises:
         InputError: a part is missing, unexpected or does not fit; says which.
@@ -33,6 +35,8 @@ def load_components(place: Path, *, dtype: torch.dtype = torch.float32) -> Compo
     """
     parts = load_original(place, dtype=dtype) if place.is_file() else _load_folder(place, dtype)
     _require_fitting(parts, place)
+    if lora is not None:
+        adapters.add(parts.unet, lora)
     return parts
 
 

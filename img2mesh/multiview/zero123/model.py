@@ -100,6 +100,7 @@ class Zero123:
         dtype: torch.dtype = torch.float32,
         *,
         fourth: Fourth | None = None,
+        lora: Path | None = None,
         low_memory: bool = False,
     ) -> Zero123:
         """Load a local folder (either layout), an original ``.ckpt``, or a fetched checkpoint.
@@ -109,13 +110,14 @@ class Zero123:
             device: a torch device.
             dtype: of the weights; float32 on the CPU.
             fourth: ``radius`` or ``cond_polar``; by default what the checkpoint's record says.
+            lora: an adapter to add, see :mod:`img2mesh.diffusion.adapters`.
             low_memory: have a part on the device only while it works.
 
         Raises:
             InputError: not there (says how to fetch it), or not what it should be.
         """
         found = checkpoints.locate(folder_or_name)
-        parts = load_components(found.folder, dtype=dtype)
+        parts = load_components(found.folder, dtype=dtype, lora=lora)
         camera = fourth or found.record.camera
         return cls(parts, fourth=camera, device=device, low_memory=low_memory)
 

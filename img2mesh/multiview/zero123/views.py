@@ -12,14 +12,15 @@ import numpy as np
 from img2mesh.artifacts import Cutout, Provenance, View, ViewSet
 from img2mesh.core.arrays import F32
 from img2mesh.core.rigs import rig
-from img2mesh.diffusion import checkpoints
+from img2mesh.diffusion import adapters, checkpoints
+from img2mesh.diffusion.loaded import loaded
 from img2mesh.diffusion.speed import SpeedName
 from img2mesh.geometry.elevation import NEIGHBOURS, PAIRS, SIZE, estimate_elevation
 from img2mesh.imaging import matching, matting
 from img2mesh.imaging.framing import framed
-from img2mesh.multiview.loaded import loaded
 from img2mesh.multiview.sampling import Consistency, Progress, Sampling
 from img2mesh.multiview.zero123.model import Zero123
+from img2mesh.multiview.zero123plus import choices
 from img2mesh.multiview.zero123plus.views import pick_place
 
 #: DDIM steps at each speed; the original demo takes 50.
@@ -34,14 +35,19 @@ def load(checkpoint: str, sampling: Sampling) -> Zero123:
     """
     place = pick_place(sampling)
     return Zero123.load(
-        checkpoint, device=place.device, dtype=place.dtype, low_memory=sampling.low_vram
+        checkpoint,
+        device=place.device,
+        dtype=place.dtype,
+        lora=sampling.adapter,
+        low_memory=sampling.low_vram,
     )
 
 
 def model_of(checkpoint: str, sampling: Sampling) -> AbstractContextManager[Zero123]:
-    """The same, kept for the next photo of this process; see :mod:`img2mesh.multiview.loaded`."""
+    """The same, kept for the next photo of this process; see :mod:`img2mesh.diffusion.loaded`."""
     place, found = pick_place(sampling), checkpoints.locate(checkpoint)
-    key = (Zero123, found.folder, found.identity(), found.record.camera, place)
+    added = sampling.lora and adapters.identity(sampling.lora)
+    key = (Zero123, found.folder, found.identity(), added, found.record.camera, place)
     return loaded(key, lambda: load(checkpoint, sampling))
 
 
@@ -71,7 +77,8 @@ def generate(
         InputError: no such checkpoint (says how to fetch it), or a part of it is missing.
     """
     record = checkpoints.locate(checkpoint).record
-    notes = [record.note] if record.note else []
+    licences, added = choices.origins(record, sampling.lora)
+    notes = [*added]
     cameras, estimates = rig(record.rig), elevation is None
     tell = progress or (lambda fraction: None)
     steps = STEPS[sampling.speed] if sampling.steps is None else sampling.steps
@@ -109,7 +116,7 @@ def generate(
             generator=place.name if place.exists() else checkpoint,
             learned_weights=True,
             exact=False,
-            licences=(record.licence,),
+            licences=licences,
             notes=(*notes, *cut.notes),
         ),
     )

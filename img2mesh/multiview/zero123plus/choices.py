@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from img2mesh.diffusion import checkpoints
+from img2mesh.diffusion import adapters, checkpoints
 from img2mesh.errors import InputError
 
 #: Sub-folders of a private checkpoint that bring a capability.
@@ -19,7 +19,7 @@ def capabilities(checkpoint: str, controlnet: str | None = None) -> frozenset[st
     Raises:
         InputError: no such checkpoint.
     """
-    record = _record(checkpoint)
+    record = checkpoints.record_of(checkpoint)
     found = {capability for capability, _ in record.controlnets}
     found |= {c for c in _SUBFOLDERS if _inside(c, checkpoint) is not None}
     if controlnet is not None:
@@ -33,7 +33,20 @@ def draws_apart(checkpoint: str) -> bool:
     Raises:
         InputError: no such checkpoint.
     """
-    return _record(checkpoint).family == "zero123"
+    return checkpoints.record_of(checkpoint).family == "zero123"
+
+
+def require_views(checkpoint: str) -> None:
+    """Refuse a model that draws pictures from text where views are wanted.
+
+    Raises:
+        InputError: says what it is for.
+    """
+    if checkpoints.record_of(checkpoint).kind == "pictures":
+        raise InputError(
+            f"{checkpoint} draws pictures from text and no views of an object: it goes with "
+            "--text-model, --refiner or --texture-refiner, not with --generator"
+        )
 
 
 def require_no_control(
@@ -66,7 +79,7 @@ def find_controlnet(capability: str, checkpoint: str, controlnet: str | None = N
     inside = _inside(capability, checkpoint)
     if inside is not None:
         return inside
-    name = _record(checkpoint).controlnet(capability)
+    name = checkpoints.record_of(checkpoint).controlnet(capability)
     if name is None:
         able = [c.name for c in checkpoints.TABLE.values() if c.controlnet(capability)]
         raise InputError(
@@ -76,18 +89,38 @@ def find_controlnet(capability: str, checkpoint: str, controlnet: str | None = N
     return checkpoints.locate(name).folder
 
 
-def require_commercial(checkpoint: str, controlnet: str | None, *, normals: bool) -> None:
-    """Refuse weights that may not be used commercially: the checkpoint's and its ControlNets'.
+def origins(
+    record: checkpoints.Checkpoint, lora: str | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Licences of a checkpoint and its adapter, and what a user should know of both."""
+    notes = (record.note,) if record.note else ()
+    if lora is None:
+        return (record.licence,), notes
+    adapter = adapters.describe(lora)
+    said = f"with the adapter {Path(lora).name}" + (f": {adapter.note}" if adapter.note else "")
+    return (record.licence, f"adapter: {adapter.licence}"), (*notes, said)
+
+
+def require_commercial(
+    checkpoint: str, controlnet: str | None, *, normals: bool, lora: str | None = None
+) -> None:
+    """Refuse weights that may not be used commercially: the checkpoint's and its additions'.
 
     Args:
         checkpoint, controlnet: as the user named them; the ControlNet is for depth.
+        lora: file of an adapter.
         normals: whether normal maps are drawn too.
 
     Raises:
         InputError: says which, and its licence.
     """
-    record = _record(checkpoint)
+    record = checkpoints.record_of(checkpoint)
     checkpoints.require_commercial(record)
+    if lora is not None and not (adapter := adapters.describe(lora)).commercial:
+        raise InputError(
+            f"--commercial-only: the adapter {lora} does not say that it may be used commercially "
+            f"(licence: {adapter.licence})"
+        )
     nets = {"depth": controlnet or record.controlnet("depth")}
     if normals:
         nets["normals"] = record.controlnet("normals")
@@ -118,12 +151,14 @@ def identity(checkpoint: str, controlnet: str | None = None, **settings: object)
     elif "normals" in settings:
         capabilities = {"normals"} if settings["normals"] else set()
     known = {"checkpoint": checkpoints.identity(checkpoint)}
+    if (lora := settings.get("lora")) is not None:
+        known["adapter"] = adapters.identity(str(lora))
     if controlnet is not None and "depth" in capabilities:
         known["depth"] = checkpoints.identity(controlnet)
     if Path(checkpoint).is_dir():  # its hash covers the ControlNets inside
         return known
     for capability in sorted(capabilities - known.keys()):
-        name = _record(checkpoint).controlnet(capability)
+        name = checkpoints.record_of(checkpoint).controlnet(capability)
         if name is None:
             continue
         try:
@@ -133,15 +168,10 @@ def identity(checkpoint: str, controlnet: str | None = None, **settings: object)
     return known
 
 
-def _record(checkpoint: str) -> checkpoints.Checkpoint:
-    record = None if Path(checkpoint).is_dir() else checkpoints.find(checkpoint)
-    return record or checkpoints.locate(checkpoint).record
-
-
 def _demand_rig(checkpoint: str, controlnet: str) -> None:
     """A published ControlNet fits only the cameras it was trained for."""
     net = None if Path(controlnet).is_dir() else checkpoints.find(controlnet)
-    rig = _record(checkpoint).rig
+    rig = checkpoints.record_of(checkpoint).rig
     if net is not None and net.rig != rig:
         raise InputError(
             f"{net.name} was trained for the cameras of {net.rig}, {checkpoint} draws {rig}; "

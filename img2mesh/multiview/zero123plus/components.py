@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from img2mesh.diffusion import weights
+from img2mesh.diffusion import adapters, weights
 from img2mesh.diffusion.modules import diffusers_module, transformers_module
 from img2mesh.diffusion.schedules import TrainingSchedule
 from img2mesh.errors import InputError
@@ -60,7 +60,11 @@ class Components:
 
 
 def load_components(
-    folder: Path, *, dtype: torch.dtype = torch.float32, unet_file: Path | None = None
+    folder: Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    unet_file: Path | None = None,
+    lora: Path | None = None,
 ) -> Components:
     """Read a checkpoint folder.
 
@@ -68,6 +72,7 @@ def load_components(
         folder: the official layout, see ``docs/zero123plus.md``.
         dtype: of all weights.
         unet_file: other U-Net weights for the folder's U-Net configuration.
+        lora: an adapter to add to the U-Net.
 
     Raises:
         InputError: a part is missing, unexpected or does not fit; says which.
@@ -89,14 +94,13 @@ def load_components(
             f"the image embedding of {folder} has {vision.config.projection_dim} values, the "
             f"prompt embedding {text.config.hidden_size}; they must be equal to be added"
         )
+    unet = diffusers_module(
+        "UNet2DConditionModel", folder / "unet", dtype, purpose=_PURPOSE, weights_file=unet_file
+    )
+    if lora is not None:
+        adapters.add(unet, lora)
     return Components(
-        unet=diffusers_module(
-            "UNet2DConditionModel",
-            folder / "unet",
-            dtype,
-            purpose=_PURPOSE,
-            weights_file=unet_file,
-        ),
+        unet=unet,
         vae=diffusers_module("AutoencoderKL", folder / "vae", dtype, purpose=_PURPOSE),
         text_encoder=text,
         vision_encoder=vision,

@@ -112,6 +112,7 @@ class Zero123Plus:
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
         *,
+        lora: Path | None = None,
         execution: Execution | None = None,
     ) -> Zero123Plus:
         """Load a local folder or a fetched checkpoint by name. Never downloads.
@@ -121,6 +122,7 @@ class Zero123Plus:
             controlnet: the same for a ControlNet.
             device: a torch device.
             dtype: of the weights; float32 on the CPU.
+            lora: an adapter to add, see :mod:`img2mesh.diffusion.adapters`.
             execution: how it works; nothing special by default.
 
         Raises:
@@ -128,7 +130,9 @@ class Zero123Plus:
         """
         net = None if controlnet is None else checkpoints.locate(controlnet).folder
         found = checkpoints.locate(folder_or_name)
-        return cls.from_located(found, net, device=device, dtype=dtype, execution=execution)
+        return cls.from_located(
+            found, net, device=device, dtype=dtype, lora=lora, execution=execution
+        )
 
     @classmethod
     def from_located(
@@ -138,10 +142,13 @@ class Zero123Plus:
         *,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
+        lora: Path | None = None,
         execution: Execution | None = None,
     ) -> Zero123Plus:
         """Load what :func:`img2mesh.diffusion.checkpoints.locate` found."""
-        components = load_components(found.folder, dtype=dtype, unet_file=found.unet_file)
+        components = load_components(
+            found.folder, dtype=dtype, unet_file=found.unet_file, lora=lora
+        )
         net = None if controlnet is None else load_controlnet(controlnet, dtype=dtype)
         background = found.record.background
         return cls(components, net, background=background, device=device, execution=execution)

@@ -15,14 +15,15 @@ from PIL import Image
 from img2mesh.artifacts import Cutout, DepthSet, Provenance, View, ViewSet
 from img2mesh.core.cameras import Camera
 from img2mesh.core.rigs import rig
-from img2mesh.diffusion import checkpoints
+from img2mesh.diffusion import adapters, checkpoints
+from img2mesh.diffusion.loaded import loaded
+from img2mesh.diffusion.place import pick_device, pick_dtype
 from img2mesh.diffusion.speed import SPEEDS, Execution
 from img2mesh.diffusion.store import fingerprint
 from img2mesh.errors import InputError
 from img2mesh.imaging import matting
 from img2mesh.imaging.sheet import COLUMNS, ROWS, untile
-from img2mesh.multiview.loaded import loaded
-from img2mesh.multiview.sampling import Progress, Sampling
+from img2mesh.multiview.sampling import Progress, Sampling, shares
 from img2mesh.multiview.zero123plus import choices, depth_image, normals
 from img2mesh.multiview.zero123plus.components import load_controlnet
 from img2mesh.multiview.zero123plus.model import Zero123Plus
@@ -50,37 +51,9 @@ def pick_place(sampling: Sampling) -> Place:
     """
     device = pick_device(sampling.device)
     gpu = device.type not in ("cpu", "mps")
-    dtype = torch.float16 if gpu and _fast_half(device) else torch.float32
+    dtype = pick_dtype(device)
     channels_last = gpu and not sampling.low_vram
     return Place(device, dtype, Execution(False, sampling.low_vram, channels_last))
-
-
-def _fast_half(device: torch.device) -> bool:
-    """Whether half precision is fast: since Volta, and on the P100."""
-    capability = torch.cuda.get_device_capability(device) if device.type == "cuda" else (7, 0)
-    return capability >= (7, 0) or capability == (6, 0)
-
-
-def pick_device(name: str) -> torch.device:
-    """``auto`` is CUDA, else MPS, else the CPU.
-
-    Raises:
-        InputError: the named device is unknown or not on this machine.
-    """
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name == "auto":
-        return torch.device(next(kind for kind, here in there.items() if here))
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise InputError(f"unknown device {name!r}; use auto, cpu, cuda, cuda:N or mps") from None
-    if not there.get(device.type, False):
-        raise InputError(f"device {name!r} is not on this machine; use auto or cpu")
-    return device
 
 
 def picture(cutout: Cutout) -> Image.Image:
@@ -113,15 +86,15 @@ def generate(
     place = pick_place(sampling)
     net = choices.find_controlnet("normals", checkpoint) if normals else None
     found = checkpoints.locate(checkpoint)
-    first, second = _shares(progress, normals)
+    first, second = shares(progress, normals)
     tile, drawn = found.record.tile, None
-    with model_of(found, net, place) as model:
+    with model_of(found, net, place, sampling.adapter) as model:
         sheet = _sample(model, cutout, tile, sampling, None, 0.0, first)
         if normals:
             again = Image.fromarray(np.rint(sheet * 255).astype(np.uint8))
             drawn = _sample(model, cutout, tile, sampling, again, _NORMAL_SCALE, second)
         notes = _notes(model, found.record, sampling, place)
-    return _view_set(cutout, sheet, drawn, found.record, checkpoint, notes)
+    return _view_set(cutout, sheet, drawn, found.record, checkpoint, notes, sampling.lora)
 
 
 def refine(
@@ -156,30 +129,36 @@ def refine(
     net = choices.find_controlnet("depth", checkpoint, controlnet)
     found = checkpoints.locate(checkpoint)
     control = depth_image.depth_picture(depths, found.record.tile)
-    with model_of(found, net, place) as model:
+    with model_of(found, net, place, sampling.adapter) as model:
         sheet = _sample(model, cutout, found.record.tile, sampling, control, strength, progress)
         notes = _notes(model, found.record, sampling, place)
     note = f"second pass led by the coarse shape's depth, strength {strength:g}"
-    refined = _view_set(cutout, sheet, None, found.record, checkpoint, (note, *notes))
+    refined = _view_set(
+        cutout, sheet, None, found.record, checkpoint, (note, *notes), sampling.lora
+    )
     return replace(refined, photo=views.photo or refined.photo)
 
 
 @contextmanager
-def model_of(found: checkpoints.Located, net: Path | None, place: Place) -> Iterator[Zero123Plus]:
+def model_of(
+    found: checkpoints.Located, net: Path | None, place: Place, lora: Path | None = None
+) -> Iterator[Zero123Plus]:
     """The model of a checkpoint, kept from run to run, and one ControlNet with it.
 
     Args:
         found: the checkpoint on this machine.
         net: folder of a ControlNet; None takes whichever is attached, and does without.
         place: where it runs.
+        lora: an adapter to add.
     """
 
     def read() -> Zero123Plus:
         return Zero123Plus.from_located(
-            found, device=place.device, dtype=place.dtype, execution=place.execution
+            found, device=place.device, dtype=place.dtype, lora=lora, execution=place.execution
         )
 
-    files = (found.folder, found.unet_file, found.identity())
+    added = None if lora is None else adapters.identity(lora)
+    files = (found.folder, found.unet_file, found.identity(), added)
     with loaded((Zero123Plus, *files, found.record.background, place), read) as model:
         if net is not None and model.attached != (named := (net, fingerprint(net))):
             model.attach(None)  # its room is free before the other is read
@@ -206,14 +185,6 @@ def _notes(
 def steps_of(sampling: Sampling) -> int:
     """The number of denoising steps."""
     return SPEEDS[sampling.speed].steps if sampling.steps is None else sampling.steps
-
-
-def _shares(progress: Progress | None, twice: bool) -> tuple[Progress | None, Progress | None]:
-    """Progress of one run, or of two runs one after the other."""
-    if progress is None or not twice:
-        return progress, progress
-    tell = progress  # a name the closures can keep without the None
-    return (lambda f: tell(f / 2)), (lambda f: tell(0.5 + f / 2))
 
 
 def _sample(
@@ -247,7 +218,9 @@ def _view_set(
     record: checkpoints.Checkpoint,
     checkpoint: str,
     notes: tuple[str, ...],
+    lora: str | None,
 ) -> ViewSet:
+    licences, told = choices.origins(record, lora)
     tiles = untile(sheet)
     cameras: tuple[Camera, ...] = rig(record.rig).cameras(record.tile)
     world = None
@@ -270,7 +243,7 @@ def _view_set(
             generator=checkpoint if not private else Path(checkpoint).name,
             learned_weights=True,
             exact=False,
-            licences=(record.licence,),
-            notes=(*notes, *((record.note,) if record.note else ()), *cut.notes),
+            licences=licences,
+            notes=(*notes, *told, *cut.notes),
         ),
     )

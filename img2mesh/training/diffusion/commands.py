@@ -9,44 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from img2mesh.errors import InputError
+from img2mesh.training.diffusion.options import Options
 
 #: Inside the folder of a run: the loop's files, the start assembled from parts, the result.
 RUN, START, MODEL, SAMPLES, LORA_FILE = "run", "start", "model", "samples", "lora.safetensors"
-
-
-@dataclass(frozen=True)
-class Options:
-    """What all three commands take.
-
-    Attributes:
-        steps, batch, accumulate: of the run, a micro-batch and process, micro-batches a step.
-        rate, warmup: the recipe's where None.
-        averaging: decay of the moving average that is exported.
-        drop: probability that the condition is left out.
-        seed: decides every chance.
-        save_every, sample_every: steps.
-        sample_steps: denoising steps of a sample.
-        readers: threads that read samples.
-        checkpointing: recompute activations in the backward pass.
-        full_precision: float32 also where the processor computes in bfloat16.
-        resume: go on with the run that is there.
-    """
-
-    steps: int
-    batch: int = 1
-    accumulate: int = 1
-    rate: float | None = None
-    warmup: int | None = None
-    averaging: float = 0.9999
-    drop: float = 0.1
-    seed: int = 0
-    save_every: int = 500
-    sample_every: int = 0
-    sample_steps: int = 28
-    readers: int = 4
-    checkpointing: bool = False
-    full_precision: bool = False
-    resume: bool = False
 
 
 def train_zero123plus(
@@ -83,7 +49,7 @@ def train_zero123plus(
     """
     from img2mesh.training.diffusion import lora as adapters
     from img2mesh.training.diffusion import rates
-    from img2mesh.training.diffusion.export import export_sheets, note_of, save_weights
+    from img2mesh.training.diffusion.export import adapter_of, export_sheets, save_weights
 
     rate = rates.LORA if lora else rates.ZERO123PLUS[phase]
     begun = _begin_sheets(renders, base, out, options, vision)
@@ -97,14 +63,15 @@ def train_zero123plus(
     target = out / MODEL
     if _not_the_first():
         return target
+    said = f"adapters of rank {lora}" if lora else f"phase {phase}"
+    text = f"{said}, {options.steps} steps, {len(begun.data.folders)} objects"
     if lora:
-        save_weights(out / LORA_FILE, adapters.state_of(finished))
+        header = adapter_of("zero123plus", begun.data.licences, text).header()
+        save_weights(out / LORA_FILE, adapters.state_of(finished), header)
     with_averages(model, finished)
     if lora:
         adapters.remove(model.unet)
-    said = f"adapters of rank {lora}" if lora else f"phase {phase}"
-    text = f"{said}, {options.steps} steps, {len(begun.data.folders)} objects"
-    facts = note_of(begun.folder, begun.data.rig, begun.data.tile, begun.data.licences, text)
+    facts = begun.note(text)
     return export_sheets(begun.folder, target, model.unet.state_dict(), model.ramping, facts)
 
 
@@ -128,7 +95,7 @@ def train_controlnet(
         InputError: data or weights that cannot be used; before the work starts.
     """
     from img2mesh.training.diffusion import rates
-    from img2mesh.training.diffusion.export import export_sheets, note_of
+    from img2mesh.training.diffusion.export import export_sheets
 
     begun = _begin_sheets(renders, base, out, options, None)
     net = fresh_controlnet(begun.parts, options.seed)
@@ -140,7 +107,7 @@ def train_controlnet(
         return target
     with_averages(model, finished)
     text = f"{control} ControlNet, {options.steps} steps, {len(begun.data.folders)} objects"
-    facts = note_of(begun.folder, begun.data.rig, begun.data.tile, begun.data.licences, text)
+    facts = begun.note(text)
     folder = {"depth": "controlnet", "normals": "controlnet_normals"}[control]
     config = {k: v for k, v in dict(net.config).items() if not k.startswith("_")}
     inside = (folder, {"_class_name": "ControlNetModel", **config}, net.state_dict())
@@ -170,10 +137,11 @@ def train_zero123(
 
     import torch
 
+    from img2mesh.diffusion.checkpoints import describe
     from img2mesh.multiview.zero123.loading import layout_of, load_components
     from img2mesh.training.diffusion import loop, rates
     from img2mesh.training.diffusion import lora as adapters
-    from img2mesh.training.diffusion.export import export_pairs, save_weights
+    from img2mesh.training.diffusion.export import adapter_of, export_pairs, note_of, save_weights
     from img2mesh.training.diffusion.pair_model import PairModel, rate_factor
     from img2mesh.training.diffusion.pairs import PairData
 
@@ -201,7 +169,7 @@ def train_zero123(
     finished = loop.train(
         model,
         sample,
-        _plan(options, rates.LORA if lora else rates.ZERO123),
+        options.plan(rates.LORA if lora else rates.ZERO123),
         out / RUN,
         factors=rate_factor,
         place=model.place,
@@ -211,13 +179,22 @@ def train_zero123(
     target = out / MODEL
     if _not_the_first():
         return target
+    said = f"adapters of rank {lora}" if lora else "trained on"
+    text = f"{said}, {options.steps} steps, {len(data.folders)} objects"
     if lora:
-        save_weights(out / LORA_FILE, adapters.state_of(finished))
+        header = adapter_of("zero123", data.licences, text).header()
+        save_weights(out / LORA_FILE, adapters.state_of(finished), header)
     with_averages(model, finished)
     if lora:
         adapters.remove(model.unet)
+    began = describe(base)
     return export_pairs(
-        base, target, layout_of(base), model.unet.state_dict(), model.projection.state_dict()
+        base,
+        target,
+        layout_of(base),
+        model.unet.state_dict(),
+        model.projection.state_dict(),
+        note_of(base, data.licences, text, camera=began.camera, tile=began.tile),
     )
 
 
@@ -291,13 +268,19 @@ class _Sheets:
         return loop.train(
             model,
             sample,
-            _plan(options, rate),
+            options.plan(rate),
             self.out / RUN,
             place=model.place,
             draw=lambda step: self.draw(model, control, step, options.sample_steps),
             note=note,
             after_step=after_step,
         )
+
+    def note(self, text: str) -> dict[str, Any]:
+        from img2mesh.training.diffusion.export import note_of
+
+        cameras = {"rig": self.data.rig, "tile": self.data.tile}
+        return note_of(self.folder, self.data.licences, text, **cameras)
 
     def draw(
         self, model: Any, control: Literal["depth", "normals"] | None, step: int, steps: int
@@ -308,10 +291,11 @@ class _Sheets:
         from PIL import Image
 
         from img2mesh.multiview.zero123plus.model import Zero123Plus
-        from img2mesh.training.diffusion.sheets import depth_sheet, sheet
+        from img2mesh.training.diffusion.sheets import depth_sheet, opened, sheet
 
         device = next(model.parameters()).device
         folder, tile = self.data.folders[0], self.data.tile
+        photo = opened(folder / "000.png")
         led_by = None
         if control is not None:
             made = depth_sheet(folder, tile) if control == "depth" else sheet(folder, "", tile)
@@ -319,7 +303,7 @@ class _Sheets:
         half = self.parts.vae.dtype == torch.bfloat16
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
             images = Zero123Plus(self.parts, model.controlnet, device=device).sample(
-                folder / "000.png", led_by, 1.0, steps, width=2 * tile, height=3 * tile, seed=0
+                photo, led_by, 1.0, steps, width=2 * tile, height=3 * tile, seed=0
             ).images  # fmt: skip
         model.install()  # the sampler brought its own attention
         file = self.out / SAMPLES / f"{step:07d}.png"
@@ -345,24 +329,6 @@ def _begin_sheets(
             f"{parts.vae_factor}: render with another --image-size"
         )
     return _Sheets(data, folder, parts, out)
-
-
-def _plan(options: Options, rate: Any) -> Any:
-    from img2mesh.training.diffusion import rates
-    from img2mesh.training.diffusion.loop import Plan
-
-    return Plan(
-        options.steps,
-        rates.checked(rate, peak=options.rate, warmup=options.warmup),
-        batch=options.batch,
-        accumulate=options.accumulate,
-        averaging=options.averaging,
-        seed=options.seed,
-        save_every=options.save_every,
-        sample_every=options.sample_every,
-        readers=options.readers,
-        bfloat16=False if options.full_precision else None,
-    )
 
 
 def _refuse_second(out: Path, options: Options) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from img2mesh.diffusion import checkpoints, weights
+from img2mesh.diffusion.adapters import Adapter
 from img2mesh.training.diffusion.start import copy_data, write_json
 
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _WEIGHTS = "diffusion_pytorch_model.safetensors"
 #: Licences of meshes that allow any use, the later ones with attribution.
 _OPEN = ("CC0", "CC-BY-3", "CC-BY-4")
@@ -53,7 +57,12 @@ def export_sheets(
 
 
 def export_pairs(
-    base: Path, out: Path, layout: str, unet: dict[str, Tensor], projection: dict[str, Tensor]
+    base: Path,
+    out: Path,
+    layout: str,
+    unet: dict[str, Tensor],
+    projection: dict[str, Tensor],
+    note: dict[str, Any],
 ) -> Path:
     """Write a Zero-1-to-3 folder: the base's data with other U-Net and projection weights.
 
@@ -62,6 +71,7 @@ def export_pairs(
         out: the new folder.
         layout: name of the projection's folder, which decides its tensors' prefix.
         unet, projection: whole states.
+        note: what ``img2mesh.json`` says, see :func:`note_of`.
     """
     copy_data(base, out)
     prefix = {"cc_projection": "projection", "clip_camera_projection": "proj"}[layout]
@@ -71,31 +81,49 @@ def export_pairs(
                 stale.unlink()
     save_weights(out / "unet" / _WEIGHTS, unet)
     save_weights(out / layout / _WEIGHTS, {f"{prefix}.{k}": v for k, v in projection.items()})
+    write_json(out / checkpoints.NOTE_NAME, note)
     return out
 
 
-def note_of(base: Path, rig: str, tile: int, meshes: tuple[str, ...], said: str) -> dict[str, Any]:
+def note_of(base: Path, meshes: tuple[str, ...], said: str, **cameras: Any) -> dict[str, Any]:
     """The note of a folder of one's own: its cameras, and licences of start weights and meshes.
 
     Commercial use is only claimed where both are known to allow it.
+
+    Args:
+        base: what it began with.
+        meshes: their licences.
+        said: what a user should know.
+        cameras: ``rig`` and the like, see :class:`img2mesh.diffusion.checkpoints.Checkpoint`.
     """
-    began = checkpoints.describe(base)
-    opened = bool(meshes) and all(name.startswith(_OPEN) for name in meshes)
+    began, shown = checkpoints.describe(base), _shown(meshes)
     return {
-        "rig": rig,
-        "tile": tile,
-        "licence": f"start weights: {began.licence}; meshes: {', '.join(meshes) or 'unknown'}",
-        "commercial": bool(began.commercial and opened),
+        **cameras,
+        "licence": f"start weights: {began.licence}; {shown}",
+        "commercial": began.commercial and _open(meshes),
         "note": said,
     }
 
 
-def save_weights(file: Path, state: dict[str, Tensor]) -> None:
-    """A safetensors file, written aside and renamed."""
+def adapter_of(family: str, meshes: tuple[str, ...], said: str) -> Adapter:
+    """What the header of an adapter's file says; arguments as for :func:`note_of`."""
+    return Adapter(family, _shown(meshes), _open(meshes), said)
+
+
+def _shown(meshes: tuple[str, ...]) -> str:
+    return f"meshes: {', '.join(meshes) or 'unknown'}"
+
+
+def _open(meshes: tuple[str, ...]) -> bool:
+    return bool(meshes) and all(name.startswith(_OPEN) for name in meshes)
+
+
+def save_weights(file: Path, state: dict[str, Tensor], said: Mapping[str, str] = _NOTHING) -> None:
+    """A safetensors file, with more entries of its header, written aside and renamed."""
     from safetensors.torch import save_file
 
     file.parent.mkdir(parents=True, exist_ok=True)
     aside = file.with_name(f".{file.name}.part")
     tensors = {k: v.detach().to("cpu", torch.float32).contiguous() for k, v in state.items()}
-    save_file(tensors, aside, metadata={"format": "pt"})
+    save_file(tensors, aside, metadata={"format": "pt", **said})
     aside.replace(file)

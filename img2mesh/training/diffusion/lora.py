@@ -1,14 +1,9 @@
-"""Low-rank adapters (Hu et al. 2021, arXiv 2106.09685) on a U-Net's attention.
-
-Files have the names diffusers and peft use: ``unet.PATH.lora_A.weight`` (r, in) and
-``unet.PATH.lora_B.weight`` (out, r); the adapted weight is ``W + B A``.
-"""
+"""Training low-rank adapters on a U-Net's attention; their files: :mod:`.diffusion.adapters`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -62,30 +57,8 @@ def remove(unet: nn.Module) -> None:
 
 
 def state_of(trained: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What a LoRA file holds, of trained parameters by name."""
+    """What an adapter's file holds, of trained parameters by name."""
     return {k: v for k, v in trained.items() if ".lora_A." in k or ".lora_B." in k}
-
-
-def merge(unet: nn.Module, state: Mapping[str, Tensor], scale: float = 1.0) -> None:
-    """Add a LoRA file's ``scale B A`` to a plain U-Net's weights.
-
-    Raises:
-        InputError: a layer the U-Net has not, of another size, or half of a pair.
-    """
-    found: dict[str, dict[str, Tensor]] = {}
-    for name, value in state.items():
-        path, _, rest = name.removeprefix("unet.").partition(".lora_")
-        found.setdefault(path, {})[rest[:1]] = value
-    modules = dict(unet.named_modules())
-    for path, pair in found.items():
-        layer = modules.get(path)
-        fits = isinstance(layer, nn.Linear) and pair.keys() == {"A", "B"}
-        if not fits or (pair["B"].shape[0], pair["A"].shape[1]) != layer.weight.shape:  # type: ignore[union-attr]
-            raise InputError(f"the adapter's layer {path} does not fit this U-Net")
-    with torch.no_grad():
-        for path, pair in found.items():
-            weight: Any = modules[path].weight
-            weight += scale * (pair["B"].float() @ pair["A"].float()).to(weight)
 
 
 def _owner(root: nn.Module, path: str) -> tuple[nn.Module, str]:

@@ -49,10 +49,10 @@ def test_one_known_depth_places_a_whole_smooth_patch() -> None:
     middle = len(pixels) // 2
     anchor = np.full(len(pixels), np.nan)
     anchor[middle] = truth[middle]
-    found = integrate(pixels, anchor, np.ones(len(pixels))).log_depth
+    found = integrate(pixels, anchor, np.ones(len(pixels)), width=0.01).log_depth
     off = np.abs(np.exp(found) - np.exp(truth))
     assert np.median(off) < 0.01 and np.quantile(off, 0.95) < 0.06
-    other = integrate(pixels, anchor + 0.1, np.ones(len(pixels))).log_depth
+    other = integrate(pixels, anchor + 0.1, np.ones(len(pixels)), width=0.01).log_depth
     np.testing.assert_allclose(other, found + 0.1, atol=1e-6)
 
 
@@ -65,7 +65,7 @@ def test_a_jump_loses_its_weight() -> None:
     left = np.arange(len(pixels)) % 64 < 32
     truth = np.where(left, np.log(3.0), np.log(4.0))
     some = np.where(np.arange(len(pixels)) % 7 == 0, truth, np.nan)
-    found = integrate(pixels, some, np.full(len(pixels), 0.02))
+    found = integrate(pixels, some, np.full(len(pixels), 0.02), width=0.01)
     np.testing.assert_allclose(found.log_depth, truth, atol=2e-3)
     edge = np.arange(len(pixels)) % 64 == 31
     assert found.weight[0][edge].max() < 0.05  # to the right
@@ -92,17 +92,17 @@ def test_a_weak_majority_wins_on_smooth_surface_but_not_across_a_jump() -> None:
 def test_a_view_that_contradicts_the_others_is_overruled() -> None:
     views = scenes.views_of(shapes.ball(), known=True)
     pixels, truth = (list(x) for x in zip(*(pixels_of(views, k, 2) for k in range(6)), strict=True))
-    wrong = [z.copy() for z in truth]
+    wrong, near = [z.copy() for z in truth], [1.0] * 6
     shown = pixels[0].normal @ views.cameras[1].forward < -0.5  # seen well by a neighbour too
     wrong[0][shown] -= 0.06  # too near: the neighbour looks through it
-    fused = fuse(Surfaces.of(views.cameras, pixels, wrong), 0.03)
+    fused = fuse(Surfaces.of(views.cameras, pixels, wrong, near), 0.03)
     error = np.abs(fused[0].log_depth - truth[0])
     # Where only a slanted look contradicts it, the squarer view keeps its word.
     assert np.median(error[shown]) < 0.01 and (error[shown] < 0.02).mean() > 0.7
     assert np.quantile(error[~shown], 0.95) < 0.03  # the rim grazes its own views
-    honest = fuse(Surfaces.of(views.cameras, pixels, truth), 0.03)
+    honest = fuse(Surfaces.of(views.cameras, pixels, truth, near), 0.03)
     assert np.mean(honest[0].confidence[shown]) > np.mean(fused[1].confidence) > 0.5
-    assert disagreement_deg(Surfaces.of(views.cameras, pixels, truth), 0.03) < 3
+    assert disagreement_deg(Surfaces.of(views.cameras, pixels, truth, near), 0.03) < 3
 
 
 def test_normals_place_a_plain_hollow(bowl: ViewSet) -> None:
@@ -115,6 +115,18 @@ def test_normals_place_a_plain_hollow(bowl: ViewSet) -> None:
         assert np.median(off) < 0.012
         assert (off < 0.05).mean() > 0.85
         assert estimate.confidence.min() >= 0 and estimate.confidence.max() <= 1
+
+
+def test_orthographic_views_place_their_normals_too() -> None:
+    """A camera 1000 away sees the object within a thousandth of its depth."""
+    views = scenes.views_of(shapes.bowl(), size=64, known=True, plain=True, rig="wonder3d")
+    assert views.depth is not None
+    for k, estimate in enumerate(estimates(views)):
+        assert estimate is not None
+        known = np.isfinite(estimate.depth) & np.isfinite(views.depth[k])
+        assert known.sum() > 0.75 * np.isfinite(views.depth[k]).sum()
+        off = np.abs(estimate.depth - views.depth[k])[known]
+        assert np.median(off) < 0.02 and (off < 0.05).mean() > 0.85
 
 
 def test_normals_that_contradict_each_other_give_no_depth(bowl: ViewSet) -> None:

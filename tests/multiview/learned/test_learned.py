@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
+import torch
 
 from img2mesh.artifacts import Cutout
 from img2mesh.errors import InputError
@@ -12,6 +15,8 @@ from img2mesh.multiview.geometric.outline import frame_camera, trace
 from img2mesh.multiview.geometric.solid import polygonise
 from img2mesh.multiview.learned import decode, model
 from img2mesh.multiview.learned.frustum import COLUMNS, SLICES, slice_depths
+from img2mesh.multiview.learned.network import elevation_bins, expected_deg, stack_input
+from tests.pretend_gpu import DEVICE, PretendGpu
 
 SIZE = 128
 
@@ -86,6 +91,23 @@ def test_no_column_of_the_outline_is_lost():
     assert inside[covered].all()
 
 
+def test_an_uncertain_pole_stands_straight_and_whole():
+    mask = np.zeros((SIZE, SIZE), bool)
+    mask[10:118, 61:67] = True
+    cutout = cutout_of(mask)
+    doubts = np.full((SLICES, COLUMNS, COLUMNS), -5.0, np.float32)
+    likely = np.random.default_rng(0).integers(12, 21, COLUMNS)  # another slice in every row
+    doubts[likely, np.arange(COLUMNS)] = -1.0
+    doubts[38] = -4.0
+    field = decode.columns(reading_of(cutout, doubts), trace(cutout), frame_camera(0.0, SIZE))
+    pole = (field.values[:, 20:-20, COLUMNS] > 0).astype(float)
+    assert pole.any(0).all()  # nowhere torn
+    depth = (pole * np.arange(2 * SLICES)[:, None]).sum(0) / pole.sum(0) / 2
+    wobble = np.abs(np.diff(depth[::2])).mean()
+    assert wobble < 0.3 * np.abs(np.diff(likely)).mean()
+    assert depth.min() >= 12 and depth.max() <= 22
+
+
 def test_the_photo_stays_the_truth_on_the_front():
     cutout = animal()
     views = learned.generate(cutout, body="learned", tile=32)
@@ -135,3 +157,21 @@ def test_a_file_that_is_none_of_ours_is_refused(tmp_path):
     other.write_bytes(b"x" * 64)
     with pytest.raises(InputError, match="not a weights file"):
         learned.generate(animal(), body="learned", tile=24, weights=other)
+
+
+def test_the_network_waits_for_nothing_on_a_gpu():
+    rgb, alpha = model.look(animal(), model.frame_of(animal()))
+    given = stack_input(torch.from_numpy(rgb).permute(2, 0, 1)[None], torch.from_numpy(alpha)[None])
+    network = copy.deepcopy(model._load(model.WEIGHTS, model.fingerprint()))
+    with torch.inference_mode():
+        bins = elevation_bins(expected_deg(network(given).elevation))
+        expected = network(given, bins)
+        with PretendGpu() as gpu:
+            network.to(DEVICE)
+            there = given.to(DEVICE)
+            bins = elevation_bins(expected_deg(network(there).elevation))
+            guess = network(there, bins)
+            assert gpu.operations > 0 and gpu.waits.total() == 0, gpu.waits
+            for name in ("occupancy", "normals", "back", "elevation"):
+                ours, cpus = getattr(guess, name).cpu(), getattr(expected, name)
+                assert (ours - cpus).abs().max() < 1e-4 * cpus.abs().max(), name

@@ -1,0 +1,1 @@
+"""Pages of the story besides the first: other roads into the same stages, a graph each."""
