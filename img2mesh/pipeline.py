@@ -69,7 +69,7 @@ def cutout(
     )  # fmt: skip
 
 
-@stage(version=4, identity=multiview.identity)
+@stage(version=5, identity=multiview.identity)
 def views(
     cutout: Cutout,
     *,

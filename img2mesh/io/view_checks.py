@@ -125,8 +125,8 @@ def _better(
     first = tuple(_LAYOUTS) if rig and not rig.any_grid else ()
     order, best = best_order(alpha, cameras, first=first)
     chosen = rig
-    for other in RIGS.values() if rig else ():
-        if other.name != rig.name and _alike(other, rig):
+    for other in RIGS.values():
+        if rig is not None and other.name != rig.name and _alike(other, rig):
             found, shares = best_order(alpha, other.cameras(alpha.shape[1]), first=first)
             if shares.min() > best.min() + 0.01:
                 order, chosen, best = found, other, shares

@@ -126,7 +126,7 @@ def test_the_archive_is_the_same_every_time_and_holds_what_it_is_given(tmp_path:
     [
         ({"texture_format": "tga"}, "tga.*png, jpeg, webp, ktx2"),
         ({"compress": "draco"}, "draco.*meshopt"),
-        ({"mesh_formats": ("glb", "fbx")}, "fbx.*glb, obj"),
+        ({"mesh_formats": ("glb", "fbx")}, "fbx.*glb, gltf, obj"),
     ],
 )
 def test_what_there_is_not_is_refused_by_name(wanted: dict[str, object], words: str) -> None:

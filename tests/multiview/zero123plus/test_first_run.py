@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 
 from img2mesh.artifacts import Cutout
-from img2mesh.diffusion import checkpoints, reference_attention
+from img2mesh.diffusion import checkpoints, loaded, reference_attention
 from img2mesh.diffusion.reference_attention import attend
 from img2mesh.diffusion.weights import read_json
-from img2mesh.multiview import Sampling, loaded
+from img2mesh.multiview import Sampling
 from img2mesh.multiview.zero123plus import Zero123Plus, views
 from img2mesh.multiview.zero123plus.components import empty_prompt
 
