@@ -3,7 +3,8 @@
     python benchmarks/profile_fit.py [VIEWS] [--group NAME] [--grid 128] [--out FILE]
 
 VIEWS is a folder of posed views or a six-view sheet; without it a textured box is rendered.
-Judge by the CPU column on a busy machine.
+Judge by the CPU column on a busy machine. ``--launches`` fits on the tests' pretend GPU and counts
+for every part the kernels it would launch and how often it would wait for the device.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import argparse
 import functools
 import json
 import resource
+import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,12 @@ from img2mesh.artifacts import ViewSet
 from img2mesh.core.cameras import Camera
 from img2mesh.core.rigs import RIGS
 from img2mesh.geometry.raycast import Scene
+from img2mesh.graph import Run
 from img2mesh.pipeline import radiance
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository, for its tests' pretend GPU
+
+from tests.pretend_gpu import DEVICE, PretendGpu
 
 #: Functions whose time is counted, in the order of the fit; times include what they call.
 PARTS = {
@@ -50,29 +58,41 @@ PARTS = {
 
 @dataclass
 class Clock:
-    """Calls and seconds of one part."""
+    """Calls and seconds of one part; kernels and waits where it ran on a pretend GPU."""
 
+    gpu: PretendGpu | None = None
     calls: int = 0
     cpu: float = 0.0
     wall: float = 0.0
+    kernels: int = 0
+    waits: int = 0
 
     def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function with its time counted."""
 
         @functools.wraps(function)
         def timed(*args: Any, **kwargs: Any) -> Any:
-            cpu, wall = time.process_time(), time.perf_counter()
+            cpu, wall, counted = time.process_time(), time.perf_counter(), self._counted()
             try:
                 return function(*args, **kwargs)
             finally:
                 self.calls += 1
                 self.cpu += time.process_time() - cpu
                 self.wall += time.perf_counter() - wall
+                self.kernels += self._counted()[0] - counted[0]
+                self.waits += self._counted()[1] - counted[1]
 
         return timed
 
+    def _counted(self) -> tuple[int, int]:
+        return (self.gpu.operations, self.gpu.waits.total()) if self.gpu else (0, 0)
 
-def install() -> dict[str, Clock]:
+    def figures(self) -> dict[str, float]:
+        """What was counted, by name."""
+        return {k: v for k, v in vars(self).items() if k != "gpu"}
+
+
+def install(gpu: PretendGpu | None) -> dict[str, Clock]:
     """Wrap every part; this process is only good for profiling afterwards."""
     import importlib
 
@@ -82,7 +102,7 @@ def install() -> dict[str, Clock]:
         *outer, last = path.split(".")
         for attribute in outer:
             owner = getattr(owner, attribute)
-        clocks[name] = Clock()
+        clocks[name] = Clock(gpu)
         setattr(owner, last, clocks[name].around(getattr(owner, last)))
     return clocks
 
@@ -112,26 +132,33 @@ def main() -> None:
     parser.add_argument("--rig")
     parser.add_argument("--grid", type=int, default=128)
     parser.add_argument("--fine-grid", type=int, default=0)
+    parser.add_argument("--launches", action="store_true", help="count on a pretend GPU")
     parser.add_argument("--out", type=Path, help="write the JSON here as well")
     options = parser.parse_args()
     if options.views is None:
         views = painted_box()
     else:
         views = ViewSet.open(options.views, rig=options.rig, group=options.group)
-    clocks = install()
-    whole = Clock()
-    whole.around(radiance)(views, grid=options.grid, fine_grid=options.fine_grid)
+    gpu = PretendGpu() if options.launches else None
+    clocks = install(gpu)
+    whole = Clock(gpu)
+    run = Run(device=str(DEVICE)) if gpu else Run()
+    with gpu or nullcontext():
+        whole.around(radiance)(views, grid=options.grid, fine_grid=options.fine_grid, run=run)
     clocks["whole fit"] = whole
-    print(f"{'part':20s} {'calls':>6s} {'CPU s':>8s} {'wall s':>8s}")
+    print(f"{'part':20s} {'calls':>6s} {'CPU s':>8s} {'wall s':>8s} {'kernels':>9s} {'waits':>7s}")
     for name, clock in clocks.items():
-        print(f"{name:20s} {clock.calls:6d} {clock.cpu:8.2f} {clock.wall:8.2f}")
+        print(
+            f"{name:20s} {clock.calls:6d} {clock.cpu:8.2f} {clock.wall:8.2f} "
+            f"{clock.kernels:9d} {clock.waits:7d}"
+        )
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak memory of the process {peak_mb:.0f} MB")
     result = {
         "grid": options.grid,
         "fine_grid": options.fine_grid,
         "peak_memory_mb": peak_mb,
-        "parts": {name: vars(clock) for name, clock in clocks.items()},
+        "parts": {name: clock.figures() for name, clock in clocks.items()},
     }
     print(json.dumps(result))
     if options.out:

@@ -9,6 +9,10 @@ are no factors. Writes JSON.
     python benchmarks/sampler.py                       # this machine's best device
     python benchmarks/sampler.py --device cuda --control --output sampler.json
     python benchmarks/sampler.py --size tiny           # seconds on any CPU, to try the script
+    python benchmarks/sampler.py --pictures            # minutes: pictures of each speed, in dB
+
+``--pictures`` says how far the sheets of each speed are from those of ``exact``, on a network that
+has something to draw: a tiny one, trained on a few random objects first (``trained.py``).
 
 On a CPU one step is run in float32 (half precision is emulated there). Attention is torch's own in
 every rung, plain included: formed attention matrices of the published size would need 10 GB.
@@ -43,7 +47,7 @@ from img2mesh.multiview.zero123plus.model import Sample, Zero123Plus
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository, for tests.models
 
 from tests.models import official
-from tests.models.tiny import make_checkpoint
+from tests.models.tiny import BALLS, make_checkpoint
 
 
 @dataclass(frozen=True)
@@ -218,6 +222,43 @@ def climb(
     return records
 
 
+def pictures(model: Zero123Plus, photos: list[Image.Image], tile: int) -> dict[str, list[float]]:
+    """PSNR in dB of every photo's sheet against that of ``exact`` from the same noise, by speed.
+
+    ``other noise`` is ``exact`` with another seed: how far two good sheets may be apart.
+    """
+
+    def draw(photo: Image.Image, name: SpeedName, seed: int) -> np.ndarray:
+        speed = SPEEDS[name]
+        size = {"width": 2 * tile, "height": 3 * tile, "seed": seed}
+        return model.sample(photo, steps=speed.steps, speed=speed, **size).images
+
+    found: dict[str, list[float]] = {"fast": [], "draft": [], "other noise": []}
+    for photo in photos:
+        exact = draw(photo, "exact", 1)
+        for name, others in found.items():
+            other = draw(photo, "exact", 2) if name == "other noise" else draw(photo, name, 1)
+            others.append(float(-10 * np.log10(np.square(other - exact).mean() + 1e-12)))
+    return found
+
+
+def compare_pictures(objects: int, training: tuple[int, int]) -> None:
+    """Train, draw, print the table of docs/zero123plus.md."""
+    import trained
+
+    with tempfile.TemporaryDirectory() as folder:
+        known, files = trained.make(Path(folder), objects=objects, steps=training)
+        photos = [trained.photo(file) for file in files]
+        found = {"trained": pictures(Zero123Plus.load(known), photos, trained.TILE)}
+        balls = make_checkpoint(Path(folder) / "balls", BALLS, balls=True)
+        found["balls"] = pictures(Zero123Plus.load(balls), [picture(128)], BALLS.tile)
+    print("| network | " + " | ".join(found["trained"]) + " |")
+    print("| --- | --- | --- | --- |")
+    for name, by_speed in found.items():
+        cells = [f"{np.mean(v):.1f} ({min(v):.1f} to {max(v):.1f})" for v in by_speed.values()]
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+
 def main() -> None:
     """Climb the ladder, print it, write it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -229,7 +270,17 @@ def main() -> None:
     parser.add_argument("--control", action="store_true", help="with a ControlNet")
     parser.add_argument("--only", help="only rungs whose name holds this")
     parser.add_argument("--output", type=Path, default=Path("outputs/sampler.json"))
+    parser.add_argument(
+        "--pictures", action="store_true", help="only pictures, on a CPU; see above"
+    )
+    parser.add_argument("--objects", type=int, default=6, help="that the network learns")
+    parser.add_argument(
+        "--training", type=int, nargs=2, default=(400, 1000), help="steps: autoencoder, U-Net"
+    )
     args = parser.parse_args()
+    if args.pictures:
+        compare_pictures(args.objects, tuple(args.training))
+        return
     device, tiny = torch.device(args.device), args.size == "tiny"
     steps = args.steps or (4 if tiny else 1 if device.type == "cpu" else None)
     parts, net = build(args.size, device, args.control)

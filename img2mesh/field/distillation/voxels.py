@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from img2mesh.core.cameras import Camera
-from img2mesh.field.gather import firsts
+from img2mesh.field.gather import firsts, pick, places
 from img2mesh.field.grid import locate, look_up_channels
 from img2mesh.field.volume_rendering import weights_of_depth
 from img2mesh.geometry.grid import Grid
@@ -121,8 +121,8 @@ class Voxels:
         ray, column = torch.nonzero(depth < leave[:, None], as_tuple=True)
         at = depth[ray, column]
         points = (origin[:, None] + at * across[ray].T).contiguous()
-        alive = self._alive()[locate(grid, points).nearest]
-        ray, at, points = ray[alive], at[alive], points[:, alive]
+        alive = places(self._alive()[locate(grid, points).nearest])
+        ray, at, points = pick(alive, ray, at, points)
         start = torch.zeros(len(across) + 1, dtype=torch.int64, device=device)
         torch.cumsum(torch.bincount(ray, minlength=len(across)), 0, out=start[1:])
         value = look_up_channels(self.table, locate(grid, points))
@@ -159,7 +159,7 @@ class Voxels:
         through = tau.cumsum(0)
         first = start[:-1].clamp(max=len(tau) - 1)
         through = through - (through - tau)[first][ray]
-        reached = torch.nonzero(through >= _SURFACE).reshape(-1)
+        reached = places(through >= _SURFACE)
         hit = reached[firsts(ray[reached])]
         part = (0.5 - (through[hit] - _SURFACE) / tau[hit].clamp(min=1e-9)).float()
         out[ray[hit]] = depth[hit] + part * step[ray[hit]]

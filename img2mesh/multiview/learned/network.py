@@ -52,8 +52,8 @@ def expected_deg(logits: Tensor) -> Tensor:
 def elevation_bins(elevation_deg: Tensor) -> Tensor:
     """(b, len(ELEVATIONS_DEG)) elevations (b,) shared between their two neighbouring bins."""
     centres = torch.tensor(ELEVATIONS_DEG, device=elevation_deg.device)
-    step = centres[1] - centres[0]
-    near = elevation_deg.clamp(float(centres[0]), float(centres[-1]))
+    step = ELEVATIONS_DEG[1] - ELEVATIONS_DEG[0]
+    near = elevation_deg.clamp(ELEVATIONS_DEG[0], ELEVATIONS_DEG[-1])
     return (1 - (near[:, None] - centres[None]).abs() / step).clamp_min(0)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
+import torch
 
 from img2mesh.artifacts import Cutout
 from img2mesh.errors import InputError
@@ -12,6 +15,8 @@ from img2mesh.multiview.geometric.outline import frame_camera, trace
 from img2mesh.multiview.geometric.solid import polygonise
 from img2mesh.multiview.learned import decode, model
 from img2mesh.multiview.learned.frustum import COLUMNS, SLICES, slice_depths
+from img2mesh.multiview.learned.network import elevation_bins, expected_deg, stack_input
+from tests.pretend_gpu import DEVICE, PretendGpu
 
 SIZE = 128
 
@@ -152,3 +157,21 @@ def test_a_file_that_is_none_of_ours_is_refused(tmp_path):
     other.write_bytes(b"x" * 64)
     with pytest.raises(InputError, match="not a weights file"):
         learned.generate(animal(), body="learned", tile=24, weights=other)
+
+
+def test_the_network_waits_for_nothing_on_a_gpu():
+    rgb, alpha = model.look(animal(), model.frame_of(animal()))
+    given = stack_input(torch.from_numpy(rgb).permute(2, 0, 1)[None], torch.from_numpy(alpha)[None])
+    network = copy.deepcopy(model._load(model.WEIGHTS, model.fingerprint()))
+    with torch.inference_mode():
+        bins = elevation_bins(expected_deg(network(given).elevation))
+        expected = network(given, bins)
+        with PretendGpu() as gpu:
+            network.to(DEVICE)
+            there = given.to(DEVICE)
+            bins = elevation_bins(expected_deg(network(there).elevation))
+            guess = network(there, bins)
+            assert gpu.operations > 0 and gpu.waits.total() == 0, gpu.waits
+            for name in ("occupancy", "normals", "back", "elevation"):
+                ours, cpus = getattr(guess, name).cpu(), getattr(expected, name)
+                assert (ours - cpus).abs().max() < 1e-4 * cpus.abs().max(), name
