@@ -17,9 +17,6 @@ from img2mesh.imaging.matting import matte
 from img2mesh.io import masks, photos
 from img2mesh.io.lenses import Lens, straightened
 
-#: Pixels of a sheet: a hundred megabytes each as the numbers that it becomes, several times over.
-_LARGEST_SHEET = 26_000_000
-
 
 @dataclass(frozen=True)
 class Picture:
@@ -80,26 +77,7 @@ def read_picture(path: Path, *, longest: int | None = None) -> Picture:
         path: the file.
         longest: limit for the longest side, reduced to before anything becomes a float.
     """
-    return _picture(photos.decode(path, longest=longest))
-
-
-def read_sheet(path: Path) -> Picture:
-    """A picture of several views, which is not reduced: its views must stay equal squares.
-
-    Raises:
-        InputError: it is too large to be taken apart.
-    """
-    stored = photos.decode(path)
-    width, height = stored.size
-    if width * height > _LARGEST_SHEET:
-        raise InputError(
-            f"{path.name} is a sheet of {width}x{height} pixels, more than the "
-            f"{_LARGEST_SHEET // 10**6} million allowed: 1024 pixels a view are used at most"
-        )
-    return _picture(stored)
-
-
-def _picture(stored: photos.Decoded) -> Picture:
+    stored = photos.decode(path, longest=longest)
     rgb = stored.rgb.astype(np.float32) / np.float32(255)
     alpha = None if stored.alpha is None else stored.alpha.astype(np.float32) / np.float32(255)
     return Picture(rgb, alpha, stored.lossy, stored.size)

@@ -29,7 +29,6 @@ from img2mesh.io.view_images import (
     read_mask,
     read_normals,
     read_picture,
-    read_sheet,
     separate,
     world_normals,
 )
@@ -155,7 +154,7 @@ def read_cutout(path: Path) -> tuple[F32, F32]:
 
 
 def _with_normals(views: PosedPictures, path: Path, rig: Rig | None) -> PosedPictures:
-    whole = read_sheet(path).rgb
+    whole = read_picture(path, longest=rig_views.LARGEST_SHEET).rgb
     in_first_frame = rig is not None and rig.normals
     try:
         tiles = squares(whole, len(views.rgb)) if in_first_frame else untile(whole)
