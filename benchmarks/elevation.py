@@ -2,13 +2,15 @@
 
 Unlit renders of meshes with their own textures stand for a generator that makes no mistakes: what
 is measured is the matcher and the search. From a checkout:
-``python benchmarks/elevation.py FOLDER... [-o elevation.json]``, each FOLDER with a ``mesh.glb``.
+``python benchmarks/elevation.py MESH... [-o elevation.json]``, each a mesh or a folder with
+``mesh.glb``; they are brought to the unit sphere.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,35 +41,44 @@ def picture(surface: Surface, scene: Scene, azimuth: float, elevation: float) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folders", type=Path, nargs="+")
-    parser.add_argument("--elevations", type=float, nargs="+", default=[-10, 10, 30])
+    parser.add_argument("meshes", type=Path, nargs="+")
+    parser.add_argument("--elevations", type=float, nargs="+", default=[-10, 10, 30, 50])
     parser.add_argument("-o", type=Path, help="JSON file")
     given = parser.parse_args()
     rows = []
-    for folder in given.folders:
-        surface = load_surface(folder / "mesh.glb")
+    for path in given.meshes:
+        surface = load_surface(path / "mesh.glb" if path.is_dir() else path)
+        low, high = surface.vertices.min(axis=0), surface.vertices.max(axis=0)
+        moved = surface.vertices - (low + high) / 2
+        moved = moved / np.linalg.norm(moved, axis=1).max()
+        surface = replace(surface, vertices=moved.astype(surface.vertices.dtype))
         scene = Scene(surface.vertices, surface.faces)
         for elevation in given.elevations:
             views = [picture(surface, scene, side, elevation + up) for up, side in NEIGHBOURS]
             told = estimate_elevation({(a, b): sift(views[a], views[b]) for a, b in PAIRS})
             rows.append(
                 {
-                    "object": folder.name,
+                    "object": path.stem,
                     "elevation": elevation,
                     "told": told.degrees,
                     "points": told.points,
-                    "error_px": told.error if told.points else None,
+                    "error_px": told.error if np.isfinite(told.error) else None,
                     "reason": told.reason,
                 }
             )
             answer = told.reason if told.degrees is None else f"{told.degrees:6.1f}"
             print(
-                f"{folder.name:12} {elevation:6.1f} -> {answer}  ({told.points} points)", flush=True
+                f"{path.stem:24.24} {elevation:6.1f} -> {answer}  ({told.points} points)",
+                flush=True,
             )
     errors = [abs(r["told"] - r["elevation"]) for r in rows if r["told"] is not None]
     print(f"answered {len(errors)} of {len(rows)}", end="")
     if errors:
-        print(f"; error median {np.median(errors):.1f}, worst {max(errors):.1f} degrees", end="")
+        print(
+            f"; error median {np.median(errors):.2f}, 90 % {np.quantile(errors, 0.9):.1f}, "
+            f"worst {max(errors):.1f} degrees",
+            end="",
+        )
     print()
     if given.o:
         given.o.write_text(json.dumps(rows, indent=1) + "\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
@@ -20,6 +21,7 @@ from img2mesh.core.runtime import with_threads
 from img2mesh.errors import InputError
 from img2mesh.training.catalog import Entry, read_catalog
 from img2mesh.training.renders import Recipe, payload
+from img2mesh.training.shards import pack, packed_names
 
 FUNCTION = "img2mesh.training.renders:work"
 #: Memory a worker needs: libraries, one mesh with its rays.
@@ -35,6 +37,7 @@ def render_meshes(
     *,
     jobs: int | None = None,
     ray: str | None = None,
+    shards: int | None = None,
     timeout: float | None = 600.0,
     retries: int = 1,
     note: Callable[[str], None] = lambda line: None,
@@ -47,6 +50,8 @@ def render_meshes(
         recipe: what all objects have in common; a data set keeps its own.
         jobs: workers; by default as cores and memory allow.
         ray: address of a Ray cluster, or ``auto``; its machines must see the same folders.
+        shards: put so many objects each into one tar, see :mod:`img2mesh.training.shards`, and
+            delete their folders.
         timeout: seconds an attempt may take.
         retries: attempts after one that failed for no fault of the mesh.
         note: told about the progress in lines.
@@ -61,7 +66,8 @@ def render_meshes(
     entries = _named(meshes)
     out.mkdir(parents=True, exist_ok=True)
     _keep_recipe(out / _RECIPE, recipe)
-    todo = {name: e for name, e in entries.items() if not (out / name).is_dir()}
+    packer = _Packer(out, entries, shards)
+    todo = {name: e for name, e in entries.items() if not packer.has(name)}
     there = len(entries) - len(todo)
     reasons: dict[str, str] = {}
     drawn = 0
@@ -74,13 +80,58 @@ def render_meshes(
             for number, ended in enumerate(Scheduler(executor, policy, _silent).run(tasks), 1):
                 if ended.status == "done":
                     drawn += 1
+                    packer.add(ended.task.name)
                 else:
                     reasons[ended.task.name] = ended.errors[-1]
                     note(f"{ended.task.name} is left out: {ended.errors[-1]}")
                 if number % max(len(todo) // 20, 1) == 0 or number == len(todo):
                     note(f"{number} of {len(todo)} meshes, {len(reasons)} left out")
-    _write_manifest(out, entries, reasons)
+    packer.finish()
+    _write_manifest(out, entries, reasons, packer)
     return {"drawn": drawn, "there": there, "failed": len(reasons)}
+
+
+class _Packer:
+    """Turns whole folders into shards as they come, where that was asked for.
+
+    An object is first whole in its folder, then whole in a shard, and only then is the folder
+    deleted: a run may end anywhere, and at most one shard of a split is not packed yet.
+    """
+
+    def __init__(self, out: Path, entries: dict[str, Entry], objects: int | None) -> None:
+        self._out, self._entries, self._objects = out, entries, objects
+        self._packed = packed_names(out)
+        self._ready: dict[str, dict[str, str]] = {}
+        for name in entries:
+            if (out / name).is_dir():
+                self.add(name)
+
+    def has(self, name: str) -> bool:
+        """Whether an object is drawn, in a folder or a shard."""
+        return name in self._packed or (self._out / name).is_dir()
+
+    def add(self, name: str) -> None:
+        """An object is whole in its folder."""
+        if name in self._packed:  # the run ended between packing and deleting
+            shutil.rmtree(self._out / name)
+        elif self._objects is not None:
+            entry = self._entries[name]
+            ready = self._ready.setdefault(entry.split, {})
+            ready[name] = entry.licence
+            if len(ready) >= self._objects:
+                self._pack(entry.split)
+
+    def finish(self) -> None:
+        """Pack what is left."""
+        for split in [s for s, ready in self._ready.items() if ready]:
+            self._pack(split)
+
+    def _pack(self, split: str) -> None:
+        ready = self._ready.pop(split)
+        pack(self._out, split, ready)
+        self._packed |= ready.keys()
+        for name in ready:
+            shutil.rmtree(self._out / name)
 
 
 def _named(meshes: list[Path]) -> dict[str, Entry]:
@@ -128,7 +179,9 @@ def _executor(items: int, jobs: int | None, ray: str | None, out: Path) -> tuple
     return local, f"{items} meshes on {count} worker{'s' * (count > 1)} ({chosen.reason})"
 
 
-def _write_manifest(out: Path, entries: dict[str, Entry], reasons: dict[str, str]) -> None:
+def _write_manifest(
+    out: Path, entries: dict[str, Entry], reasons: dict[str, str], packer: _Packer
+) -> None:
     """What became of every mesh. Paths of renders are relative to the data set."""
     drawn = [name for name in entries if (out / name).is_dir()]
     aside = out / f".{_MANIFEST}.part"
@@ -137,7 +190,7 @@ def _write_manifest(out: Path, entries: dict[str, Entry], reasons: dict[str, str
         writer.writerow(_COLUMNS)
         for name, e in entries.items():
             reason = reasons.get(name, "")
-            status = "done" if (out / name).is_dir() else "failed"
+            status = "done" if packer.has(name) else "failed"
             writer.writerow([name, e.path, e.licence, e.author, e.kind, e.split, status, reason])
     aside.replace(out / _MANIFEST)
     (out / _VALID).write_text(json.dumps(drawn), encoding="utf-8")

@@ -31,6 +31,8 @@ SIZES = {"zero123": 512, "zero123plus": 320}
     Option("--jobs -j", click.IntRange(1), "Workers.  [default: as cores and memory allow]"),
     Option("--ray", str, "Use a Ray cluster: HOST:PORT of its head, or auto.",
            metavar="ADDRESS|auto"),
+    Option("--shards", click.IntRange(1), "Objects a tar file, for data sets too large for "
+           "folders."),
     Option("--timeout", click.FloatRange(0.01), "Seconds a mesh may take.", default=600.0),
     Option("--seed", int, "Decides every chance, with the mesh's path.", default=0),
     "as_json",

@@ -133,6 +133,18 @@ class Camera:
             height,
         )
 
+    def window(self, left: int, top: int, width: int, height: int) -> Camera:
+        """The same camera, of whose picture a window is left; all in pixels."""
+        return Camera(
+            self.world_from_camera,
+            self.fx,
+            self.fy,
+            self.cx - left,
+            self.cy - top,
+            width,
+            height,
+        )
+
     def moved(self, new_from_world: ArrayLike, *, scale: float = 1.0) -> Camera:
         """The camera in another world: ``x_new = new_from_world @ x``, which may scale uniformly.
 

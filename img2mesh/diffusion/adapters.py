@@ -20,6 +20,8 @@ from img2mesh.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+#: Kinds of networks that adapters are trained on and added to.
+FAMILIES = ("zero123plus", "zero123")
 _NAME = re.compile(r"unet\.(?P<path>.+)\.lora_(?P<half>[AB])\.weight")
 #: Entries of a file's header: ours, and diffusers'.
 _OURS, _THEIRS = "img2mesh", "lora_adapter_metadata"
@@ -90,6 +92,11 @@ def require_fitting(file: str | Path, family: str, generator: str) -> Adapter:
         InputError: as there, or trained for another kind of network.
     """
     adapter = describe(file)
+    if family not in FAMILIES:
+        raise InputError(
+            f"--lora adds to networks of the kind {' or '.join(FAMILIES)}, {generator} is of the "
+            f"kind {family}: leave it out, or give the checkpoint it began with"
+        )
     if adapter.family not in ("", family):
         raise InputError(
             f"the adapter {file} was trained on a network of the kind {adapter.family}, "

@@ -68,11 +68,18 @@ class Surface:
         weights = np.stack([1 - barycentric.sum(axis=1), barycentric[:, 0], barycentric[:, 1]], 1)
         corners = self.faces[face]
         uv = (self.uv[corners] * weights[..., None]).sum(axis=1)
-        out = (self.colour[corners] * weights[..., None]).sum(axis=1)
+        return self.painted(face, uv, (self.colour[corners] * weights[..., None]).sum(axis=1))
+
+    def painted(self, face: I32, uv: F32, colour: F32) -> F32:
+        """The same where uv (k, 2) and vertex colour (k, 3) are known."""
+        out = np.empty((len(face), 3), np.float32)
+        if len(self.paints) == 1:
+            return np.multiply(colour, self.paints[0].at(uv), out=out)
         paint = self.paint_of_face[face]
-        for k in np.unique(paint):
-            out[paint == k] *= self.paints[k].at(uv[paint == k])
-        return out.astype(np.float32)
+        for k in np.flatnonzero(np.bincount(paint)):
+            its = np.flatnonzero(paint == k)
+            out[its] = colour[its] * self.paints[k].at(uv[its])
+        return out
 
 
 def load_surface(path: Path, *, encoded: bool | None = None) -> Surface:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,20 @@ class Subject:
     occupancy: F32
     scale: F64 = field(default_factory=lambda: np.ones(3))
     shift: F64 = field(default_factory=lambda: np.zeros(3))
+
+    @cached_property
+    def corners(self) -> tuple[F32, F32, F32]:
+        """For each corner of a face (m, 8): its normal, uv and vertex colour, ready to be mixed."""
+        surface = self.surface
+        tables = [
+            np.concatenate(
+                [self.corner_normals[:, k], surface.uv[corner], surface.colour[corner]],
+                axis=1,
+                dtype=np.float32,
+            )
+            for k, corner in enumerate(surface.faces.T)
+        ]
+        return tables[0], tables[1], tables[2]
 
     @classmethod
     def of(cls, surface: Surface, occupied: NDArray[np.bool_]) -> Subject:

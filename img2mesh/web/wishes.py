@@ -27,7 +27,10 @@ from img2mesh.worker import task
 #: What a wish may hold; ``mask`` and ``accept`` come by another way.
 KEYS = ("preset", "settings", "formats", "until", "box", "whole")
 #: Settings whose value is a file's name.
-_FILES = frozenset({"cutout.model", "refined.controlnet", "views.lora", "refined.lora"})
+_FILES = frozenset({
+    "cutout.model", "views.lora", "refined.lora", "refined.controlnet", "refined.refiner",
+    "asset.refiner",
+})  # fmt: skip
 #: Chosen for one stage, these mean the others too, as with the flags of the same name.
 _TOGETHER = {
     "views.generator": ("refined.generator",),

@@ -29,8 +29,8 @@ SMALL = (
 )
 
 
-#: Of the killed run; it stores itself every 25, in this file.
-STEPS, STORED = 40, "v1/scratch/*/*/distillation.safetensors"
+#: Of the loop, which stores itself every 25.
+STEPS = 30
 
 
 @pytest.fixture(scope="module")
@@ -45,60 +45,35 @@ def random(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["vsd"])
-def test_from_photo_to_mesh(
-    kind: str, random: Path, toy: Path, in_process: Command, tmp_path: Path
+def test_from_photo_to_mesh_and_after_a_kill_to_the_same(
+    random: Path, toy: Path, in_process: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flags = ["--generator", str(random), "--guidance", kind, "--grid", "24", "--steps", "30"]
-    flags += [part for setting in SMALL for part in ("--set", setting)]
-    flags += ["--texture-refiner", str(random), "--set", "asset.refiner_steps=1"]
-    flags += ["--cache-dir", str(tmp_path / "cache"), "-o", str(tmp_path / "out"), "--json"]
-    done = in_process("distill", str(toy), *flags, "--preview-every", "10", "--offline")
+    command = ["distill", str(toy), "--generator", str(random), "--guidance", "vsd"]
+    command += ["--grid", "24", "--steps", str(STEPS), "--preview-every", "10", "--offline"]
+    command += [part for setting in SMALL for part in ("--set", setting)]
+
+    def places(name: str) -> list[str]:
+        return ["--cache-dir", str(tmp_path / name), "-o", str(tmp_path / f"{name}-out")]
+
+    whole = [*command, *places("whole"), "--json", "--texture-refiner", str(random)]
+    done = in_process(*whole, "--set", "asset.refiner_steps=1")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["generator"] == "random" and report["learned_weights"] is True
     assert report["licences"] == ["none: random"]
     assert any("the texture follows renders that random" in told for told in report["warnings"])
     assert list(report["seconds"]) == list(DISTILLATION.order)
-    out = tmp_path / "out" / "toy"
+    out = tmp_path / "whole-out" / "toy"
     for name in ("mesh.glb", "views.png", "preview.png", "report.html", "run.json"):
         assert (out / name).stat().st_size > 0
     record = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    assert record["settings"]["refined"]["guidance"] == kind
+    assert record["settings"]["refined"]["guidance"] == "vsd"
     assert record["identities"]["refined"]["checkpoint"]
-    again = in_process("distill", str(toy), *flags, "--preview-every", "10", "--offline")
+    again = in_process(*whole, "--set", "asset.refiner_steps=1")
     assert all(json.loads(again.stdout)["cached"].values())
 
-
-def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(
-    random: Path,
-    toy: Path,
-    in_process: Command,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """``kill -9`` after the first checkpoint of the loop; the same command then does the rest."""
-    flags = ["distill", str(toy), "--generator", str(random), "--guidance", "vsd", "--grid", "24"]
-    flags += [part for setting in SMALL for part in ("--set", setting)]
-    flags += ["--steps", str(STEPS), "--until", "refined", "--offline", "-q"]
-
-    def places(name: str) -> list[str]:
-        return ["--cache-dir", str(tmp_path / name), "-o", str(tmp_path / f"{name}-out")]
-
-    killed = subprocess.Popen(
-        [sys.executable, "-m", "img2mesh", *flags, *places("killed")], cwd=ROOT
-    )
-    try:
-        while not (stored := list((tmp_path / "killed").glob(STORED))):
-            assert killed.poll() is None, "it ended before it stored itself"
-            time.sleep(0.005)
-    finally:
-        killed.kill()
-    assert killed.wait() == -signal.SIGKILL
-    with safe_open(stored[0], framework="pt") as file:
-        at = json.loads(file.metadata()["distillation"])["step"]
-    assert 0 < at < STEPS
-
+    command += [*places("killed"), "--until", "refined", "-q"]
+    at = killed_once_stored(command, tmp_path / "killed")
     taken: list[int] = []
     step = loop._Loop._step
 
@@ -107,14 +82,32 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(
         step(self, state)
 
     monkeypatch.setattr(loop._Loop, "_step", counted)
-    views = []
-    for name in ("killed", "whole"):
-        taken.clear()
-        assert in_process(*flags, *places(name)).returncode == 0
-        assert taken == list(range(at if name == "killed" else 0, STEPS))
-        (entry,) = (tmp_path / name / "v1" / "refined").glob("*/*")
-        views.append({f.name: f.read_bytes() for f in entry.iterdir() if f.name != "manifest.json"})
-    assert len(views[0]) >= 8 and views[0] == views[1]
+    assert in_process(*command).returncode == 0
+    assert taken == list(range(at, STEPS)), "it goes on where it stored itself"
+    views = entry(tmp_path / "killed")
+    assert len(views) >= 8 and views == entry(tmp_path / "whole")
+
+
+def killed_once_stored(command: list[str], cache: Path) -> int:
+    """``kill -9`` a run as soon as its loop has stored itself; the step at which that was."""
+    process = subprocess.Popen([sys.executable, "-m", "img2mesh", *command], cwd=ROOT)
+    try:
+        while not (stored := list(cache.glob("v1/scratch/*/*/distillation.safetensors"))):
+            assert process.poll() is None, "it ended before it stored itself"
+            time.sleep(0.005)
+    finally:
+        process.kill()
+    assert process.wait() == -signal.SIGKILL
+    with safe_open(stored[0], framework="pt") as file:
+        about = json.loads(file.metadata()["distillation"])
+    assert 0 < about["step"] < STEPS
+    return int(about["step"])
+
+
+def entry(cache: Path) -> dict[str, bytes]:
+    """The files of the one distilled result in a cache."""
+    (folder,) = (cache / "v1" / "refined").glob("*/*")
+    return {f.name: f.read_bytes() for f in folder.iterdir() if f.name != "manifest.json"}
 
 
 @pytest.mark.parametrize(

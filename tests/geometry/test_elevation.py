@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from img2mesh.core.cameras import Camera
 from img2mesh.errors import InputError
@@ -48,12 +49,51 @@ def test_no_evidence_is_said() -> None:
         found = estimate_elevation(wrong)
         assert found.degrees is None and "points were found again" in found.reason
     rng = np.random.default_rng(0)
-    mixed = matches(20)
-    for pair, found in mixed.items():
-        if pair[0]:
+    for count in (20, 60, 200):
+        wrong = matches(20, count=count)
+        for found in wrong.values():
             found[:, 2:4] = rng.permutation(found[:, 2:4])
-    found = estimate_elevation(mixed)
-    assert found.degrees is None and "off by" in found.reason
+        told = estimate_elevation(wrong)
+        assert told.degrees is None and ("agree" in told.reason or "as well" in told.reason)
+
+
+def test_half_of_the_matches_may_be_wrong() -> None:
+    """SIFT's are, on true renders: what refused every case before."""
+    rng = np.random.default_rng(0)
+    for elevation in (-20.0, 20.0, 60.0):
+        mixed = matches(elevation)
+        for found in mixed.values():
+            found[::2, 2:4] = rng.uniform(60, 196, found[::2, 2:4].shape)
+        told = estimate_elevation(mixed)
+        assert told.degrees is not None and abs(told.degrees - elevation) < 2
+        assert 180 <= told.points < 260
+
+
+def test_sift_alone_tells_the_elevation_of_true_renders() -> None:
+    """A ball painted with noise, seen from its four neighbours."""
+    rng = np.random.default_rng(0)
+    paint = ndimage.gaussian_filter(
+        rng.random((128, 256, 3)), (2, 2, 0), mode=("nearest", "wrap", "nearest")
+    )
+    paint = (paint - paint.min()) / np.ptp(paint)
+    views = []
+    for up, side in NEIGHBOURS:
+        camera = Camera.orbit(side, 25 + up, distance=2.5, fov_deg=49.13, width=128, height=128)
+        rays = camera.directions()
+        rays /= np.linalg.norm(rays, axis=2, keepdims=True)
+        along = -rays @ camera.origin
+        root = along**2 - camera.origin @ camera.origin + 0.64
+        points = camera.origin + (along - np.sqrt(root.clip(0)))[..., None] * rays
+        row = (np.arcsin((points[..., 1] / 0.8).clip(-1, 1)) / np.pi + 0.5) * 127
+        column = (np.arctan2(points[..., 0], points[..., 2]) / (2 * np.pi) + 0.5) * 255
+        picture = np.stack(
+            [ndimage.map_coordinates(paint[..., c], [row, column], order=1) for c in range(3)], -1
+        )
+        picture[root <= 0] = 1
+        views.append(np.rint(picture * 255).astype(np.uint8))
+    matched = {(a, b): sift(views[a], views[b]) * ([2] * 4 + [1]) for a, b in PAIRS}  # of 256
+    told = estimate_elevation(matched)
+    assert told.degrees is not None and abs(told.degrees - 25) < 2
 
 
 def test_matches_that_are_none_are_told() -> None:

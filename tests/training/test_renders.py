@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ from img2mesh.batch.renders import render_meshes
 from img2mesh.core.rigs import rig
 from img2mesh.errors import InputError
 from img2mesh.evaluation.examples import find_examples
-from img2mesh.training.catalog import Entry
+from img2mesh.training.catalog import Entry, read_catalog
 from img2mesh.training.environments import procedural_probe
 from img2mesh.training.photograph import environment_light, photograph
 from img2mesh.training.renders import OBJECT_RADIUS, Recipe, closer, render, turned
+from img2mesh.training.shards import pack
 from tests.training.meshes import write_meshes
 
 
@@ -157,3 +159,42 @@ def test_one_bad_mesh_is_named_and_a_second_run_draws_what_is_missing(tmp_path: 
         render_meshes([meshes], out, Recipe("zero123", 64, views=2, samples=1))
     with pytest.raises(InputError, match="unknown layout"):
         Recipe("nerf", 64)
+
+
+def test_shards_hold_what_the_folders_held_and_a_second_run_goes_on(tmp_path: Path) -> None:
+    import tarfile
+
+    from img2mesh.training.diffusion.sheets import SheetData, depth_sheet, opened, sheet
+
+    meshes = write_meshes(tmp_path / "meshes", held_out=("slab",))
+    recipe = Recipe("zero123plus", 16, samples=1)
+    plain, out = tmp_path / "plain", tmp_path / "set"
+    for entry in read_catalog(meshes):
+        render(entry, plain / entry.name, recipe)
+    # Killed between packing and deleting, and before packing: both are made good.
+    out.mkdir()
+    shutil.copytree(plain / "ball", out / "ball")
+    pack(out, "train", {"ball": "CC0-1.0"})
+    shutil.copytree(plain / "brick", out / "brick")
+    (out / "train-000001.tar").write_bytes(b"torn: without an index it does not count")
+    found = render_meshes([meshes], out, recipe, jobs=1, shards=2)
+    assert found == {"drawn": 2, "there": 2, "failed": 0}
+    assert not [f for f in out.iterdir() if f.is_dir() and f.name != "logs"]
+    rows = {r["name"]: r for r in csv.DictReader((out / "manifest.csv").open())}
+    assert {r["status"] for r in rows.values()} == {"done"}
+    assert render_meshes([meshes], out, recipe, jobs=1, shards=2)["there"] == 4
+    data = SheetData.open(out)
+    training = sorted(name for name, r in rows.items() if r["split"] == "train")
+    assert sorted(f.name for f in data.folders) == training == ["ball", "brick", "post"]
+    assert [f.name for f in SheetData.open(out, split="val").folders] == ["slab"]
+    assert set(data.licences) == {rows[name]["licence"] for name in training}
+    for packed in data.folders:
+        folder = plain / packed.name
+        assert sorted(f.name for f in packed.iterdir()) == sorted(f.name for f in folder.iterdir())
+        assert np.array_equal(sheet(packed, "", 16), sheet(folder, "", 16))
+        assert np.array_equal(depth_sheet(packed, 16), depth_sheet(folder, 16))
+        assert np.array_equal(opened(packed / "000.png"), opened(folder / "000.png"))
+    # As webdataset reads it: a plain tar whose members share their key up to the first dot.
+    with tarfile.open(out / "train-000000.tar") as tar:
+        names = tar.getnames()
+    assert {n.partition(".")[0] for n in names} == {"ball"} and "ball.cameras.json" in names

@@ -291,10 +291,11 @@ class _Sheets:
         from PIL import Image
 
         from img2mesh.multiview.zero123plus.model import Zero123Plus
-        from img2mesh.training.diffusion.sheets import depth_sheet, sheet
+        from img2mesh.training.diffusion.sheets import depth_sheet, opened, sheet
 
         device = next(model.parameters()).device
         folder, tile = self.data.folders[0], self.data.tile
+        photo = opened(folder / "000.png")
         led_by = None
         if control is not None:
             made = depth_sheet(folder, tile) if control == "depth" else sheet(folder, "", tile)
@@ -302,7 +303,7 @@ class _Sheets:
         half = self.parts.vae.dtype == torch.bfloat16
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
             images = Zero123Plus(self.parts, model.controlnet, device=device).sample(
-                folder / "000.png", led_by, 1.0, steps, width=2 * tile, height=3 * tile, seed=0
+                photo, led_by, 1.0, steps, width=2 * tile, height=3 * tile, seed=0
             ).images  # fmt: skip
         model.install()  # the sampler brought its own attention
         file = self.out / SAMPLES / f"{step:07d}.png"

@@ -6,12 +6,13 @@ The published renders (Objaverse, ``valid_paths.json``) have the same files: the
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from numpy.typing import NDArray
 from torch import Tensor
 
 from img2mesh.errors import InputError
@@ -19,7 +20,8 @@ from img2mesh.multiview.zero123 import preprocess
 from img2mesh.multiview.zero123.camera import camera_vectors, centres, moves_between
 from img2mesh.multiview.zero123plus.preprocess import ImageProcessor
 from img2mesh.training.diffusion.chances import Chance
-from img2mesh.training.diffusion.sheets import drawn
+from img2mesh.training.diffusion.sheets import drawn, opened
+from img2mesh.training.shards import Folder, PackedFile
 
 ITEM, PAIR, LEVEL, DROP = range(4)
 TARGET, MIXED = range(2)
@@ -36,7 +38,7 @@ class PairData:
         licences: of the meshes behind them.
     """
 
-    folders: tuple[Path, ...]
+    folders: Sequence[Folder]
     licences: tuple[str, ...]
 
     @classmethod
@@ -46,9 +48,10 @@ class PairData:
         Raises:
             InputError: no such data set, or fewer than two views an object.
         """
-        if (root / "manifest.csv").is_file():
-            names, licences = drawn(root, "train")
-        else:
+        folders: Sequence[Folder]
+        try:
+            folders, licences = drawn(root, "train")
+        except InputError:  # the published renders have no manifest
             try:
                 names = json.loads((root / "valid_paths.json").read_text(encoding="utf-8"))
             except (OSError, ValueError):
@@ -57,8 +60,8 @@ class PairData:
                 ) from None
             names = names[: len(names) - int(len(names) * _HELD_OUT)]
             licences = ()
-        folders = tuple(root / n for n in names if (root / n / "001.npy").is_file())
-        if not folders:
+            folders = tuple(root / n for n in names if (root / n).is_dir())
+        if not folders or not (folders[0] / "001.npy").is_file():
             raise InputError(
                 f"{root} holds no object with two views and their matrices (000.png, 000.npy, ...)"
             )
@@ -94,14 +97,13 @@ class PairData:
             ``target_eps``, ``noise``.
         """
         folder = self.folders[int(chance.rng(ITEM).integers(len(self.folders)))]
-        views = sorted(folder.glob("[0-9][0-9][0-9].npy"))
+        views = sorted(f.name[:-4] for f in folder.iterdir() if f.name.endswith(".npy"))
         one, two = chance.rng(PAIR).choice(len(views), 2, replace=False)
         pictures = [
-            preprocess.on_white(Image.open(views[k].with_suffix(".png")), size, size)
-            for k in (one, two)
+            preprocess.on_white(opened(folder / f"{views[k]}.png"), size, size) for k in (one, two)
         ]
         given, target = preprocess.pixels(pictures)
-        place = [centres(np.load(views[k], allow_pickle=False)) for k in (one, two)]
+        place = [centres(_matrix(folder / f"{views[k]}.npy")) for k in (one, two)]
         up, around, away = moves_between(*place)
         for_clip = (
             preprocess.clip_pixels(given[None], clip_size)
@@ -121,6 +123,12 @@ class PairData:
             "target_eps": chance.normal(latent, TARGET),
             "noise": chance.normal(latent, MIXED),
         }
+
+
+def _matrix(file: Path | PackedFile) -> NDArray[np.float64]:
+    with file.open("rb") as stream:
+        matrix: NDArray[np.float64] = np.load(stream, allow_pickle=False)
+    return matrix
 
 
 def dropped(chance: Chance, share: float) -> tuple[bool, bool]:

@@ -25,6 +25,7 @@ from img2mesh.multiview.zero123plus.preprocess import (
 )
 from img2mesh.training.diffusion.chances import Chance
 from img2mesh.training.renders import CAMERAS
+from img2mesh.training.shards import Folder, PackedFile, Shards
 
 #: What a ControlNet is shown and what it leads to: depth leads to views, views to normals.
 Control = Literal["depth", "normals"]
@@ -41,13 +42,13 @@ class SheetData:
     """The objects of a data set of ``img2mesh render --layout zero123plus``.
 
     Attributes:
-        folders: one an object.
+        folders: one an object; in shards they are read as they are asked for.
         rig: cameras of the six views.
         tile: side of a view in pixels.
         licences: of the meshes behind them.
     """
 
-    folders: tuple[Path, ...]
+    folders: Sequence[Folder]
     rig: str
     tile: int
     licences: tuple[str, ...]
@@ -67,9 +68,8 @@ class SheetData:
             ) from None
         if recipe.get("layout") != "zero123plus":
             raise InputError(f"{root} has the layout {recipe.get('layout')!r}, not zero123plus")
-        names, licences = drawn(root, split)
-        folders = tuple(root / n for n in names if (root / n / CAMERAS).is_file())
-        if not folders:
+        folders, licences = drawn(root, split)
+        if not folders or not (folders[0] / CAMERAS).is_file():
             raise InputError(f"{root} holds no renders of the split {split!r}")
         return cls(folders, recipe["rig"], int(recipe["size"]), licences)
 
@@ -103,7 +103,7 @@ class SheetData:
             (3, 3 t, 2 t) in [-1, 1].
         """
         folder = self.folders[int(chance.rng(ITEM).integers(len(self.folders)))]
-        condition = opaque(Image.open(folder / "000.png"), GREY)
+        condition = opaque(opened(folder / "000.png"), GREY)
         side = int(chance.rng(SIDE).integers(CONDITION_SIDES[0], CONDITION_SIDES[1] + 1))
         condition = condition.resize((side, side), Image.Resampling.BICUBIC)
         pixels = for_vae(condition)[0]
@@ -134,30 +134,45 @@ def dropped(chance: Chance, share: float) -> bool:
     return bool(chance.rng(DROP).random() < share)
 
 
-def drawn(root: Path, split: str) -> tuple[list[str], tuple[str, ...]]:
-    """Names of a data set's objects of a split, and their licences, by its manifest."""
+def drawn(root: Path, split: str) -> tuple[Sequence[Folder], tuple[str, ...]]:
+    """A data set's objects of a split, and their licences: by its shards, else its manifest.
+
+    Raises:
+        InputError: it has neither.
+    """
     import csv
 
+    shards = Shards(root, split)
+    if shards:
+        return shards, shards.licences
     file = root / "manifest.csv"
     if not file.is_file():
         raise InputError(f"{file} is missing: let img2mesh render finish")
     with file.open(newline="", encoding="utf-8") as lines:
         rows = [r for r in csv.DictReader(lines) if r["status"] == "done" and r["split"] == split]
-    return [r["name"] for r in rows], tuple(sorted({r["licence"] for r in rows}))
+    return tuple(root / r["name"] for r in rows), tuple(sorted({r["licence"] for r in rows}))
 
 
-def sheet(folder: Path, kind: str, tile: int) -> NDArray[np.uint8]:
+def opened(file: Path | PackedFile) -> Image.Image:
+    """A picture of a data set."""
+    with file.open("rb") as stream:
+        picture = Image.open(stream)
+        picture.load()
+    return picture
+
+
+def sheet(folder: Folder, kind: str, tile: int) -> NDArray[np.uint8]:
     """(3 t, 2 t, 3) uint8: six pictures of a kind over grey, row by row."""
-    pictures = [opaque(Image.open(folder / f"{k:03d}{kind}.png"), GREY) for k in range(1, 7)]
+    pictures = [opaque(opened(folder / f"{k:03d}{kind}.png"), GREY) for k in range(1, 7)]
     return tiled(np.stack([np.asarray(_sized(p, tile)) for p in pictures]))
 
 
-def depth_sheet(folder: Path, tile: int) -> NDArray[np.uint8]:
+def depth_sheet(folder: Folder, tile: int) -> NDArray[np.uint8]:
     """(3 t, 2 t, 3) uint8: near is dark, far is bright, nothing is grey (zero123plus issue 40)."""
     out = []
     for k in range(1, 7):
-        value = np.asarray(Image.open(folder / f"{k:03d}_depth.png"), np.float32) / 65535
-        alpha = Image.open(folder / f"{k:03d}.png").getchannel("A")
+        value = np.asarray(opened(folder / f"{k:03d}_depth.png"), np.float32) / 65535
+        alpha = opened(folder / f"{k:03d}.png").getchannel("A")
         grey = Image.fromarray(np.rint(value * 255).astype(np.uint8))
         merged = Image.merge("RGBA", (grey, grey, grey, alpha))
         out.append(np.asarray(_sized(opaque(merged, GREY), tile)))

@@ -135,6 +135,11 @@ def test_a_wrong_file_is_refused_in_one_sentence_before_any_work(
     assert done.stderr.count("img2mesh: ") == 1 and not (tmp_path / "cache").exists()
 
 
+def test_kinds_that_take_no_adapter_are_refused(trained: tuple[Path, Path]) -> None:
+    with pytest.raises(InputError, match="syncdreamer is of the kind diffusers: leave it"):
+        adapters.require_fitting(trained[1] / "lora.safetensors", "diffusers", "syncdreamer")
+
+
 def test_layers_that_do_not_fit_are_named(trained: tuple[Path, Path]) -> None:
     base, home = trained
     unet = load_components(base).unet
