@@ -37,7 +37,7 @@ from img2mesh.multiview import Sampling
 Seed = Annotated[int, Between(0, 4_294_967_295)]
 
 
-@stage(version=4, identity=segmentation.identity)
+@stage(version=5, identity=segmentation.identity)
 def cutout(
     photo: Photo,
     *,
@@ -69,7 +69,7 @@ def cutout(
     )  # fmt: skip
 
 
-@stage(version=5, identity=multiview.identity)
+@stage(version=6, identity=multiview.identity)
 def views(
     cutout: Cutout,
     *,
@@ -83,6 +83,7 @@ def views(
     lora: str | None = None,
     normals: bool = False,
     elevation: Annotated[float | None, Between(-90, 90)] = None,
+    matcher: str = "sift",
     consistency: multiview.Consistency = "none",
     seed: Seed = 42,
     run: Run | None = None,
@@ -103,13 +104,15 @@ def views(
         lora: file of an adapter to a published generator.
         normals: let a published generator draw normal maps too, if it can.
         elevation: of the photo's camera, degrees, where views are relative to it; none: estimated.
+        matcher: what estimates it: ``sift``, or the folder of a LightGlue.
         consistency: ``shared-attention`` lets views that are drawn one by one see each other.
         seed: seed of everything random.
     """
     run = run or Run()
     return multiview.generate(
         cutout, generator=generator, body=body, parts=parts, tile=tile, normals=normals,
-        elevation=elevation, consistency=consistency, progress=run.progress, note=run.note,
+        elevation=elevation, matcher=matcher, consistency=consistency,
+        progress=run.progress, note=run.note,
         sampling=Sampling(speed, steps, guidance_scale, seed, run.device, run.low_memory, lora),
     )  # fmt: skip
 
@@ -192,8 +195,7 @@ def registered(
 
     Args:
         refined: posed views, and the photo with or without a camera.
-        confidence: how sure, in [0, 1], an estimated camera must be to be used; above 1 none is
-            looked for.
+        confidence: how sure, in [0, 1], an estimate must be to be used; above 1 none is sought.
     """
     from img2mesh.pose import pose_photo
 
@@ -201,7 +203,7 @@ def registered(
     return pose_photo(refined, least=confidence, note=run.note)
 
 
-@stage(version=10)
+@stage(version=11)
 def radiance(
     registered: ViewSet,
     *,
@@ -262,8 +264,7 @@ def surface(
         resolution: marching-cubes grid along the longest side; 0 uses the field's own.
         smoothing_steps: non-shrinking smoothing steps before decimation.
         parts: what the views show apart: ``keep`` it so, ``join`` by rods, or the ``largest``.
-        remesh: ``none`` spends faces where the surface bends; ``triangle`` and ``quad`` spread them
-            evenly.
+        remesh: ``none``: faces go where the surface bends; ``triangle`` and ``quad`` are even.
     """
     from img2mesh.meshing import extract
 
@@ -308,8 +309,7 @@ def asset(
         up: the axis of the cameras' world that is up; ``auto`` asks the cameras.
         size: true size instead of scale, as ``height=9cm`` (width, depth, longest).
         unit: what one unit of the given cameras' world is; the asset then keeps its true size.
-        refiner: a text-to-image model, or a Zero-1-to-3 checkpoint, whose redrawn renders the
-            texture then follows (DreamGaussian's second stage).
+        refiner: a text-to-image model, or a Zero-1-to-3 checkpoint, that redraws the texture.
         refiner_prompt: what a text-to-image model is told that it sees.
         refiner_strengths: share of the denoising that is done again, first and last.
         refiner_steps: random cameras, one after another.

@@ -72,6 +72,7 @@ def _contender(
             tile=tile,
             normals=False,
             elevation=None,
+            matcher="sift",
             consistency="none",
             sampling=sampling,
         )

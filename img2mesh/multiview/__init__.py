@@ -120,6 +120,10 @@ def require_fitting(views: Mapping[str, Any], refined: Mapping[str, Any]) -> Non
         if not embedded(generator) and (depth or settings.get("normals")):
             normals = "views.normals" if settings.get("normals") else None
             choices.require_no_control(generator, depth=depth, normals=normals)
+    if views.get("matcher", "sift") != "sift":
+        from img2mesh.imaging import learned_matching
+
+        learned_matching.require(Path(views["matcher"]))
     if refined.get("refiner") is not None:
         pictures.require(refined["refiner"], purpose="--refiner")
 
@@ -137,6 +141,7 @@ def generate(
     tile: int,
     normals: bool,
     elevation: float | None,
+    matcher: str,
     consistency: Consistency,
     sampling: Sampling,
     progress: Progress | None = None,
@@ -154,6 +159,7 @@ def generate(
         tile: side of a view in pixels, where the generator leaves it free.
         normals: let a learned generator draw normal maps too, if it can.
         elevation: of the photo's camera in degrees, where views are drawn relative to it.
+        matcher: ``sift`` or the folder of a LightGlue; estimates the elevation where it is None.
         consistency: let views that are drawn one by one see each other meanwhile.
         sampling: how a learned generator samples, and where.
         progress: called with the fraction done.
@@ -191,6 +197,7 @@ def generate(
                 cutout,
                 checkpoint=generator,
                 elevation=elevation,
+                matcher=matcher,
                 consistency=consistency,
                 sampling=sampling,
                 progress=progress,
@@ -286,6 +293,7 @@ def identity(
     generator: str,
     controlnet: str | None = None,
     refiner: str | None = None,
+    matcher: str = "sift",
     **settings: object,
 ) -> dict[str, str]:
     """What, beside its settings, decides a generator's result: part of the cache key.
@@ -294,6 +302,10 @@ def identity(
         InputError: no such generator or refiner on this machine; says how to get it.
     """
     known = _identity(generator, controlnet, **settings)
+    if matcher != "sift":
+        from img2mesh.imaging import learned_matching
+
+        known = known | {"matcher": learned_matching.identity(Path(matcher))}
     return known | refiner_identity(refiner=refiner)
 
 

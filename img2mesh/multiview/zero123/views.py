@@ -16,8 +16,9 @@ from img2mesh.diffusion import adapters, checkpoints
 from img2mesh.diffusion.loaded import loaded
 from img2mesh.diffusion.speed import SpeedName
 from img2mesh.geometry.elevation import NEIGHBOURS, PAIRS, SIZE, estimate_elevation
-from img2mesh.imaging import matching, matting
+from img2mesh.imaging import matting
 from img2mesh.imaging.framing import framed
+from img2mesh.imaging.matching import Matcher, sift
 from img2mesh.multiview.sampling import Consistency, Progress, Sampling
 from img2mesh.multiview.zero123.model import Zero123
 from img2mesh.multiview.zero123plus import choices
@@ -56,6 +57,7 @@ def generate(
     *,
     checkpoint: str,
     elevation: float | None,
+    matcher: str,
     consistency: Consistency,
     sampling: Sampling,
     progress: Progress | None = None,
@@ -68,6 +70,7 @@ def generate(
         checkpoint: a name of ``models list`` that was fetched, a folder, or a ``.ckpt`` file.
         elevation: of the photo's camera in degrees, which places the views in the world; None
             has it estimated from four more views.
+        matcher: of those views: ``sift`` or the folder of a LightGlue.
         consistency: ``shared-attention`` lets the views see each other while they are drawn.
         sampling: steps, guidance, seed, and where.
         progress: told the fraction done.
@@ -97,7 +100,7 @@ def generate(
 
         if elevation is None:
             around = draw(*zip(*NEIGHBOURS, strict=True), progress=lambda f: tell(0.4 * f))
-            elevation = _estimated(around, note)
+            elevation = _estimated(around, _matcher(matcher, sampling), note)
         drawn = draw(
             [e - elevation for e in cameras.elevations_deg],
             list(cameras.azimuths_deg),
@@ -122,12 +125,20 @@ def generate(
     )
 
 
-def _estimated(neighbours: F32, note: Callable[[str], None]) -> float:
+def _matcher(name: str, sampling: Sampling) -> Matcher:
+    if name == "sift":
+        return sift
+    from img2mesh.imaging.learned_matching import lightglue
+
+    return lightglue(Path(name), device=str(pick_place(sampling).device))
+
+
+def _estimated(neighbours: F32, match: Matcher, note: Callable[[str], None]) -> float:
     """The photo's elevation by its neighbours, or the horizon where they tell nothing; says so."""
     views = np.rint(neighbours * 255).astype(np.uint8)
     matches = {}
     for a, b in PAIRS:
-        found = matching.sift(views[a], views[b])
+        found = match(views[a], views[b])
         found[:, :4] *= SIZE / views.shape[1]
         matches[a, b] = found
     told = estimate_elevation(matches)

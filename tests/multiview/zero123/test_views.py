@@ -41,8 +41,8 @@ def cutout() -> Cutout:
 
 def draw(checkpoint: Path, **changes: Any) -> Any:
     settings: dict[str, Any] = {
-        "body": "auto", "tile": 64, "normals": False, "elevation": 0.0, "consistency": "none",
-        "sampling": QUICK,
+        "body": "auto", "tile": 64, "normals": False, "elevation": 0.0, "matcher": "sift",
+        "consistency": "none", "sampling": QUICK,
     }  # fmt: skip
     return multiview.generate(cutout(), generator=str(checkpoint), **(settings | changes))
 
@@ -109,6 +109,11 @@ def test_whole_pipeline(balls: Path, toy: Path, in_process: Command, tmp_path: P
     assert any("has no depth control" in one for one in report["warnings"])
     sheet = Image.open(tmp_path / "out" / "toy" / "views.png")
     assert sheet.size == (128, 192)
+
+
+def test_a_matcher_that_is_none_is_refused_before_any_work() -> None:
+    with pytest.raises(InputError, match="neither sift nor a folder"):
+        multiview.require_fitting({"generator": "geometric", "matcher": "/nowhere"}, {})
 
 
 def test_an_elevation_that_cannot_be_estimated_is_said(balls: Path) -> None:
