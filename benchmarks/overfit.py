@@ -12,6 +12,7 @@ On tiny networks and the CPU, through the very trainers and sampler that are use
    learned from, lead the base by their depth, beside the photo of the one object: intersection over
    union of the drawn and the true outlines.
 
+Interrupted (Ctrl-C ends the stage that trains) or given more steps, the same command goes on.
 `results.json` and `sheet.png` (true, drawn; depth-led rows: depth, true, drawn) are the record.
 """
 
@@ -21,6 +22,7 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,26 +60,27 @@ def main() -> None:
     torch.set_num_threads(1)
     out, began = given.out, time.process_time()
     one, many = render_shapes(out, given.shapes)
-    base = make_checkpoint(out / "base", SHAPE, controlnets=())
-    sheets = [sheet(f, "", TILE) for f in (*one.folders, *many.folders)]
-    results: dict[str, Any] = {"psnr_vae": teach_vae(base, sheets)}
+    base, known = out / "base", out / "vae.json"
+    if not known.exists():
+        make_checkpoint(base, SHAPE, controlnets=())
+        sheets = [sheet(f, "", TILE) for f in (*one.folders, *many.folders)]
+        known.write_text(json.dumps(teach_vae(base, sheets)))
+    results: dict[str, Any] = {"psnr_vae": json.loads(known.read_text())}
     print(results, time.process_time() - began, flush=True)
 
-    common = {"batch": given.batch, "averaging": 0.98, "save_every": 100, "readers": 1}
-    options = Options(given.steps, rate=2e-3, warmup=50, full_precision=True, **common)
-    learned = out / "learned" / "model"
-    if not learned.is_dir():
-        train_zero123plus(out / "renders" / "one", base, out / "learned", options, phase=2)
+    options = Options(
+        given.steps, rate=2e-3, warmup=50, batch=given.batch, averaging=0.98, save_every=100,
+        readers=1, full_precision=True, resume=True,
+    )  # fmt: skip
+    learned = train_zero123plus(out / "renders" / "one", base, out / "learned", options, phase=2)
     drawn = draw(learned, one.folders[0], None)
     truth = sheet(one.folders[0], "", TILE)
     results["psnr"] = psnr(drawn, truth / 255)
     pictures = [np.hstack([truth, as_bytes(drawn)])]
     print(results, time.process_time() - began, flush=True)
 
-    options = Options(given.control_steps, rate=1e-3, warmup=50, full_precision=True, **common)
-    led = out / "led" / "model"
-    if not led.is_dir():
-        train_controlnet(out / "renders" / "many", learned, out / "led", options)
+    options = replace(options, steps=given.control_steps, rate=1e-3)
+    led = train_controlnet(out / "renders" / "many", learned, out / "led", options)
     held = SheetData.open(out / "renders" / "many", split="val").folders
     for name, folders in (("iou_held_out", held), ("iou_learned_from", many.folders[:HELD_OUT])):
         results[name] = []

@@ -37,7 +37,7 @@ from img2mesh.multiview import Sampling
 Seed = Annotated[int, Between(0, 4_294_967_295)]
 
 
-@stage(version=4, identity=segmentation.identity)
+@stage(version=5, identity=segmentation.identity)
 def cutout(
     photo: Photo,
     *,

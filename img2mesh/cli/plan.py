@@ -57,14 +57,14 @@ def plan(source: str | None, mask: Path | None, as_json: bool, **flags: Any) -> 
 @click.command(cls=Command)
 @click.option("--mermaid", is_flag=True, help="The DAG as a diagram.")
 def stages(mermaid: bool, as_json: bool) -> None:
-    """The DAG: stages, their settings, defaults and versions."""
+    """The DAG: stages, their settings, defaults and versions; a photo is given or drawn."""
     from rich.console import Console
 
-    from img2mesh.pipeline import PIPELINE
+    from img2mesh.pages.drawn import DRAWN
     from img2mesh.settings import range_of
 
     if mermaid:
-        say(PIPELINE.mermaid())
+        say(DRAWN.mermaid())
         return
     described: list[dict[str, Any]] = [
         {
@@ -76,10 +76,10 @@ def stages(mermaid: bool, as_json: bool) -> None:
             "ranges": {
                 name: str(between)
                 for name in stage.settings
-                if (between := range_of(PIPELINE, stage.name, name))
+                if (between := range_of(DRAWN, stage.name, name))
             },
         }
-        for stage in (PIPELINE.stages[name] for name in PIPELINE.order)
+        for stage in (DRAWN.stages[name] for name in DRAWN.order)
     ]
     if as_json:
         print_json(described)

@@ -29,8 +29,7 @@ _PAST = 200  # most recent results of a stage to look for one of the same leaf; 
 class Codec(Generic[T]):
     """How a type lies in a folder.
 
-    Later stages get the stored form even in the run that made it, so that a resumed run ends in
-    the same bytes as one in one go.
+    Later stages get the stored form even in the run that made it: resumed runs end in equal bytes.
     """
 
     version: int  # of the files' format
@@ -86,6 +85,7 @@ class Runner:
     force: Collection[str] = frozenset()  # stages to run again though their results are cached
     versions: Mapping[str, str] = field(default_factory=dict)  # of packages, for the record
     explain: bool = True  # else every miss is called a first run: nobody looks through the cache
+    room: Callable[[], Any] = tempfile.TemporaryDirectory  # makes the temporary store
     outcomes: dict[str, Outcome] = field(default_factory=dict, init=False)  # by stage, last run
 
     def __post_init__(self) -> None:
@@ -97,7 +97,7 @@ class Runner:
             if one.output not in self.codecs or name in RESERVED:
                 raise Img2MeshError(f"{one.where} needs a codec, and no name of {RESERVED}")
         self.settings = {n: s.resolve(given.get(n, {})) for n, s in self.graph.stages.items()}
-        self._room = None if self.store else tempfile.TemporaryDirectory(prefix="img2mesh-")
+        self._room = None if self.store else self.room()
         self._store = self.store or Store(self._room.name if self._room else "")
         self._emit = self.on_event or (lambda event: None)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import os
 import re
 import stat
 import warnings
@@ -24,7 +23,8 @@ from numpy.typing import NDArray
 
 from img2mesh.core.arrays import U8, unit_floats
 from img2mesh.errors import InputError, missing_extra
-from img2mesh.io import foreign_formats
+from img2mesh.io import foreign_formats, tiff
+from img2mesh.io.bounded import Whole, jpeg_scans
 from img2mesh.io.inputs import refuse_address
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     Picture = Image.Image | NDArray[Any]
 
 #: What a folder or glob is searched for, in any case.
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp"}) | {
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".avif"}
+) | {
     ".tif",
     ".tiff",
     ".gif",
@@ -43,10 +45,10 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng",
     ".heif",
 }
 #: The decoders that may run. Pillow has some forty; most have no business with photographs.
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP")
-EXPECTED = "a JPEG, PNG, WebP, TIFF, GIF, BMP or HEIC picture"
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "BMP")
+EXPECTED = "a JPEG, PNG, WebP, AVIF, TIFF, GIF, BMP or HEIC picture"
 
-_LOSSY = ("JPEG", "WEBP", "MPO")
+_LOSSY = ("JPEG", "WEBP", "AVIF", "MPO")
 
 #: Decoding keeps up to 4 bytes a pixel plus the decoder's own buffers: measured peaks at this limit
 #: are below 1 GB for PNG, TIFF and GIF.
@@ -54,6 +56,8 @@ MAX_PIXELS = 100_000_000
 #: JPEG shrinks while it decodes, so phones' 108 megapixels pass; a progressive one still needs
 #: up to 6 bytes a pixel of coefficients. Pillow itself refuses 179 megapixels.
 MAX_PIXELS_JPEG = 178_000_000
+#: Scans of a JPEG; a progressive one has about ten, one of several pictures that many each.
+MAX_SCANS = 100
 #: WebP's decoder composes on two canvases of its own before Pillow copies: 16 bytes a pixel.
 MAX_PIXELS_WEBP = 64_000_000
 #: Longest side after opening. The texture of an asset is at most this wide, so more is never seen.
@@ -62,8 +66,6 @@ LONGEST_SIDE = 2048
 SHORTEST_SIDE = 16
 #: Longest side over shortest: a strip is not a picture of an object.
 MAX_ASPECT = 20.0
-
-_CHUNK = 1 << 20
 
 _PRODUCT_OF_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
@@ -89,6 +91,7 @@ class Decoded:
         lossy: the file was JPEG or WebP, whose flats ring around the object.
         reduction: stored pixels per pixel of ``rgb``, 1 where nothing was shrunk.
         orientation: as EXIF counts, of the stored pixels; 1 is upright.
+        size: width and height of the file's picture, upright; (0, 0) for one in memory.
     """
 
     rgb: U8
@@ -97,6 +100,7 @@ class Decoded:
     lossy: bool
     reduction: float = 1.0
     orientation: int = 1
+    size: tuple[int, int] = (0, 0)
 
 
 def read_photo(
@@ -195,14 +199,18 @@ def decode(path: Path, *, longest: int | None = None) -> Decoded:
     """
     from img2mesh.io import pixel_modes
 
-    with _loading(path) as image:
-        stored = max(image.size)
+    with _loading(path) as (image, file):
+        size = image.size
         notes = () if longest is None else _shrink_while_decoding(image, longest)
         image.load()
+        if image.format == "TIFF":
+            image = tiff.twelve_bits(image, file)
         rgb, alpha, more = pixel_modes.to_srgb(image, longest=longest)
         turn = pixel_modes.orientation_of(image)
-        lossy, reduction = image.format in _LOSSY, stored / max(rgb.shape[:2])
-        return Decoded(rgb, alpha, (*notes, *more), lossy, reduction, turn)
+        lossy, reduction = image.format in _LOSSY, max(size) / max(rgb.shape[:2])
+        if (size[0] > size[1]) != (rgb.shape[1] > rgb.shape[0]):  # it was stored lying
+            size = size[::-1]
+        return Decoded(rgb, alpha, (*notes, *more), lossy, reduction, turn, size)
 
 
 def read_stored(path: Path) -> NDArray[Any]:
@@ -211,7 +219,7 @@ def read_stored(path: Path) -> NDArray[Any]:
     Raises:
         InputError: not a grey picture, or any of the ways in which :func:`decode` fails.
     """
-    with _loading(path) as image:
+    with _loading(path) as (image, _):
         if image.mode not in ("I", "I;16", "I;16B", "L"):
             raise InputError(f"{path.name} must be a 16-bit grey PNG, got mode {image.mode}")
         image.load()
@@ -219,13 +227,13 @@ def read_stored(path: Path) -> NDArray[Any]:
 
 
 @contextlib.contextmanager
-def _loading(path: Path) -> Iterator[Image.Image]:
+def _loading(path: Path) -> Iterator[tuple[Image.Image, io.BufferedReader]]:
     """The identified picture; whatever its decoder stumbles over becomes an InputError."""
     with opened(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Pillow: odd metadata is no news to the user
         image = _identify(file, path)
         try:
-            yield image
+            yield image, file
         except InputError:
             raise
         except MemoryError as error:
@@ -253,7 +261,11 @@ def _identify(file: io.BufferedReader, path: Path) -> Image.Image:
     if head[4:8] == b"ftyp" and head[8:12] in _PRODUCT_OF_HEIF:
         formats = [_register_heif()]
     try:
-        image = Image.open(file, formats=formats)
+        image: Image.Image = Image.open(file, formats=formats)
+        if image.format == "TIFF":
+            image = tiff.largest_page(image, file, _name(path))
+    except InputError:
+        raise
     except Image.DecompressionBombError as error:
         count = re.search(r"\d+", str(error))  # Pillow tells the pixels, not the sides
         millions = f"{int(count[0]) // 10**6} million" if count else "too many"
@@ -273,6 +285,11 @@ def _identify(file: io.BufferedReader, path: Path) -> Image.Image:
             f"{_name(path)} is damaged ({cause_of(error)}): save or download it again"
         ) from error
     _check_size(image, path)
+    if image.format in ("JPEG", "MPO") and (scans := jpeg_scans(file)) > MAX_SCANS:
+        raise InputError(
+            f"{_name(path)} is a JPEG of {scans} scans, more than the {MAX_SCANS} allowed: "
+            "save it again as an ordinary JPEG or PNG"
+        )
     return image
 
 
@@ -287,9 +304,12 @@ def _register_heif() -> str:
 
 def _check_size(image: Image.Image, path: Path) -> None:
     width, height = image.size
-    limit = {"JPEG": MAX_PIXELS_JPEG, "MPO": MAX_PIXELS_JPEG, "WEBP": MAX_PIXELS_WEBP}.get(
-        image.format or "", MAX_PIXELS
-    )
+    limit = {
+        "JPEG": MAX_PIXELS_JPEG,
+        "MPO": MAX_PIXELS_JPEG,
+        "WEBP": MAX_PIXELS_WEBP,
+        "AVIF": MAX_PIXELS_WEBP,
+    }.get(image.format or "", MAX_PIXELS)
     shown = f"{_name(path)} is {width}x{height} pixels"
     if width * height > limit:
         raise InputError(
@@ -321,16 +341,6 @@ def _reduced(size: tuple[int, int], most: int) -> tuple[str, ...]:
     return (f"reduced from {size[0]}x{size[1]} to {most} pixels on the longest side",)
 
 
-class _Whole(io.BufferedReader):
-    """A file that makes no room for more bytes than it has, whatever a damaged header says."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """At most ``size`` bytes, as of any file."""
-        if size is not None and size > _CHUNK:
-            size = min(size, max(0, os.fstat(self.fileno()).st_size - self.tell()))
-        return super().read(size)
-
-
 def opened(path: Path) -> io.BufferedReader:
     """A regular file, open for reading; every way to fail is an InputError."""
     try:
@@ -341,7 +351,7 @@ def opened(path: Path) -> io.BufferedReader:
             raise InputError(
                 f"{_name(path)} is not a regular file: expected {EXPECTED}; a pipe is read as `-`"
             )
-        return _Whole(io.FileIO(path))
+        return Whole(path.open("rb", buffering=0))
     except FileNotFoundError as error:
         refuse_address(str(path))
         raise InputError(

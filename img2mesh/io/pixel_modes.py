@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from img2mesh.core.arrays import U8
+from img2mesh.io.tiff import white_of
 
 #: EXIF tag 0x0112 (TIFF 6.0, p. 36) and the turn that undoes each value.
 _ORIENTATION_TAG = 0x0112
+#: Formats of which one file may hold several pictures.
+ANIMATED = ("GIF", "PNG", "WEBP", "AVIF", "TIFF")
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -21,6 +24,9 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+_WHITE = "the values of this picture are taken to reach white at {:g}"
 
 
 def to_srgb(image: Image.Image, *, longest: int | None) -> tuple[U8, U8 | None, tuple[str, ...]]:
@@ -39,8 +45,12 @@ def to_srgb(image: Image.Image, *, longest: int | None) -> tuple[U8, U8 | None, 
         notes: sentences for the user.
     """
     notes: list[str] = []
-    if image.format in ("GIF", "PNG", "WEBP", "TIFF") and getattr(image, "is_animated", False):
+    if page := image.info.get("page"):
+        notes.append(page)
+    elif image.format in ANIMATED and getattr(image, "is_animated", False):
         notes.append(f"the {image.format} has several frames or pages; the first one is used")
+    if white := image.info.get("white"):
+        notes.append(_WHITE.format(white))
     # Read after load(): for TIFF, Pillow has then already turned the picture and cleared the tag.
     orientation = orientation_of(image)
     profile = image.info.get("icc_profile")
@@ -101,7 +111,8 @@ def _keyed(image: Image.Image, key: int | tuple[int, ...] | bytes) -> Image.Imag
 def _from_wide(image: Image.Image, transparency: object, notes: list[str]) -> Image.Image:
     """16- and 32-bit grey, whole or floating, to 8 bits.
 
-    Files do not say what their white is: 16-bit modes use the whole range; others are taken to end
+    Files rarely say what their white is: 16-bit modes use the whole range, or 12 bits of it if
+    nothing is brighter; others are taken to end
     at 1, 255 or 65535, whichever is the first to hold every value, else at their own maximum.
     """
     values: NDArray[np.generic] = np.asarray(image)
@@ -109,13 +120,15 @@ def _from_wide(image: Image.Image, transparency: object, notes: list[str]) -> Im
     if isinstance(transparency, int):
         alpha = np.where(values == transparency, 0, 255).astype(np.uint8)
     if image.mode.startswith("I;16"):
-        white = 65535.0
+        white = white_of(image, float(values.max()))
+        if white != 65535:
+            notes.append(_WHITE.format(white))
     else:
         top = float(np.fmax.reduce(values, axis=None))  # past NaN, without a copy
         top = top if np.isfinite(top) else 65535.0
         ends = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
         white = next((end for end in ends if top <= end), top)
-        notes.append(f"the values of this picture are taken to reach white at {white:g}")
+        notes.append(_WHITE.format(white))
     grey = np.empty(values.shape, np.uint8)
     for first in range(0, len(values), 256):  # in bands: no full-size float copy
         band = np.asarray(values[first : first + 256], dtype=np.float32)

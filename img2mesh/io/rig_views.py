@@ -17,6 +17,8 @@ from img2mesh.io.posed import PosedPictures, assemble
 from img2mesh.io.view_images import Picture, read_picture, separate, world_normals
 
 _SMALLEST_TILE = 32
+#: Longest sides of a sheet (rows of 2, 3, 4, 6 and 16 stay whole) and of one view; more only costs.
+LARGEST_SHEET, _LARGEST_VIEW = 6144, 1024
 #: Outlines whose worst one is filled this much less fit as well.
 _TIE = 0.003
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -36,7 +38,7 @@ def open_sheet(path: Path, rig: Rig | None) -> PosedPictures:
             f"{path.name} is a picture without cameras: name the cameras of its views with "
             f"--rig {'|'.join(RIGS)}, or give a folder with transforms.json or cameras.json"
         )
-    picture = read_picture(path)
+    picture = read_picture(path, longest=LARGEST_SHEET)
     alpha = () if picture.alpha is None else (picture.alpha[..., None],)
     whole = np.concatenate([picture.rgb, *alpha], axis=2)
     try:
@@ -72,7 +74,7 @@ def open_folder(path: Path, rig: Rig) -> PosedPictures:
             f"{len(rig.azimuths_deg)} views: give as many{named} (in the order of their numbers), "
             "or one sheet"
         )
-    pictures = [read_picture(file) for file in (*colours, *normals)]
+    pictures = [read_picture(f, longest=_LARGEST_VIEW) for f in (*colours, *normals)]
     size = pictures[0].rgb.shape[0]
     for file, one in zip((*colours, *normals), pictures, strict=True):
         if one.rgb.shape[:2] != (size, size):

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from img2mesh.core.arrays import F32
 from img2mesh.core.cameras import Camera
 from img2mesh.errors import InputError
 from img2mesh.imaging.fill import continue_colours
 from img2mesh.imaging.matting import matte
-from img2mesh.imaging.resize import fitted_size, shrink_rgba
 from img2mesh.io import masks, photos
 from img2mesh.io.lenses import Lens, straightened
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture: rgb (h, w, 3), alpha (h, w) or None, both float32 in [0, 1]."""
+    """A decoded picture.
+
+    Attributes:
+        rgb: (h, w, 3) float32 in [0, 1].
+        alpha: (h, w) float32 in [0, 1], or None.
+        lossy: its file's format blurs edges.
+        size: width and height of the file's picture; (0, 0) for one in memory.
+    """
 
     rgb: F32
     alpha: F32 | None
     lossy: bool
+    size: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -60,37 +69,39 @@ class LoadedView:
             else straightened(normals, at, outside=0.0, blend=False),
         )
 
-    def fitted(self, longest: int) -> LoadedView:
-        """The view reduced so that its longer side is at most so many pixels."""
-        height, width = self.alpha.shape
-        w, h = fitted_size(width, height, longest)
-        if (w, h) == (width, height):
-            return self
-        rgb, alpha = shrink_rgba(self.rgb, self.alpha, width=w, height=h)
-        rows = ((np.arange(h) + 0.5) * height / h).astype(int)
-        columns = ((np.arange(w) + 0.5) * width / w).astype(int)
-        near = np.ix_(rows, columns)  # depths and normals are not mixed across edges
-        return LoadedView(
-            rgb,
-            alpha,
-            self.camera.resized(w, h),
-            None if self.depth is None else self.depth[near],
-            None if self.normals is None else self.normals[near],
-        )
 
+def read_picture(path: Path, *, longest: int | None = None) -> Picture:
+    """Any picture as floats; an alpha channel that is opaque everywhere counts as none.
 
-def read_picture(path: Path) -> Picture:
-    """Any picture as floats; an alpha channel that is opaque everywhere counts as none."""
-    stored = photos.decode(path)
+    Args:
+        path: the file.
+        longest: limit for the longest side, reduced to before anything becomes a float.
+    """
+    stored = photos.decode(path, longest=longest)
     rgb = stored.rgb.astype(np.float32) / np.float32(255)
     alpha = None if stored.alpha is None else stored.alpha.astype(np.float32) / np.float32(255)
-    return Picture(rgb, alpha, stored.lossy)
+    return Picture(rgb, alpha, stored.lossy, stored.size)
 
 
-def read_mask(path: Path) -> F32:
-    """A view's mask (h, w) in [0, 1], in any spelling of :mod:`img2mesh.io.masks`."""
+def read_mask(path: Path, *, view: Picture) -> F32:
+    """The mask (h, w) in [0, 1] of a view, in any spelling of :mod:`img2mesh.io.masks`.
+
+    Raises:
+        InputError: its file's picture has another size than the view's.
+    """
+    height, width = view.rgb.shape[:2]
     stored = photos.decode(path)
+    if stored.size != view.size:
+        raise InputError(
+            f"{path.name} has {stored.size[0]}x{stored.size[1]} pixels, but its view "
+            f"{view.size[0]}x{view.size[1]}: a mask must have its view's size"
+        )
     mask, _ = masks.object_mask(stored.rgb, stored.alpha)
+    if mask.shape != (height, width):
+        from PIL import Image
+
+        fitted = Image.fromarray(mask).resize((width, height), Image.Resampling.BOX)
+        mask = np.asarray(fitted)
     return mask.astype(np.float32) / np.float32(255)
 
 
@@ -110,33 +121,53 @@ def separate(picture: Picture, name: str) -> tuple[F32, F32]:
     return continue_colours(rgb, alpha, above=0), alpha
 
 
-def read_depth(path: Path, scale: float, camera: Camera) -> F32:
+def read_depth(
+    path: Path, scale: float, camera: Camera, *, size: tuple[int, int] | None = None
+) -> F32:
     """z-depth (h, w) in world units, NaN where the picture holds 0.
 
     Args:
         path: 16-bit grey picture.
         scale: stored value of one world unit.
-        camera: the view's camera, for the size.
+        camera: the view's camera, for h and w.
+        size: width and height of the view's file, where it was reduced.
     """
     stored = photos.read_stored(path)
-    if stored.ndim != 2 or stored.shape != (camera.height, camera.width):
+    width, height = size or (camera.width, camera.height)
+    if stored.ndim != 2 or stored.shape != (height, width):
         raise InputError(
-            f"{path.name} must be a 16-bit grey picture of {camera.width}x{camera.height} "
+            f"{path.name} must be a 16-bit grey picture of {width}x{height} "
             f"pixels like its view, got an array of shape {stored.shape}"
         )
+    stored = _nearest(stored, camera)
     depth = stored.astype(np.float32) / np.float32(scale)
     return np.where(stored > 0, depth, np.nan).astype(np.float32)
 
 
-def read_normals(path: Path, camera: Camera) -> F32:
-    """Unit world-space normals (h, w, 3) of a picture of camera-space normals."""
-    rgb = read_picture(path).rgb
-    if rgb.shape[:2] != (camera.height, camera.width):
+def read_normals(path: Path, camera: Camera, *, size: tuple[int, int]) -> F32:
+    """Unit world-space normals (h, w, 3) of a picture of camera-space normals.
+
+    Args:
+        path: a picture of the size of the view's file.
+        camera: the view's camera, for h and w.
+        size: width and height of the view's file.
+    """
+    rgb = photos.decode(path).rgb
+    if rgb.shape[1::-1] != size:
         raise InputError(
-            f"{path.name} has {rgb.shape[1]}x{rgb.shape[0]} pixels, its view "
-            f"{camera.width}x{camera.height}"
+            f"{path.name} has {rgb.shape[1]}x{rgb.shape[0]} pixels, its view {size[0]}x{size[1]}"
         )
-    return world_normals(rgb, camera)
+    return world_normals(_nearest(rgb, camera).astype(np.float32) / np.float32(255), camera)
+
+
+def _nearest(stored: NDArray[Any], camera: Camera) -> NDArray[Any]:
+    """A picture at a camera's size, pixels taken and not mixed: no depth lies across an edge."""
+    height, width = stored.shape[:2]
+    if (width, height) == (camera.width, camera.height):
+        return stored
+    rows = ((np.arange(camera.height) + 0.5) * height / camera.height).astype(int)
+    columns = ((np.arange(camera.width) + 0.5) * width / camera.width).astype(int)
+    return stored[np.ix_(rows, columns)]
 
 
 def world_normals(rgb: F32, camera: Camera) -> F32:

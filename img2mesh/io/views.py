@@ -18,7 +18,6 @@ from img2mesh.core.rigs import Rig
 from img2mesh.core.rigs import rig as rig_named
 from img2mesh.errors import InputError
 from img2mesh.geometry.depth_fit import fit_depth
-from img2mesh.imaging.resize import fitted_size, shrink_rgba
 from img2mesh.imaging.sheet import squares, untile
 from img2mesh.io import photos, rig_views
 from img2mesh.io.camera_files import Record, has_cameras, read_records
@@ -42,7 +41,7 @@ _MOST_VIEWS, _FEW_VIEWS = 100, 24
 _LARGEST_VIEW, _LARGEST_OF_MANY = 1024, 512
 #: Part of every digest: raise it when the same files are read as other views, so that no cached
 #: stage is taken for theirs.
-_READING = 5
+_READING = 6
 
 
 def read_views(
@@ -142,7 +141,7 @@ def read_cutout(path: Path) -> tuple[F32, F32]:
     Raises:
         InputError: no such picture, or neither transparency nor a plain background.
     """
-    picture = read_picture(path)
+    picture = read_picture(path, longest=_LARGEST_PHOTO)
     try:
         rgb, alpha = separate(picture, path.name)
     except InputError as cause:
@@ -151,15 +150,11 @@ def read_cutout(path: Path) -> tuple[F32, F32]:
         raise InputError(
             f"--photo: {path.name} has no background: give the object with space around it"
         )
-    height, width = alpha.shape
-    size = fitted_size(width, height, _LARGEST_PHOTO)
-    if size == (width, height):
-        return rgb, alpha
-    return shrink_rgba(rgb, alpha, width=size[0], height=size[1])
+    return rgb, alpha
 
 
 def _with_normals(views: PosedPictures, path: Path, rig: Rig | None) -> PosedPictures:
-    whole = read_picture(path).rgb
+    whole = read_picture(path, longest=rig_views.LARGEST_SHEET).rgb
     in_first_frame = rig is not None and rig.normals
     try:
         tiles = squares(whole, len(views.rgb)) if in_first_frame else untile(whole)
@@ -224,14 +219,8 @@ def _open_folder(path: Path, group: str | None) -> PosedPictures:
     first: tuple[str, int, int] | None = None
     loaded = []
     for record in records:
-        view = _load_record(record, first)
-        first = first or (record.name, view.camera.width, view.camera.height)
-        view = view.fitted(longest)
-        if not (view.alpha > 0.5).any():
-            raise InputError(
-                f"{record.name} shows no object once its lens distortion is undone and it is "
-                "reduced: check k1, k2, p1 and p2, or crop the views around the object"
-            )
+        view, stored = _load_record(record, first, longest)
+        first = first or (record.name, *stored)
         loaded.append(view)
     assert first is not None
     size = loaded[0].camera.width, loaded[0].camera.height
@@ -297,34 +286,43 @@ def _spread(records: tuple[Record, ...]) -> tuple[Record, ...]:
     return tuple(records[k * len(records) // _MOST_VIEWS] for k in range(_MOST_VIEWS))
 
 
-def _load_record(record: Record, first: tuple[str, int, int] | None) -> LoadedView:
-    """One view with all that is beside it; ``first`` is the first view's name, width, height."""
-    picture = read_picture(record.file)
+def _load_record(
+    record: Record, first: tuple[str, int, int] | None, longest: int
+) -> tuple[LoadedView, tuple[int, int]]:
+    """One view with all that is beside it, reduced, and the width and height of its file.
+
+    ``first`` is the first view's name, width and height.
+    """
+    picture = read_picture(record.file, longest=longest)
     if picture.alpha is None and record.mask is not None:
-        mask = read_mask(record.mask)
-        if mask.shape != picture.rgb.shape[:2]:
-            raise InputError(
-                f"{record.mask.name} has {mask.shape[1]}x{mask.shape[0]} pixels, but {record.name} "
-                f"{picture.rgb.shape[1]}x{picture.rgb.shape[0]}: a mask must have its view's size"
-            )
-        picture = Picture(picture.rgb, mask, picture.lossy)
-    height, width = picture.rgb.shape[:2]
+        picture = replace(picture, alpha=read_mask(record.mask, view=picture))
+    width, height = picture.size
     camera, lens = record.camera(width, height), record.lens()
+    camera = camera.resized(picture.rgb.shape[1], picture.rgb.shape[0])
     rgb, alpha = separate(picture, record.name)
     if first is not None and (width, height) != first[1:]:
         raise InputError(
             f"{record.name} has {width}x{height} pixels but {first[0]} has "
             f"{first[1]}x{first[2]}: all views must have one size"
         )
-    depth = None if record.depth is None else read_depth(record.depth, record.depth_scale, camera)
-    normals = None if record.normal is None else read_normals(record.normal, camera)
+    size, depth, normals = picture.size, None, None
+    if record.depth is not None:
+        depth = read_depth(record.depth, record.depth_scale, camera, size=size)
+    if record.normal is not None:
+        normals = read_normals(record.normal, camera, size=size)
     view = LoadedView(rgb, alpha, camera, depth, normals)
     if not lens.bent:
-        return view
+        return view, size
     try:
-        return view.straightened(lens)
+        view = view.straightened(lens)
     except InputError as cause:
         raise InputError(f"{record.name}: {cause}") from cause
+    if not (view.alpha > 0.5).any():
+        raise InputError(
+            f"{record.name} shows no object once its lens distortion is undone: check k1, k2, p1 "
+            "and p2"
+        )
+    return view, size
 
 
 def _stack_known(arrays: list[F32 | None], shape: tuple[int, ...], missing: float) -> F32 | None:

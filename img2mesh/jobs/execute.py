@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from img2mesh.artifacts.codecs import CODECS
 from img2mesh.core.failures import told, write_log
 from img2mesh.core.leftovers import temporary
-from img2mesh.errors import StageFailedError
+from img2mesh.errors import CacheError, StageFailedError
 from img2mesh.graph import Event, Runner, Store
 from img2mesh.jobs.claims import require_ours, require_writable
 from img2mesh.jobs.delivery import Delivered, deliver
@@ -60,10 +61,28 @@ def execute(
         try:
             runner.run(request.until, job.given)
         except StageFailedError as error:
+            _blame_cache(error, request.cache_dir)
             log = write_log(error, folder)
             raise StageFailedError(told(str(error), log)) from error.__cause__
         seconds = time.perf_counter() - began
         return deliver(runner, job, request, options, folder, seconds=seconds, cached=cached)
+
+
+def _blame_cache(error: StageFailedError, cache_dir: Path | None) -> None:
+    """A stage that failed because its disk was full, or the cache deleted, is no broken stage.
+
+    Raises:
+        CacheError: it was so.
+    """
+    assert cache_dir is not None
+    # Libraries tell of a full disk in exceptions of their own.
+    full = any(words in str(error) for words in ("No space left", "quota exceeded"))
+    if full or not cache_dir.exists():
+        what = "the disk is full" if full else "it was deleted meanwhile"
+        raise CacheError(
+            f"the cache cannot be used at {cache_dir}: {what}; make room, choose another "
+            "--cache-dir, or do without one: --no-cache"
+        ) from error.__cause__
 
 
 def runner_for(
@@ -87,4 +106,5 @@ def runner_for(
         on_event=on_event,
         force=request.force,
         explain=explain,
+        room=partial(temporary, "img2mesh-"),
     )

@@ -38,6 +38,8 @@ _BY_NAME = {
     "u2net": _Recipe(*_IMAGENET, 320, peak=True),
     "silueta": _Recipe(*_IMAGENET, 320, peak=True),
 }
+#: No network of this kind looks at more pixels a side; a file that asks for more eats the memory.
+_LARGEST = 2048
 _BY_SIZE = ((512, _BY_NAME["u2net"]), (10**9, _BY_NAME["isnet"]))
 
 
@@ -84,6 +86,11 @@ def probability(rgb: U8, *, model: Path, device: str) -> F32:
             "with one input of shape (1, 3, height, width), such as U2-Net, IS-Net or BiRefNet"
         )
     fixed = [side for side in entry.shape[2:] if isinstance(side, int) and side > 0]
+    if max(fixed, default=0) > _LARGEST:
+        raise InputError(
+            f"{model.name} wants pictures of {' x '.join(map(str, fixed))} pixels: expected at "
+            f"most {_LARGEST} along a side"
+        )
     recipe = _recipe(model.stem, fixed)
     height, width = fixed if len(fixed) == 2 else (recipe.size, recipe.size)
     planes = _prepared(rgb, recipe, width, height)

@@ -10,16 +10,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from img2mesh import segmentation
+from img2mesh.api import Session
 from img2mesh.artifacts import RadianceField, ViewSet
 from img2mesh.artifacts.codecs import save_field
 from img2mesh.batch.manifest import read_manifest
 from img2mesh.diffusion import checkpoints, weights
-from img2mesh.errors import CacheError, InputError
+from img2mesh.errors import CacheError, Img2MeshError, InputError
 from img2mesh.graph.manifest import scan
 from img2mesh.graph.store import Store, explained
+from img2mesh.io import photos, view_images, views
 from img2mesh.jobs.early import require_possible
-from img2mesh.jobs.request import Request, request_from
+from img2mesh.jobs.execute import execute
+from img2mesh.jobs.job import photo_job
+from img2mesh.jobs.request import OutputOptions, Request, request_from
+from img2mesh.segmentation import onnx
 from scripts import fuzz
 from tests import captures
 
@@ -127,3 +134,128 @@ def test_size_and_unit_together_are_refused_early(tmp_path: Path, how: str) -> N
         require_possible(request)
     with pytest.raises(InputError, match="height=9cm"):
         require_possible(Request(settings={"asset": {"size": "9 bananas"}}))
+
+
+def test_a_pictures_size_is_not_believed_before_it_is_read(tmp_path: Path) -> None:
+    """A PNG whose data chunk claims gigabytes is read as far as it goes."""
+    data = bytearray(fuzz.bytes_of(Image.new("RGB", (64, 64), "red"), "PNG"))
+    at = data.index(b"IDAT") - 4
+    data[at : at + 4] = b"\x7f\xff\xff\xff"
+    (tmp_path / "p.png").write_bytes(data)
+    with photos.opened(tmp_path / "p.png") as file:
+        assert len(file.read(2**62)) == len(data)
+        assert file.read(2**62) == b""
+    try:
+        photos.decode(tmp_path / "p.png")
+    except InputError as error:
+        assert "memory" not in str(error)
+
+
+@pytest.mark.parametrize("scans", [1, 90, 91, 5000])
+def test_scans_of_a_jpeg_are_bounded(tmp_path: Path, scans: int) -> None:
+    data = fuzz.bytes_of(Image.effect_noise((64, 64), 80), "JPEG", progressive=True)
+    first, last = data.index(b"\xff\xda"), data.rindex(b"\xff\xda")
+    assert 1 < data.count(b"\xff\xda") <= 10
+    bomb = data[:last] + data[last:-2] * scans + data[-2:]
+    assert first < last
+    path = tmp_path / "p.jpg"
+    path.write_bytes(bomb)
+    if bomb.count(b"\xff\xda") <= photos.MAX_SCANS:
+        assert photos.decode(path).rgb.shape == (64, 64, 3)
+    else:
+        with pytest.raises(InputError, match=r"JPEG of .* scans, more than"):
+            photos.decode(path)
+
+
+class Asking:
+    """A network that asks for a picture of some size."""
+
+    def __init__(self, *shape: object) -> None:
+        self.shape, self.type, self.name = list(shape), "tensor(float)", "x"
+
+    def get_inputs(self) -> list[Asking]:
+        return [self]
+
+
+@pytest.mark.parametrize("sides", [(20_000, 20_000), (2**31, 2**31), (320, 4096), (2049, 2048)])
+def test_networks_that_want_huge_pictures_are_refused(
+    sides: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx, "_session", lambda model, device: Asking(1, 3, *sides))
+    with pytest.raises(InputError, match=r"wants pictures of .* at most 2048"):
+        onnx.probability(np.zeros((8, 8, 3), np.uint8), model=Path("n.onnx"), device="cpu")
+
+
+def test_large_views_are_reduced_before_they_become_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of a view is ever a float at its file's size: a hundred large ones fit."""
+    captures.nerfstudio(tmp_path)
+    for path in (tmp_path / "images").iterdir():
+        with Image.open(path) as picture:
+            large = picture.resize((picture.width * 16, picture.height * 16), Image.Resampling.BOX)
+        large.save(path)
+    text = json.loads((tmp_path / "transforms.json").read_text())
+    for key in ("w", "h", "fl_x", "fl_y", "cx", "cy"):
+        text |= {key: text[key] * 16} if key in text else {}
+    (tmp_path / "transforms.json").write_text(json.dumps(text))
+    monkeypatch.setattr(views, "_LARGEST_VIEW", 64)
+    seen = []
+    whole = view_images.separate
+
+    def separate(picture: view_images.Picture, name: str) -> object:
+        seen.append((max(picture.rgb.shape), max(picture.size)))
+        return whole(picture, name)
+
+    monkeypatch.setattr(views, "separate", separate)
+    found = ViewSet.open(tmp_path)
+    assert all(side == 64 < stored for side, stored in seen)
+    assert found.rgb.shape[1:3] == (64, 64)
+    assert any("reduced from" in note for note in found.provenance.notes)
+
+
+@pytest.mark.parametrize(
+    "terms", [{"k1": 1e6}, {"k2": 1e14}, {"p1": 1e4, "p2": -1e4}, {"k1": 1e300}], ids=str
+)
+def test_a_lens_that_shows_nothing(tmp_path: Path, terms: dict[str, float]) -> None:
+    captures.nerfstudio(tmp_path)
+    path = tmp_path / "transforms.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **terms}))
+    with pytest.raises(InputError, match="distortion"):
+        ViewSet.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(28, "No space left on device"), "the disk is full; make room"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "the disk is full"),
+        (ValueError("anything else"), "stage cutout failed"),
+    ],
+)
+def test_a_full_disk_is_no_broken_stage(
+    error: Exception, words: str, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*given: object, **settings: object) -> None:
+        raise error
+
+    monkeypatch.setattr(segmentation, "cut_out", broken)
+    request = Request(until="cutout", cache_dir=tmp_path / "c")
+    with pytest.raises(Img2MeshError, match=words):
+        execute(photo_job(toy), request, OutputOptions(), tmp_path / "out")
+
+
+def test_what_a_killed_session_without_a_cache_leaves_is_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    session = Session(cache=None)
+    runner = session.runner()
+    (mine,) = tmp_path.iterdir()
+    # As a process of that number would have left it, had it been killed.
+    dead = mine.with_name(mine.name.replace(f"-{os.getpid()}-", "-4194305-"))
+    mine.rename(dead)
+    again = session.runner()
+    assert not dead.exists()
+    assert len(list(tmp_path.iterdir())) == 1
+    del runner, again

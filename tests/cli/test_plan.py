@@ -39,8 +39,8 @@ def test_a_sheet_enters_after_the_views(tmp_path: Path, command: Command) -> Non
 
 def test_stages_and_their_diagram(command: Command) -> None:
     described = json.loads(command("stages", "--json").stdout)
-    assert [entry["stage"] for entry in described] == list(PIPELINE.order)
-    assert described[1]["settings"]["generator"] == "learned"
+    assert [entry["stage"] for entry in described] == ["photo", *PIPELINE.order]
+    assert described[2]["settings"]["generator"] == "learned"
     diagram = command("stages", "--mermaid").stdout
     assert "cutout --> views" in diagram.replace("[", " ")
     assert "surface.target_faces = 20000" in command("stages").stdout

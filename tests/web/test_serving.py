@@ -126,6 +126,7 @@ def test_another_setting_makes_another_version_at_a_price_that_is_told(server: S
     assert settings["views"]["generator"] == "geometric"  # the server's own flag stays
     for bad in (
         {"settings": {"surface.faces": 5}}, {"settings": {"cutout.model": "/etc/passwd"}},
+        {"settings": {"refined.refiner": "/etc"}}, {"settings": {"asset.refiner": "/etc"}},
         {"settings": {"views.generator": "/tmp/x.safetensors"}}, {"preset": "../x"},
         {"formats": ["exe"]}, {"faces": 5}, {"settings": {"surface.target_faces": -1}},
     ):  # fmt: skip
