@@ -60,7 +60,8 @@ def render_meshes(
         ``drawn`` in this run, ``there`` before, ``failed``.
 
     Raises:
-        InputError: no meshes, or ``out`` is a data set of another recipe.
+        InputError: no meshes, or ``out`` is a data set of another recipe, or one in shards and
+            none were asked for.
         Img2MeshError: the disk is full, or workers do not start.
     """
     entries = _named(meshes)
@@ -101,6 +102,8 @@ class _Packer:
     def __init__(self, out: Path, entries: dict[str, Entry], objects: int | None) -> None:
         self._out, self._entries, self._objects = out, entries, objects
         self._packed = packed_names(out)
+        if self._packed and objects is None:
+            raise InputError(f"{out} keeps its objects in shards: give --shards again")
         self._ready: dict[str, dict[str, str]] = {}
         for name in entries:
             if (out / name).is_dir():

@@ -75,13 +75,14 @@ def drawn_job(
         return []
     if inputs or mask:
         raise InputError("--text draws the photo itself: leave out INPUT and --mask")
+    job = text_job(flags["text"])
     flags["route"] = "text"
     own = {"model": flags["text_model"], "seed": flags["seed"]}
     settings |= {f"photo.{name}": value for name, value in own.items()}
     for flag, stage in (("refiner", "refined"), ("texture_refiner", "asset")):
         if flags[flag] is not None:
-            settings[f"{stage}.refiner_prompt"] = flags["text"]
-    return [text_job(flags["text"])]
+            settings[f"{stage}.refiner_prompt"] = job.text
+    return [job]
 
 
 def photo_jobs(inputs: Sequence[str], mask: Path | None) -> list[Job]:

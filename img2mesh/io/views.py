@@ -168,7 +168,8 @@ def _with_normals(views: PosedPictures, path: Path, rig: Rig | None) -> PosedPic
         )
     frames = views.cameras[:1] * len(tiles) if in_first_frame else views.cameras
     decoded = np.stack([world_normals(t, c) for t, c in zip(tiles, frames, strict=True)])
-    decoded[views.alpha <= 0.5] = 0
+    if in_first_frame:  # their ground is white, which is no normal
+        decoded[views.alpha <= 0.5] = 0
     return replace(views, normals=decoded)
 
 

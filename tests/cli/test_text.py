@@ -49,6 +49,8 @@ def test_text_refiner_and_texture_refiner_to_a_mesh(
         assert (out / name).stat().st_size > 0
     record = json.loads((out / "run.json").read_text(encoding="utf-8"))
     assert record["input"]["text"] == PROMPT and record["seeds"]["photo"] == 42
+    assert record["settings"]["refined"]["refiner_prompt"] == PROMPT
+    assert record["settings"]["asset"]["refiner_prompt"] == PROMPT
     known = record["identities"]
     assert known["photo"]["model"] == known["refined"]["refiner"] == known["asset"]["refiner"]
 

@@ -183,6 +183,8 @@ def test_shards_hold_what_the_folders_held_and_a_second_run_goes_on(tmp_path: Pa
     rows = {r["name"]: r for r in csv.DictReader((out / "manifest.csv").open())}
     assert {r["status"] for r in rows.values()} == {"done"}
     assert render_meshes([meshes], out, recipe, jobs=1, shards=2)["there"] == 4
+    with pytest.raises(InputError, match="give --shards again"):
+        render_meshes([meshes], out, recipe, jobs=1)
     data = SheetData.open(out)
     training = sorted(name for name, r in rows.items() if r["split"] == "train")
     assert sorted(f.name for f in data.folders) == training == ["ball", "brick", "post"]
