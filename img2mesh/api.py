@@ -27,7 +27,7 @@ from img2mesh.jobs.request import (
     output_options,
 )
 from img2mesh.pipeline import PIPELINE
-from img2mesh.settings import Settings, known_stage, load_config, load_preset, resolve
+from img2mesh.settings import Settings, load_config, load_preset, resolve, stage_called
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -163,7 +163,7 @@ class Session:
             Img2MeshError: a stage failed.
         """
         runner = self.runner()
-        runner.run(known_stage(PIPELINE, until), self.inputs(photo))
+        runner.run(stage_called(PIPELINE, until), self.inputs(photo))
         return {name: outcome.load() for name, outcome in runner.outcomes.items()}
 
     def runner(self) -> Runner:

@@ -118,6 +118,16 @@ def known_stage(graph: Graph, name: str) -> str:
     return _known("stage", name, graph.order, "")
 
 
+def stage_called(graph: Graph, name: str) -> str:
+    """The stage of a name, or of one that it had once: commands that people keep go on working.
+
+    Raises:
+        InputError: no such stage; lists the stages.
+    """
+    now = RENAMED.get(name, name)
+    return now if name not in graph.order and now in graph.order else known_stage(graph, name)
+
+
 def _known(what: str, name: str, known: Collection[str], prefix: str) -> str:
     if name in known:
         return name

@@ -65,7 +65,9 @@ class Request:
     def __post_init__(self) -> None:
         if self.device.split(":")[0] not in ("auto", "cpu", "cuda", "mps"):
             raise InputError(f"unknown device {self.device!r}; use auto, cpu, cuda, cuda:N or mps")
-        settings.known_stage(self.graph, self.until)
+        object.__setattr__(self, "until", settings.stage_called(self.graph, self.until))
+        forced = (settings.stage_called(self.graph, name) for name in self.force)
+        object.__setattr__(self, "force", frozenset(forced))
 
 
 @dataclass(frozen=True)
@@ -149,9 +151,9 @@ def request_from(
         layers.append(settings.load_config(config))
     forced: list[str] = []
     if force is not None:
-        forced += graph.order if force == "all" else [settings.known_stage(graph, force)]
+        forced += graph.order if force == "all" else [force]
     if first is not None:
-        forced += graph.order[graph.order.index(settings.known_stage(graph, first)) :]
+        forced += graph.order[graph.order.index(settings.stage_called(graph, first)) :]
     resolved = settings.resolve(graph, *layers, flags, assignments=assignments or ())
     if commercial_only:
         painter = graph.stages["asset"].resolve(resolved.get("asset", {}))["refiner"]

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from img2mesh.pipeline import PIPELINE
+from img2mesh.settings import RENAMED
 from tests.conftest import Command
 
 
@@ -49,9 +50,6 @@ def test_stages_and_their_diagram(command: Command) -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--until", "texture"], "the stage 'texture' is called 'asset' now"),
-        (["--force=texture"], "the stage 'texture' is called 'asset' now"),
-        (["--force", "texture"], "the stage 'texture' is called 'asset' now"),
         (["--set", "texture.scale=2"], "the stage 'texture' is called 'asset' now"),
         (["--set", "asset.extent=2"], "the setting of asset 'extent' is called 'scale' now"),
     ],
@@ -67,3 +65,15 @@ def test_an_old_name_is_answered_with_the_new_one(
     monkeypatch.setattr("img2mesh.settings.RENAMED", renamed)
     done = command("plan", str(toy), *flags)
     assert done.returncode == 2 and words in done.stderr
+
+
+@pytest.mark.parametrize("old", ["posed", "engine"])
+def test_commands_with_a_stages_old_name_go_on_working(
+    old: str, toy: Path, command: Command
+) -> None:
+    now = RENAMED[old]
+    for flags in (["--until", old], ["--until", old, "--from", old], ["--force", old]):
+        told = [flag.replace(old, now) for flag in flags]
+        done, expected = (command("plan", str(toy), "--json", *f) for f in (flags, told))
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == expected.stdout
