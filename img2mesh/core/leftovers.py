@@ -9,6 +9,8 @@ import socket
 import tempfile
 from pathlib import Path
 
+from img2mesh.core import system
+
 _HOST = re.sub(r"[^A-Za-z0-9]", "", socket.gethostname())[:32] or "host"
 
 
@@ -38,6 +40,4 @@ def sweep(prefix: str, folder: Path | None = None) -> None:
 
 
 def _runs(process: int) -> bool:
-    import psutil
-
-    return psutil.pid_exists(process)
+    return system.began(process) is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 
 def cores() -> int:
@@ -11,6 +12,18 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # Linux alone
         return len(os.sched_getaffinity(0)) or 1
     return os.cpu_count() or 1
+
+
+def began(process: int) -> float | None:
+    """When a process of this machine began, in seconds; None if there is none of that number."""
+    try:
+        import psutil
+    except ImportError:  # it imports on Linux what other systems lack
+        return 0.0 if Path(f"/proc/{process}").exists() else None
+    try:
+        return float(psutil.Process(process).create_time())
+    except (psutil.Error, ValueError, OverflowError):
+        return None
 
 
 def total_memory() -> int:

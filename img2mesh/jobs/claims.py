@@ -19,7 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from img2mesh.core import failures
+from img2mesh.core import failures, system
 from img2mesh.errors import Img2MeshError
 from img2mesh.jobs.job import Job
 from img2mesh.jobs.request import OutputOptions, Request
@@ -131,15 +131,13 @@ def written(folder: Path) -> None:
 
 
 def _claim(job: Job, request: Request, options: OutputOptions) -> dict[str, Any]:
-    import psutil
-
     wanted = repr((sorted(request.settings.items()), request.until, options))
     return {
         "digest": job.digest,
         "settings": hashlib.sha256(wanted.encode()).hexdigest(),
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "began": psutil.Process().create_time(),
+        "began": system.began(os.getpid()),
     }
 
 
@@ -213,12 +211,8 @@ def _alive(claim: dict[str, Any]) -> bool:
         return False
     if claim.get("host") != socket.gethostname():
         return True
-    import psutil
-
-    try:
-        return bool(psutil.Process(claim["pid"]).create_time() == claim.get("began"))
-    except (psutil.Error, ValueError, OverflowError):
-        return False
+    found = system.began(claim["pid"])
+    return found is not None and found == claim.get("began")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -69,3 +69,13 @@ def test_no_module_imports_what_posix_alone_has() -> None:
             ):
                 wrong.append(f"{path.name}:{node.lineno} {node.value.id}.{node.attr}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_processes_are_known_without_psutil(monkeypatch: pytest.MonkeyPatch) -> None:
+    """psutil imports what this system may lack; a run must start all the same."""
+    here = system.began(os.getpid())
+    assert here and system.began(2**22 + 1) is None
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    if Path("/proc/self").exists():
+        assert system.began(os.getpid()) is not None
+    assert system.began(2**22 + 1) is None
