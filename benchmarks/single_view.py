@@ -7,9 +7,9 @@ field of view 30, soft light), each method makes a body of the cutout, and both 
 their own bounding sphere. No alignment. Figures: F-score at 5 and 10 % of the radius and Chamfer
 distance (points on both surfaces to the other surface), silhouette IoU and PSNR over six views at
 the poses of `zero123plus-v1.1` over grey. `network` is the network's body for every object,
-`learned` takes lathe or box where the prior is sure. `results.json` holds all of it, per class and
-with bootstrap intervals; `sheet_*.png` show input, truth and result. `rows.jsonl` holds what has
-been measured: a second run goes on from there.
+`learned` takes lathe or box where the generator of that name does. `results.json` holds all of it,
+per class and with bootstrap intervals; `sheet_*.png` show input, truth and result. `rows.jsonl`
+holds what has been measured: a second run goes on from there.
 """
 
 from __future__ import annotations
@@ -96,15 +96,13 @@ def main() -> None:
             if name == group and all((group, entry.path, m) in done for m in MADE)
         ]
         for row in rows:
-            row["learned"] = row["geometric" if row["geometric"]["body"] in SURE else "network"]
+            row["learned"] = row["geometric" if row["network"]["chosen"] in SURE else "network"]
         results[group] = summary(rows)
         print(table(results[group]))
     (options.out / "results.json").write_text(json.dumps(results, indent=1))
     strips = []
     for group, entry in tasks[: options.sheets]:
-        found = done.get((group, entry.path, "geometric"))
-        body = "auto" if found is not None and found["body"] in SURE else "learned"
-        strips.append(strip(Photographed(entry, group), body))
+        strips.append(strip(Photographed(entry, group)))
     for start in range(0, len(strips), 20):
         sheet = Image.fromarray(np.concatenate(strips[start : start + 20]))
         sheet.save(options.out / f"sheet_{start // 20}.png")
@@ -134,12 +132,16 @@ def judge(photo: Photographed, methods: list[str], size: int) -> list[dict[str, 
         start = time.perf_counter()
         body = makers[method]()
         seconds = time.perf_counter() - start
+        chosen = {}
+        if method == "network":
+            chosen["chosen"] = learned.make_body(photo.cutout, body="auto", parts="keep").kind
         canvas = Canvas(body)
         drawn = [canvas.draw(pose(a, e, size))[:2] for a, e in POSES]
         rows.append(
             {
                 "method": method,
                 "body": body.kind,
+                **chosen,
                 **shape(canvas.vertices, body.solid.faces, photo.subject),
                 **looks(drawn, truth),
                 "elevation": photo.elevation,
@@ -150,9 +152,9 @@ def judge(photo: Photographed, methods: list[str], size: int) -> list[dict[str, 
     return rows
 
 
-def strip(photo: Photographed, body: str) -> NDArray[np.uint8]:
+def strip(photo: Photographed) -> NDArray[np.uint8]:
     """One row of a contact sheet: input, then truth and result side by side."""
-    canvas = Canvas(learned.make_body(photo.cutout, body=body, parts="keep"))
+    canvas = Canvas(learned.make_body(photo.cutout, body="auto", parts="keep"))
     tiles = [over(photo.cutout.rgb[::3, ::3], photo.cutout.alpha[::3, ::3])]
     for a, e in SHEET_POSES:
         tiles.append(over(*shot(photo.subject, pose(a, e, 128))))

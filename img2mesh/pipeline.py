@@ -69,7 +69,7 @@ def cutout(
     )  # fmt: skip
 
 
-@stage(version=6, identity=multiview.identity)
+@stage(version=7, identity=multiview.identity)
 def views(
     cutout: Cutout,
     *,

@@ -60,6 +60,10 @@ class Canvas:
         alpha = (count / SAMPLES**2).astype(np.float32)
         return np.clip(rgb, 0, 1).astype(np.float32), alpha, centre.depth, full
 
+    def outline(self, camera: Camera) -> Mask:
+        """(h, w) pixels whose centre sees the body."""
+        return self._scene.look(camera).mask
+
     def _normals(self, hits: Hits, where: Mask) -> NDArray[np.float32]:
         normals = hits.interpolate(self._body.solid.faces, self._body.solid.normals)[where]
         length = np.linalg.norm(normals, axis=1, keepdims=True)

@@ -150,6 +150,22 @@ def test_sure_bodies_win_and_can_be_insisted_on():
         learned.make_body(animal(), body="lemon")
 
 
+def test_a_lathe_that_the_network_contradicts_is_none(monkeypatch):
+    y, x = np.mgrid[:SIZE, :SIZE] / SIZE
+    can = (np.abs(x - 0.5) < 0.25) & (np.abs(y - 0.5) < 0.35)
+    can |= ((x - 0.5) / 0.25) ** 2 + ((y - 0.85) / 0.06) ** 2 < 1
+    can |= ((x - 0.5) / 0.25) ** 2 + ((y - 0.15) / 0.06) ** 2 < 1
+    cutout = cutout_of(can)
+    z = slice_depths()[:, None, None] * np.ones((1, COLUMNS, COLUMNS))
+    plate = np.where(np.abs(z) < 0.08, 6.0, -6.0).astype(np.float32)
+    monkeypatch.setattr(model, "read", lambda cutout, file: reading_of(cutout, plate))
+    found = learned.make_body(cutout, body="auto")
+    lathe = learned.make_body(cutout, body="lathe")
+    assert (found.kind, lathe.kind) == ("learned", "lathe")
+    assert learned.likeness(lathe, lathe) == 1
+    assert learned.likeness(lathe, found) < 0.6
+
+
 def test_a_file_that_is_none_of_ours_is_refused(tmp_path):
     with pytest.raises(InputError, match="is missing"):
         identity(generator=str(tmp_path / "none.safetensors"))
