@@ -3,6 +3,7 @@ dear to make, made once a test run: one finished run and the tiny checkpoints.""
 
 from __future__ import annotations
 
+import logging
 import os
 
 from img2mesh.core.runtime import STEADY
@@ -131,6 +132,10 @@ def in_process(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
         from img2mesh import cli
 
         capsys.readouterr()
+        for library in ("diffusers", "transformers"):  # their handlers keep an earlier stream
+            for handler in logging.getLogger(library).handlers:
+                if type(handler) is logging.StreamHandler:
+                    handler.stream = sys.stderr
         with pytest.raises(SystemExit) as ended:
             cli.main(list(arguments))
         said = capsys.readouterr()

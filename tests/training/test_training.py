@@ -146,7 +146,7 @@ def test_the_whole_command_and_its_weights(tmp_path):
     assert embedded(name)
     views = generate(
         cutout, generator=name, body="learned", tile=24, normals=False, elevation=None,
-        consistency="none", sampling=Sampling(),
+        consistency="none", matcher="sift", sampling=Sampling(),
     )  # fmt: skip
     assert views.provenance.learned_weights
     assert views.provenance.licences == ("CC0-1.0",)
