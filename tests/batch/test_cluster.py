@@ -8,9 +8,11 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.batch.fakes import ROOT, attempts, journal
 from tests.conftest import Command
@@ -21,7 +23,13 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[dict[str, str]]:
+def turn(tmp_path_factory: pytest.TempPathFactory) -> FileLock:
+    """Held by who starts a cluster and by who looks for one: Ray finds that of another worker."""
+    return FileLock(tmp_path_factory.getbasetemp().parent / "cluster.lock")
+
+
+@pytest.fixture(scope="module")
+def cluster(turn: FileLock) -> Iterator[dict[str, str]]:
     """The environment of those who may join a cluster of two nodes; ADDRESS among it."""
     environment = {
         **os.environ,
@@ -31,6 +39,7 @@ def cluster() -> Iterator[dict[str, str]]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(16),
     }
+    turn.acquire()
     nodes = subprocess.Popen(
         [sys.executable, "-m", "tests.batch.nodes"],
         cwd=ROOT, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -42,6 +51,30 @@ def cluster() -> Iterator[dict[str, str]]:
     yield environment | {"ADDRESS": address}
     nodes.stdin.close()
     nodes.wait(60)
+    turn.release()
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("127.0.0.1:1", "there is no Ray cluster to join at 127.0.0.1:1"),
+        ("no.such.host.invalid:6379", "there is no Ray cluster to join at no.such.host"),
+        ("auto", "there is no Ray cluster to join on this machine"),
+        ("ray://head:10001", "takes auto or HOST:PORT"),
+        ("head", "takes auto or HOST:PORT"),
+    ],
+)
+def test_no_cluster_is_one_sentence(
+    toy: Path, tmp_path: Path, img2mesh: Command, turn: FileLock, address: str, sentence: str
+) -> None:
+    # Where Ray writes down clusters of this machine, which "auto" looks for.
+    elsewhere = {"RAY_TMPDIR": str(tmp_path), "RAY_ADDRESS": ""}
+    flags = ("--ray", address, "-o", str(tmp_path / "out"))
+    with turn if address == "auto" else nullcontext():
+        done = img2mesh("batch", str(toy), *flags, env=elsewhere)
+    assert done.returncode == 2
+    assert sentence in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_two_nodes_do_what_two_processes_do(cluster: dict[str, str], tmp_path: Path) -> None:
@@ -81,24 +114,3 @@ def test_two_workers_share_a_gpu(cluster: dict[str, str], tmp_path: Path) -> Non
     assert "6 items on 2 workers" in done.stderr
     assert [line["quality"]["gpu"] for line in journal(tmp_path)] == ["0"] * 6
     assert len({pid for i in range(6) for pid in attempts(tmp_path, f"item{i:03}")}) == 2
-
-
-@pytest.mark.parametrize(
-    ("address", "sentence"),
-    [
-        ("127.0.0.1:1", "there is no Ray cluster to join at 127.0.0.1:1"),
-        ("no.such.host.invalid:6379", "there is no Ray cluster to join at no.such.host"),
-        ("auto", "there is no Ray cluster to join on this machine"),
-        ("ray://head:10001", "takes auto or HOST:PORT"),
-        ("head", "takes auto or HOST:PORT"),
-    ],
-)
-def test_no_cluster_is_one_sentence(
-    toy: Path, tmp_path: Path, img2mesh: Command, address: str, sentence: str
-) -> None:
-    # Where Ray writes down clusters of this machine, which "auto" looks for.
-    elsewhere = {"RAY_TMPDIR": str(tmp_path), "RAY_ADDRESS": ""}
-    done = img2mesh("batch", str(toy), "--ray", address, "-o", str(tmp_path / "out"), env=elsewhere)
-    assert done.returncode == 2
-    assert sentence in done.stderr and "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
