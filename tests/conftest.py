@@ -136,6 +136,7 @@ def in_process(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
             for handler in logging.getLogger(library).handlers:
                 if type(handler) is logging.StreamHandler:
                     handler.stream = sys.stderr
+                    handler.flush = sys.stderr.flush  # type: ignore[method-assign]
         with pytest.raises(SystemExit) as ended:
             cli.main(list(arguments))
         said = capsys.readouterr()
