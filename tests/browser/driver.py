@@ -41,7 +41,7 @@ class Session:
         page = context.new_page()
         page.set_default_timeout(WAIT)
         expect.set_options(timeout=WAIT)
-        page.on("console", lambda m: self.said.append(f"{m.type}: {m.text}"))
+        page.on("console", lambda m: self.said.append(f"{m.type}: {m.text} {m.location['url']}"))
         page.on("pageerror", lambda e: self.said.append(f"error: {e}"))
         page.on("request", lambda r: self._watch(r.url))
         page.goto(self.address)
