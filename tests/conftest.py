@@ -146,6 +146,21 @@ def in_process(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
     return call
 
 
+@pytest.fixture(scope="session")
+def stable_zero123(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random checkpoint of the Stable Zero123 kind."""
+
+    def make(home: Path) -> None:
+        import torch
+
+        from tests.models.tiny_zero123 import make_zero123
+
+        torch.set_num_threads(1)
+        make_zero123(home / "random", camera="cond_polar")
+
+    return made_once(tmp_path_factory, "zero123-random", make) / "random"
+
+
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """A folder that is made once a test run: the first xdist worker that asks makes it.
 

@@ -231,9 +231,7 @@ class Model:
         large = np.clip(resample(picture, width=side, height=side, how="bicubic"), 0, 1)
         shown = Image.fromarray(np.rint(large * 255).astype(np.uint8))
         drawn = self._called(wish, visited, progress, image=shown, strength=strength)
-        how: Literal["area", "bicubic"] = "area" if drawn.shape[0] > height else "bicubic"
-        back = resample(drawn, width=width, height=height, how=how)
-        return np.clip(back, 0, 1).astype(np.float32)
+        return at_size(drawn, width=width, height=height)
 
     def _called(
         self, wish: Wish, visited: int, progress: Callable[[float], None], **more: Any
@@ -269,6 +267,12 @@ class Model:
                 "precision, or its weights are damaged; try --device cpu"
             )
         return np.clip(pictures[0], 0, 1).astype(np.float32)
+
+
+def at_size(drawn: F32, *, width: int, height: int) -> F32:
+    """What a model drew (h, w, 3) at the size of what it was shown, in [0, 1]."""
+    how: Literal["area", "bicubic"] = "area" if len(drawn) > height else "bicubic"
+    return np.clip(resample(drawn, width=width, height=height, how=how), 0, 1).astype(np.float32)
 
 
 def visited_steps(steps: int, strength: float) -> int:

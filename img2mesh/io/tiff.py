@@ -37,7 +37,7 @@ def largest_page(image: Image.Image, file: io.BufferedReader, name: str) -> Imag
     Raises:
         InputError: a raw file whose previews are too small.
     """
-    tags: Any = getattr(image, "tag_v2", {})
+    tags = tags_of(image)
     raw, hidden = _DNG in tags, tags.get(_SUB_IFDS, ())
     pages = [(_area(image), 0)]
     with contextlib.suppress(Exception):  # a chain that is cut short ends there

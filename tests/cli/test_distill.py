@@ -10,14 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors import safe_open
 
 from img2mesh import settings
 from img2mesh.field.distillation import loop, memory
 from img2mesh.pages.distilled import DISTILLATION
-from tests.conftest import ROOT, Command, made_once
-from tests.models.tiny_zero123 import make_zero123
+from tests.conftest import ROOT, Command
 
 SMALL = (
     "refined.resolutions=[16]",
@@ -33,29 +31,22 @@ SMALL = (
 STEPS = 30
 
 
-@pytest.fixture(scope="module")
-def random(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random checkpoint of the Stable Zero123 kind."""
-
-    def make(home: Path) -> None:
-        torch.set_num_threads(1)
-        make_zero123(home / "random", camera="cond_polar")
-
-    return made_once(tmp_path_factory, "zero123-random", make) / "random"
-
-
 @pytest.mark.slow
 def test_from_photo_to_mesh_and_after_a_kill_to_the_same(
-    random: Path, toy: Path, in_process: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stable_zero123: Path,
+    toy: Path,
+    in_process: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    command = ["distill", str(toy), "--generator", str(random), "--guidance", "vsd"]
+    command = ["distill", str(toy), "--generator", str(stable_zero123), "--guidance", "vsd"]
     command += ["--grid", "24", "--steps", str(STEPS), "--preview-every", "10", "--offline"]
     command += [part for setting in SMALL for part in ("--set", setting)]
 
     def places(name: str) -> list[str]:
         return ["--cache-dir", str(tmp_path / name), "-o", str(tmp_path / f"{name}-out")]
 
-    whole = [*command, *places("whole"), "--json", "--texture-refiner", str(random)]
+    whole = [*command, *places("whole"), "--json", "--texture-refiner", str(stable_zero123)]
     done = in_process(*whole, "--set", "asset.refiner_steps=1")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import torch
 
@@ -11,11 +9,10 @@ from img2mesh.artifacts import View
 from img2mesh.core.arrays import F32
 from img2mesh.core.cameras import Camera
 from img2mesh.diffusion import samplers
-from img2mesh.diffusion.pictures import visited_steps
+from img2mesh.diffusion.pictures import at_size, visited_steps
 from img2mesh.diffusion.schedules import timesteps
 from img2mesh.errors import InputError
 from img2mesh.imaging.framing import framed
-from img2mesh.imaging.resize import resample
 from img2mesh.multiview.zero123.camera import camera_vectors
 from img2mesh.multiview.zero123.denoiser import Zero123Denoiser
 from img2mesh.multiview.zero123.model import Zero123
@@ -71,8 +68,7 @@ class Redrawer:
             )
         drawn = model.decode(latents)[0]
         height, width = picture.shape[:2]
-        how: Literal["area", "bicubic"] = "area" if len(drawn) > height else "bicubic"
-        return np.clip(resample(drawn, width=width, height=height, how=how), 0, 1)
+        return at_size(drawn, width=width, height=height)
 
 
 def _angles(camera: Camera) -> tuple[float, float]:

@@ -38,6 +38,15 @@ def animal(size=SIZE):
     return cutout_of(body | head | neck | legs)
 
 
+def can():
+    """A cylinder seen from a little above: surely a lathe."""
+    y, x = np.mgrid[:SIZE, :SIZE] / SIZE
+    mask = (np.abs(x - 0.5) < 0.25) & (np.abs(y - 0.5) < 0.35)
+    mask |= ((x - 0.5) / 0.25) ** 2 + ((y - 0.85) / 0.06) ** 2 < 1
+    mask |= ((x - 0.5) / 0.25) ** 2 + ((y - 0.15) / 0.06) ** 2 < 1
+    return cutout_of(mask)
+
+
 def reading_of(cutout, occupancy, elevation=0.0):
     frame = model.frame_of(cutout)
     _, alpha = model.look(cutout, frame)
@@ -138,12 +147,8 @@ def test_the_same_bytes_twice():
 
 
 def test_sure_bodies_win_and_can_be_insisted_on():
-    y, x = np.mgrid[:SIZE, :SIZE] / SIZE
-    can = (np.abs(x - 0.5) < 0.25) & (np.abs(y - 0.5) < 0.35)
-    can |= ((x - 0.5) / 0.25) ** 2 + ((y - 0.85) / 0.06) ** 2 < 1
-    can |= ((x - 0.5) / 0.25) ** 2 + ((y - 0.15) / 0.06) ** 2 < 1
-    assert learned.make_body(cutout_of(can), body="auto").kind == "lathe"
-    assert learned.make_body(cutout_of(can), body="learned").kind == "learned"
+    assert learned.make_body(can(), body="auto").kind == "lathe"
+    assert learned.make_body(can(), body="learned").kind == "learned"
     assert learned.make_body(animal(), body="auto").kind == "learned"
     assert learned.make_body(animal(), body="inflation").kind == "inflation"
     with pytest.raises(InputError, match="unknown body"):
@@ -151,11 +156,7 @@ def test_sure_bodies_win_and_can_be_insisted_on():
 
 
 def test_a_lathe_that_the_network_contradicts_is_none(monkeypatch):
-    y, x = np.mgrid[:SIZE, :SIZE] / SIZE
-    can = (np.abs(x - 0.5) < 0.25) & (np.abs(y - 0.5) < 0.35)
-    can |= ((x - 0.5) / 0.25) ** 2 + ((y - 0.85) / 0.06) ** 2 < 1
-    can |= ((x - 0.5) / 0.25) ** 2 + ((y - 0.15) / 0.06) ** 2 < 1
-    cutout = cutout_of(can)
+    cutout = can()
     z = slice_depths()[:, None, None] * np.ones((1, COLUMNS, COLUMNS))
     plate = np.where(np.abs(z) < 0.08, 6.0, -6.0).astype(np.float32)
     monkeypatch.setattr(model, "read", lambda cutout, file: reading_of(cutout, plate))

@@ -14,19 +14,8 @@ from img2mesh.core.cameras import Camera
 from img2mesh.errors import InputError
 from img2mesh.multiview.zero123.model import Zero123
 from img2mesh.multiview.zero123.redraw import Redrawer
-from tests.conftest import made_once
-from tests.models.tiny_zero123 import make_zero123
 
 SIDE = 64
-
-
-@pytest.fixture(scope="module")
-def random(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    def make(home: Path) -> None:
-        torch.set_num_threads(1)
-        make_zero123(home / "random", camera="cond_polar")
-
-    return made_once(tmp_path_factory, "zero123-random", make) / "random"
 
 
 def at(azimuth: float, elevation: float) -> Camera:
@@ -41,9 +30,9 @@ def photo(camera: Camera | None) -> View:
 
 
 def test_it_denoises_the_share_that_is_asked_for_from_the_right_camera(
-    random: Path, monkeypatch: pytest.MonkeyPatch
+    stable_zero123: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = Zero123.load(random)
+    model = Zero123.load(stable_zero123)
     redraw = Redrawer(model, photo(at(10, 20)), steps=10, guidance_scale=5.0)
     seen: list[tuple[int, torch.Tensor]] = []
     predict = model.noise_prediction
@@ -66,11 +55,11 @@ def test_it_denoises_the_share_that_is_asked_for_from_the_right_camera(
     assert (first != redraw(picture, at(150, 5), strength=0.3, seed=1)).any()
 
 
-def test_it_needs_the_photos_camera(random: Path) -> None:
+def test_it_needs_the_photos_camera(stable_zero123: Path) -> None:
     sampling = multiview.Sampling(device="cpu")
     with (
         pytest.raises(InputError, match="there is no such photo: take a text-to-image model"),
-        multiview.redrawing(str(random), "", photo=photo(None), sampling=sampling),
+        multiview.redrawing(str(stable_zero123), "", photo=photo(None), sampling=sampling),
     ):
         pass
     with pytest.raises(InputError, match="--texture-refiner needs a model that draws pictures"):
