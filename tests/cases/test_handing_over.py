@@ -44,6 +44,16 @@ def test_a_picture_from_a_pipe(
     assert record["input"]["digest"] == photo_job(toy).digest
 
 
+def test_what_is_wrong_with_a_pipe_names_it(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Piped(b"no picture"))
+    done = command("run", "-", "-o", str(tmp_path / "out"))
+    assert done.returncode == 2 and "img2mesh: standard input is not a picture" in done.stderr
+    done = command("reconstruct", "-", "-o", str(tmp_path / "out"))
+    assert done.returncode == 2 and "name the sheet or the folder of views" in done.stderr
+
+
 @pytest.mark.parametrize("stdin", [Piped(b""), Piped(b"", terminal=True), None])
 def test_nothing_is_piped_in(
     stdin: Any, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
@@ -167,6 +177,16 @@ def test_a_separator_in_a_cell_is_named(tmp_path: Path) -> None:
         ("a.mp4", b"\0\0\0\x20ftypisom\0\0\2\0", "a video"),
         ("a.zip", b"PK\3\4\x14\0", "a ZIP archive"),
         ("a.png", b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        ("a.eps", b"%!PS-Adobe-3.0 EPSF-3.0", "a PostScript drawing"),
+        ("a.svgz", b"\x1f\x8b\x08", "a packed file"),
+        ("a.ppm", b"P6\n32 32\n255\n", "a Netpbm picture"),
+        ("a.cr2", b"II*\0\x10\0\0\0CR\2\0", "a raw file of a camera: develop it"),
+        ("a.avi", b"RIFF\0\0\0\0AVI LIST", "a video"),
+        ("a.m4v", b"\0\0\0\x20ftypM4V \0\0\2\0", "a video"),
+        ("a.npy", b"\x93NUMPY\1\0", "an array of NumPy"),
+        ("a.fbx", b"Kaydara FBX Binary", "a mesh .FBX.: give a picture"),
+        ("a.dcm", b"\0" * 128 + b"DICM", "a DICOM picture"),
+        ("a.html", b"\n<!-- saved -->\n<!DOCTYPE html><html>", "a web page"),
         ("a.png", b"nothing known", "is not a picture that can be read"),
     ],
 )
@@ -213,6 +233,9 @@ def test_a_file_for_the_mesh(
     ("name", "more", "words"),
     [
         ("chair.obj", (), "several files"),
+        ("chair.fbx", (), "Blender makes it of a .glb"),
+        ("chair.blend", (), "a name that ends in .glb"),
+        ("chair.PNG", ("--until", "cutout"), "such a file is not written"),
         ("chair.glb", ("--turntable",), "one file"),
         ("chair.glb", ("--lods", "2"), "one file"),
         ("chair.glb", ("--format", "glb,stl"), "one file"),

@@ -47,6 +47,13 @@ def test_the_pale_half_of_a_white_cup_is_missed() -> None:
     assert any("hardly differs from the background" in note for note in found.notes)
 
 
+def test_the_whole_cutout_keeps_the_bottle() -> None:
+    found = cut(DATA / "20-white-middle" / "bottle.png")
+    rows = np.flatnonzero((found.alpha > 0.5).any(axis=1))
+    assert len(rows) > 0.8 * len(found.alpha), "from end to end of its square"
+    assert len(rows) == np.ptp(rows) + 1, "in one piece"
+
+
 def test_a_white_shirt_with_a_print_is_not_its_print() -> None:
     picture, pen = drawn(128, (245, 245, 245))
     shirt = [(30, 20), (100, 20), (115, 45), (100, 55), (100, 110), (30, 110), (30, 55), (15, 45)]
