@@ -1,4 +1,4 @@
-"""Files that a camera file names, where they lie now: captures are moved, and come from Windows."""
+"""Files that camera files and lists name, where they lie now: moved, or written on Windows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def path_of(folder: Path, name: str) -> Path:
-    """A file that a camera file names; written on Windows it may hold backslashes."""
+    """A file that another file names; written on Windows it may hold backslashes."""
     try:
         file = folder / name
         file.exists()
@@ -19,7 +19,7 @@ def path_of(folder: Path, name: str) -> Path:
             raise ValueError("it names no file")
     except (OSError, ValueError) as cause:
         raise InputError(
-            f"the camera file names {name!r:.60}, which is no file: {cause!s:.60}"
+            f"the file in {str(folder)!r} names {name!r:.60}, which is no file: {cause!s:.60}"
         ) from None
     return folder / name.replace("\\", "/") if "\\" in name and not file.exists() else file
 

@@ -34,7 +34,7 @@ def read(cameras: Path) -> tuple[list[dict[str, Any]], tuple[Path, ...]]:
         InputError: a damaged file.
     """
     images = dict(_KINDS)[cameras.name]
-    entries, files = [], tuple(sorted(cameras.glob("*.json")))
+    entries, files = [], tuple(sorted(f for f in cameras.glob("*.json") if f.is_file()))
     for file in files:
         try:
             stored = json.loads(file.read_text("utf-8-sig"))

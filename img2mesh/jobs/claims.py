@@ -217,6 +217,8 @@ def _alive(claim: dict[str, Any]) -> bool:
 
 def _read(path: Path) -> dict[str, Any]:
     """A file's JSON object; {} where there is none."""
+    if not path.is_file():  # nor a pipe, which would be waited for
+        return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

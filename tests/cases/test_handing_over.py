@@ -140,6 +140,9 @@ def test_a_given_mask_wins(masked: Path) -> None:
         "path\tname\ntoy.png\tone\n",
         "path,name\ntoy.png,one\n",
         'path;name\n"toy.png";"one"\n',
+        "Path,NAME\ntoy.png,one\n",
+        "path,name\rtoy.png,one\r",
+        "path;name\r\n.\\toy.png;one\r\n",
     ],
 )
 def test_lists_as_spreadsheets_write_them(text: str, tmp_path: Path) -> None:
@@ -147,7 +150,7 @@ def test_lists_as_spreadsheets_write_them(text: str, tmp_path: Path) -> None:
     listed.write_bytes(text.encode())
     (entry,) = read_manifest(listed)
     assert (entry.source, entry.name) == (tmp_path / "toy.png", "one")
-    line = 1 + text.count("\n", 0, text.index("toy.png"))
+    line = next(k for k, one in enumerate(text.splitlines(), 1) if "toy.png" in one)
     assert entry.origin == f"{listed}, line {line}"
 
 
@@ -248,6 +251,14 @@ def test_one_file_is_not_many(
     done = command("run", str(toy), "-o", str(tmp_path / name), *more)
     assert done.returncode == 2 and words in done.stderr
     assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("name", ["chair.glb", "chair.fbx", "-", "photos/toy.png"])
+def test_a_batch_makes_folders(name: str, toy: Path, tmp_path: Path, command: Command) -> None:
+    target = name if name == "-" else str(tmp_path / name)
+    done = command("batch", str(toy), "-o", target)
+    assert done.returncode in (1, 2) and "folder" in done.stderr + " folder" * (name == "-")
+    assert not (tmp_path / "chair.glb").exists()
 
 
 def test_two_photos_do_not_fit_one_file(toy: Path, tmp_path: Path, command: Command) -> None:
