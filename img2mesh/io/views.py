@@ -16,6 +16,7 @@ from img2mesh.core.arrays import F32
 from img2mesh.core.cameras import Camera
 from img2mesh.core.rigs import Rig
 from img2mesh.core.rigs import rig as rig_named
+from img2mesh.core.system import release_memory
 from img2mesh.errors import InputError
 from img2mesh.geometry.depth_fit import fit_depth
 from img2mesh.imaging.sheet import squares, untile
@@ -84,6 +85,7 @@ def read_views(
         raise InputError(f"the cameras of {path} are in its files: leave --elevation out")
     else:
         views, known = _open_folder(path, group), None
+        release_memory()  # a hundred large pictures leave holes that nothing else fills
     if normals is None:
         return views
     return _with_normals(views, Path(normals), known)
