@@ -86,7 +86,8 @@ class Api:
         return [Route(VERSION + path, handler, methods=[verb]) for verb, path, handler in table]
 
     async def server(self, request: Request) -> Response:
-        """What this server is, and what there is to choose."""
+        """What this server is, and what there is to choose: whoever asks has photos to send."""
+        self._queue.desk.warm(self._wishes.task({}))
         return JSONResponse({**self._about, "limit": self._limit, **self._wishes.about()})
 
     async def example(self, request: Request) -> Response:

@@ -15,11 +15,14 @@ def answer(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[
     """As the other fake, with pictures."""
     from PIL import Image
 
+    from img2mesh.io.files import replacing
+
     told = fakes.answer(payload, report_progress)
     if payload["verb"] == "outline":
         folder = Path(payload["source"]).parent
-        for name, size in ((clerk.SHOWN, (640, 480)), (clerk.THUMBNAIL, (160, 120))):
-            Image.new("RGB", size, (150, 120, 90)).save(folder / name, "WEBP")
+        for name, size in ((clerk.THUMBNAIL, (160, 120)), (clerk.SHOWN, (640, 480))):
+            with replacing(folder / name) as path:
+                Image.new("RGB", size, (150, 120, 90)).save(path, "WEBP")
     return told
 
 

@@ -54,6 +54,9 @@ def act(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[str
 
 def answer(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[str, Any]:
     """Outlines: ``bad`` is no picture, ``odd`` is unsure, ``none`` shows nothing."""
+    if payload["verb"] == "warm":
+        Path(payload["request"]["cache_dir"]).with_name("warm").touch()
+        return {}
     if payload["verb"] == "plan":
         faces = payload["request"]["settings"].get("surface", {}).get("target_faces")
         stages = [{"stage": name, "cached": faces is None, "reason": ""} for name in ("surface",)]
@@ -72,8 +75,8 @@ def answer(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[
         raise InputError(f"{str(source)!r} is a poem: expected a picture")
     if verb == b"die":
         raise SystemExit("gone")
-    (source.parent / clerk.SHOWN).write_bytes(b"large")
     (source.parent / clerk.THUMBNAIL).write_bytes(b"small")
+    (source.parent / clerk.SHOWN).write_bytes(b"large")
     cut = payload["request"]["settings"].get("cutout", {})
     whole = cut.get("remove_background") is False
     told = {"digest": DIGEST, "width": 40, "height": 30, "method": "border", "refused": ""}
