@@ -19,6 +19,7 @@ from typing import Any
 from img2mesh.errors import Img2MeshError
 from img2mesh.io.files import replacing
 from img2mesh.io.glb_container import version
+from img2mesh.report import words
 
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval'; "
@@ -39,12 +40,6 @@ _SHOWN = {
     "uv_overlap": "Overlapping texture",
 }
 
-
-#: What outlines and colours are held against; a wrong cutout must not look good by it.
-_CAUTION = (
-    '<p class="says">Outline and colours are held against the cutout. They say nothing about '
-    "whether the cutout is the object: look at it beside the photo.</p>"
-)
 
 #: Begins the viewer with the pictures that the page holds anyway.
 _BEGIN = """
@@ -130,7 +125,7 @@ def html_page(
 <model-viewer src="{model}" alt="{escape(title)}" camera-controls touch-action="pan-y"
  shadow-intensity="0.6" shadow-softness="1" interaction-prompt="none"></model-viewer>
 </div>
-<div class="card pad">{_quality(report)}</div>
+<div class="card pad">{_said(report)}{_quality(report)}</div>
 </div>
 {_warnings(report)}
 <h2>Pictures</h2>
@@ -208,28 +203,49 @@ def _origin(report: dict[str, Any]) -> str:
 def _light(report: dict[str, Any]) -> str:
     """The traffic light, and what keeps it from being green."""
     found = report.get("verdict") or {}
-    words = {"green": "Nothing speaks against it", "amber": "Worth a look", "red": "Probably wrong"}
+    said = {"green": "Nothing speaks against it", "amber": "Worth a look", "red": "Probably wrong"}
     light = str(found.get("light"))
-    if light not in words:
+    if light not in said:
         return ""
     reasons = "; ".join(str(reason) for reason in found.get("reasons") or [])
-    more = f": {escape(reasons)}" if reasons else ": outlines and colours agree with the cutout"
-    return f'<p class="verdict {light}"><span></span><b>{words[light]}</b>{more}.</p>'
+    agreed = f"outlines and colours agree with the cutout. {words.CAUTION}"
+    more = f"{escape(reasons)}." if reasons else agreed
+    return f'<p class="verdict {light}"><span></span><b>{said[light]}</b>: {more}</p>'
+
+
+def _said(report: dict[str, Any]) -> str:
+    """The numbers that matter, in the sentences that the page and a batch's index have too."""
+    found = words.shares(report)
+    bar = (
+        ""
+        if found is None
+        else "".join(
+            f'<span class="{name}" style="flex-grow:{share:.4f}"></span>'
+            for name, share in found.items()
+        )
+    )
+    told = "".join(f"<p>{escape(one)}</p>" for one in words.sentences(report))
+    return (f'<div class="share">{bar}</div>' if bar else "") + told
 
 
 def _quality(report: dict[str, Any]) -> str:
     rows = [(label, _cell(key, report[key])) for key, label in _SHOWN.items() if key in report]
     iou, psnr = report.get("silhouette_iou") or {}, report.get("psnr_views") or {}
-    seen = report.get("seen_surface_fraction") or {}
-    rows += _pair("Outline like the cutout's", iou, lambda x: f"{x:.3f}")
-    rows += _pair("Colours like the cutout's", psnr, lambda x: f"{x:.1f} dB")
-    if seen.get("photo") is not None and seen.get("views") is not None:
-        rows.append(("Surface seen in the photo", f"{seen['photo']:.0%}"))
-        rows.append(("… only in the views", f"{seen['views']:.0%}"))
-        rows.append(("… nowhere, filled", f"{max(1 - seen['photo'] - seen['views'], 0):.0%}"))
     rows += _parts(report)
-    body = "".join(f"<tr><th>{label}</th><td>{value}</td></tr>" for label, value in rows)
-    return f"<table>{body}</table>{_CAUTION if iou or psnr else ''}"
+    held = _pair("Outline like the cutout's", iou, lambda x: f"{x:.3f}")
+    held += _pair("Colours like the cutout's", psnr, lambda x: f"{x:.1f} dB")
+    table = f"<table>{_rows(rows)}</table>"
+    if not held:
+        return table
+    # Folded: who does not know what they are held against would take them for praise.
+    return (
+        f"{table}<details><summary>Measured against the cutout</summary>"
+        f'<p class="says">{words.CAUTION}</p><table>{_rows(held)}</table></details>'
+    )
+
+
+def _rows(rows: list[tuple[str, str]]) -> str:
+    return "".join(f"<tr><th>{label}</th><td>{value}</td></tr>" for label, value in rows)
 
 
 def _parts(report: dict[str, Any]) -> list[tuple[str, str]]:

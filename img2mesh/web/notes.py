@@ -38,7 +38,7 @@ class Note:
 
 #: What a sentence holds, and the code, the page's own words ({0} is the sentence) and the remedy.
 _KNOWN: tuple[tuple[str, str, str, str], ...] = (
-    (r"found with low confidence", "cutout-unsure",
+    (r"found with (low )?confidence", "cutout-unsure",
      "It is not sure that this is the object: look at the outline on the photo.", "cutout"),
     (r"no object was found", "cutout-refused",
      "No object could be told from its background: show where it is.", "cutout"),
@@ -53,17 +53,29 @@ _KNOWN: tuple[tuple[str, str, str, str], ...] = (
     (r"not (watertight|manifold)", "open-mesh", "{0}", "finer"),
     (r"was found without a network", "no-network", "{0}", "cutout"),
 )  # fmt: skip
-#: What stands on every photo that a generator drew.
-_USUAL = re.compile(r"unseen sides are a guess|its views are used as drawn")
+#: What stands on every photo that a generator drew, or is said by the shares of the surface.
+_USUAL = re.compile(
+    r"unseen sides are a guess|its views are used as drawn|of the surface was seen in no view"
+)
+_ORDER = [code for _, code, _, _ in _KNOWN]
 #: The end of a sentence that tells what to write on a command line.
 _ADVICE = re.compile(r"[;:][^;:]*(--[a-z]|img2mesh (run|models)).*$", re.DOTALL)
 _OF_THE_CUTOUT = re.compile(r"--(mask|box)\b")
 
 
-def of(warnings: Iterable[str]) -> list[Note]:
-    """The notes of a report, those special to the photo first."""
-    told = [_note(str(warning)) for warning in warnings]
-    return sorted(told, key=lambda note: note.usual)
+def of(said: Iterable[str]) -> list[Note]:
+    """The notes of a report's warnings and its verdict's reasons.
+
+    Each is told once, those special to the photo first, and of them those about its cutout.
+    """
+    told: dict[str, Note] = {}
+    for note in map(_note, map(str, said)):
+        told.setdefault(note.text if note.code in ("note", "guess") else note.code, note)
+
+    def rank(note: Note) -> tuple[bool, int]:
+        return note.usual, _ORDER.index(note.code) if note.code in _ORDER else len(_ORDER)
+
+    return sorted(told.values(), key=rank)
 
 
 def _note(warning: str) -> Note:

@@ -1,4 +1,4 @@
-"""What the desk's process does for real: ready before it is asked, pictures before they are told."""
+"""What the desk's process does for real: ready before it is asked, pictures before told of."""
 
 from __future__ import annotations
 

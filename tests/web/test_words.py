@@ -33,6 +33,17 @@ def test_a_note_has_the_page_s_own_words_and_a_remedy(
     assert (note.code, note.text, note.remedy, note.usual) == (code, shown, remedy, False)
 
 
+def test_a_doubt_is_told_once_and_first() -> None:
+    told = notes.of([
+        "the object is cut off by the edge of the picture: what lies beyond it is not known",
+        "the object was found with low confidence (0.50): look at cutout.png, and pass --box",
+        "2% of the surface was seen in no view and is filled in",
+        "the object was found with confidence 0.50", "the mesh is not watertight",
+    ])  # fmt: skip
+    assert [note.code for note in told] == ["cutout-unsure", "cut-off", "open-mesh", "guess"]
+    assert [note.usual for note in told] == [False, False, False, True]
+
+
 def test_what_stands_on_every_photo_comes_last() -> None:
     told = notes.of(["geometric prior: unseen sides are a guess from the outline", "it is flat"])
     assert [note.usual for note in told] == [False, True]

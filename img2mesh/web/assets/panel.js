@@ -1,6 +1,6 @@
 // The right: what came of it, what could be changed and at which price, what can be taken.
 import * as api from "./api.js";
-import { asking, button, byId, element, percent, size, toast, uniqueId } from "./dom.js";
+import { asking, button, byId, element, size, toast, uniqueId } from "./dom.js";
 import { edit, looked, view } from "./stage.js";
 import { known, last, look, selected } from "./state.js";
 
@@ -25,29 +25,16 @@ const fold = (title, ...inside) =>
 function got(photo, version) {
   const report = version.report;
   const inside = [];
-  const special = version.notes.filter((note) => !note.usual);
+  if (version.shares)
+    inside.push(element("div", { class: "share", "aria-hidden": "true" },
+      ...Object.entries(version.shares).map(([name, share]) => element("span", { class: name, style: `flex-grow:${share}` }))));
+  inside.push(...version.sentences.map((text) => element("p", { text })));
   const offered = new Set();  // one button a remedy, however many notes ask for it
-  for (const note of special) {
+  for (const note of version.notes.filter((one) => !one.usual)) {
     const first = !offered.has(note.remedy);
     offered.add(note.remedy);
     inside.push(element("div", { class: "note" }, element("p", { text: note.text }), first ? remedy(photo, note) : null));
   }
-  const verdict = report.verdict;
-  if (verdict && verdict.light !== "green")
-    inside.push(element("div", { class: "note" }, element("p", { text: verdict.light === "red" ? "Probably wrong:" : "Worth a look:" }),
-      element("ul", {}, ...verdict.reasons.map((reason) => element("li", { text: reason })))));
-  const seen = report.seen_surface_fraction;
-  if (seen) {
-    const [shot, drawn] = [seen.photo ?? 0, seen.views ?? 0];
-    inside.push(element("div", { class: "share", role: "img",
-      "aria-label": `${percent(shot)} of the surface is from the photo` },
-      ...[["photo", shot], ["guess", drawn], ["fill", Math.max(1 - shot - drawn, 0)]].map(([name, share]) =>
-        element("span", { class: name, style: `flex-grow:${share}` }))),
-      element("p", { text: `${percent(shot)} from the photo, ${percent(drawn)} guessed, ${percent(Math.max(1 - shot - drawn, 0))} filled.` }));
-  }
-  const match = report.silhouette_iou?.input;
-  if (typeof match === "number")
-    inside.push(element("p", { class: "soft", text: `The mesh's outline agrees with the cutout: ${(100 * match).toFixed(1)} %. This says nothing about whether the cutout is right.` }));
   const facts = [];
   if (report.faces) facts.push(`${report.faces.toLocaleString("en")} triangles`);
   if (report.watertight !== undefined) facts.push(report.watertight ? "closed" : "not closed");
