@@ -103,9 +103,16 @@ def plan_photos(
         items=items,
         payload=payload,
         settings=lambda item: digests[key(item)],
-        record={"preset": preset, "versions": versions()},
+        record={"preset": preset, "settings": _shown(encoded), "versions": versions()},
         learned=any(_learned(parts["request"]["settings"]) for parts in encoded.values()),
     )
+
+
+def _shown(encoded: Mapping[Any, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The settings of the most usual request, for people; a manifest may say others of some."""
+    first = next(iter(encoded.values()), {"request": {"settings": {}}})
+    shown: Mapping[str, Any] = first["request"]["settings"]
+    return shown
 
 
 def _learned(given: Mapping[str, Mapping[str, Any]]) -> bool:

@@ -9,10 +9,12 @@ if TYPE_CHECKING:
     from img2mesh.report.measuring import measure
     from img2mesh.report.page import write_html
     from img2mesh.report.parts import draw_parts
+    from img2mesh.report.preview import beside_photo
     from img2mesh.report.rendering import render
     from img2mesh.report.turntable import save_turntable
 
 __all__ = [
+    "beside_photo",
     "draw_parts",
     "measure",
     "render",
@@ -23,6 +25,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "beside_photo": "preview",
     "draw_parts": "parts",
     "measure": "measuring",
     "render": "rendering",

@@ -35,7 +35,9 @@ def surface(report: Mapping[str, Any]) -> str:
 def outline(report: Mapping[str, Any]) -> str:
     """How well the mesh's outline agrees with the cutout's; empty if that is unknown."""
     match = (report.get("silhouette_iou") or {}).get("input")
-    return "" if match is None else f"The mesh's outline agrees with the cutout: {100 * match:.1f} %."
+    return (
+        "" if match is None else f"The mesh's outline agrees with the cutout: {100 * match:.1f} %."
+    )
 
 
 def sentences(report: Mapping[str, Any]) -> list[str]:

@@ -116,8 +116,8 @@ def test_the_mesh_and_pictures_are_inside() -> None:
 
 def test_the_page_says_what_was_measured_and_who_drew() -> None:
     text = Page(page()).text
-    for words in ("12,345", "no learned weights", "geometric", "0.987", "touches the border"):
-        assert words in text
+    for said in ("12,345", "no learned weights", "geometric", "0.987", "touches the border"):
+        assert said in text
     learned = {**REPORT, "generator": "zero123plus-v1.2", "learned_weights": True}
     learned["licences"] = ["Apache-2.0 <code>"]
     text = Page(page(report=learned)).text
