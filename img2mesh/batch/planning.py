@@ -109,10 +109,9 @@ def plan_photos(
 
 
 def _shown(encoded: Mapping[Any, Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The settings of the most usual request, for people; a manifest may say others of some."""
-    first = next(iter(encoded.values()), {"request": {"settings": {}}})
-    shown: Mapping[str, Any] = first["request"]["settings"]
-    return shown
+    """The settings of the first item, for people; a manifest may say others of some."""
+    first: Mapping[str, Any] = next(iter(encoded.values()), {"request": {}})
+    return dict(first["request"].get("settings", {}))
 
 
 def _learned(given: Mapping[str, Mapping[str, Any]]) -> bool:

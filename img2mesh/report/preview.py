@@ -51,13 +51,12 @@ def beside_photo(photo: U8, preview: U8, height: int) -> U8:
     Returns:
         (height, w, 3) uint8 sRGB.
     """
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     first, step = _MARGIN + CELL + _GAP // 2, CELL + _GAP
     sights = Image.fromarray(preview[:, first : first + 3 * step])
     sights = sights.resize((round(sights.width * height / sights.height), height))
-    small = Image.fromarray(photo)
-    small.thumbnail((height, height), Image.Resampling.LANCZOS)
+    small = ImageOps.contain(Image.fromarray(photo), (height, height), Image.Resampling.LANCZOS)
     ground = np.rint(np.array(GROUND) * 255).astype(np.uint8)
     strip = Image.new("RGB", (height + sights.width, height), tuple(ground.tolist()))
     strip.paste(small, ((height - small.width) // 2, (height - small.height) // 2))
