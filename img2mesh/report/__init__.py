@@ -8,13 +8,14 @@ if TYPE_CHECKING:
     from img2mesh.report.known import small_photo, striped
     from img2mesh.report.measuring import measure
     from img2mesh.report.page import write_html
-    from img2mesh.report.parts import draw_parts
+    from img2mesh.report.parts import clay, draw_parts
     from img2mesh.report.preview import beside_photo
     from img2mesh.report.rendering import render
     from img2mesh.report.turntable import save_turntable
 
 __all__ = [
     "beside_photo",
+    "clay",
     "draw_parts",
     "measure",
     "render",
@@ -26,6 +27,7 @@ __all__ = [
 
 _HOMES = {
     "beside_photo": "preview",
+    "clay": "parts",
     "draw_parts": "parts",
     "measure": "measuring",
     "render": "rendering",

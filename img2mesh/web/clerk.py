@@ -3,7 +3,7 @@
 ``warm``     nothing, but what an outline needs is loaded when somebody asks for one
 ``outline``  photo → what its cutout looks like on it, and two small pictures to show
 ``plan``     which stages a version would run again
-``views``    what the generator drew, once it has
+``sofar``    what there is to see of what is being made: the sides as drawn, the bare shape
 ``known``    the texture with what is a guess hatched
 ``convert``  a mesh file in another format, from the delivered GLB
 ``pack``     files into a ZIP
@@ -41,7 +41,7 @@ def answer(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[
         InputError: it cannot be done.
     """
     verbs = {
-        "warm": warm, "outline": outline, "plan": plan, "views": views, "known": known,
+        "warm": warm, "outline": outline, "plan": plan, "sofar": sofar, "known": known,
         "convert": convert, "pack": pack,
     }  # fmt: skip
     return verbs[payload["verb"]](payload)
@@ -120,21 +120,27 @@ def plan(payload: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def views(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the views as one sheet to ``target``, a PNG.
+def sofar(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Write what the stage ``views`` or ``surface`` made as a picture to ``target``, a PNG.
 
     Raises:
-        InputError: they are not drawn yet.
+        InputError: it has not made anything yet.
     """
     from img2mesh.imaging.colour import over
     from img2mesh.imaging.sheet import tile
+    from img2mesh.report import clay
 
+    stage = payload["stage"]
     job, runner = _runner(payload)
-    if not all(step.cached for step in runner.plan("views", job.given)):
-        raise InputError("the views are not drawn yet")
-    drawn = runner.run("views", job.given).load()
-    sheet = over(tile(drawn.rgb), tile(drawn.alpha[..., None])[..., 0], _GROUND)
-    _save((sheet * 255 + 0.5).astype("uint8"), Path(payload["target"]))
+    if not all(step.cached for step in runner.plan(stage, job.given)):
+        raise InputError(f"{stage} is not made yet")
+    made = runner.run(stage, job.given).load()
+    if stage == "surface":
+        picture = clay(made)
+    else:
+        sheet = over(tile(made.rgb), tile(made.alpha[..., None])[..., 0], _GROUND)
+        picture = (sheet * 255 + 0.5).astype("uint8")
+    _save(picture, Path(payload["target"]))
     return {}
 
 

@@ -66,7 +66,7 @@ def answer(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[
         return {"files": [Path(payload["target"]).name]}
     if payload["verb"] == "pack":
         return clerk.pack(payload)
-    if payload["verb"] in ("known", "views"):
+    if payload["verb"] in ("known", "sofar"):
         Path(payload["target"]).write_bytes(b"hatched")
         return {}
     source = Path(payload["source"])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from img2mesh.errors import InputError
 from img2mesh.jobs.request import Request
 from img2mesh.web import clerk
 from img2mesh.web.wishes import Wishes
@@ -65,3 +66,11 @@ def test_both_pictures_are_there_once_the_larger_is(
     clerk._save_small(np.zeros((60, 80, 3), np.uint8), tmp_path)
     assert saved == [False, True]
     assert {path.name for path in tmp_path.iterdir()} == {clerk.SHOWN, clerk.THUMBNAIL}
+
+
+def test_what_is_not_made_yet_is_a_sentence(tmp_path: Path) -> None:
+    toy_picture().save(tmp_path / "toy.png")
+    task = Wishes(Request(settings={}, cache_dir=tmp_path / "cache")).task({})
+    payload = {**task, "verb": "sofar", "source": str(tmp_path / "toy.png"), "stage": "surface"}
+    with pytest.raises(InputError, match="surface is not made yet"):
+        clerk.answer(payload, lambda stage, fraction: None)

@@ -61,7 +61,7 @@ export function turnable(host, given) {
   const trouble = part("p", { class: "hint", role: "status" });
   const coarse = matchMedia("(pointer: coarse)").matches;
   const hint = part("p", { class: "hint", text: coarse
-    ? "Drag to turn, two fingers to zoom and move." : "Drag to turn; Ctrl and wheel to zoom, or click first." });
+    ? "Drag to turn, two fingers to zoom and move." : "Drag to turn; Ctrl and wheel to zoom, or click it first." });
 
   const home = () => {
     if (given.camera) {
@@ -129,10 +129,11 @@ export function turnable(host, given) {
     home();
     turn.setAttribute("aria-pressed", "false");
   } });
-  const tools = part("div", { class: "tools" },
-    part("span", { class: "faces", role: "group", "aria-label": "What is shown" }, ...buttons), turn, back);
+  const moves = part("div", { class: "tools" }, turn, back);
+  const tools = part("div", { class: "controls" },
+    part("div", { class: "tools", role: "group", "aria-label": "What is shown" }, ...buttons), moves);
   if (document.fullscreenEnabled)
-    tools.append(part("button", { type: "button", text: "Full screen", onclick: () => {
+    moves.append(part("button", { type: "button", text: "Full screen", onclick: () => {
       if (document.fullscreenElement) document.exitFullscreen();
       else host.requestFullscreen();
     } }));
@@ -145,7 +146,7 @@ export function turnable(host, given) {
   };
   if (given.camera && given.cutout) {
     wipe.oninput = () => { home(); wipeTo(Number(wipe.value)); };
-    tools.append(part("label", { class: "wipe" }, part("span", { text: "Photo over mesh" }), wipe));
+    moves.append(part("label", { class: "wipe" }, part("span", { text: "Photo over mesh" }), wipe));
   }
   viewer.addEventListener("camera-change", (event) => {
     if (event.detail.source === "user-interaction") wipeTo(0);
@@ -163,12 +164,18 @@ export function turnable(host, given) {
   return viewer;
 }
 
-// Two that look from the same side.
+// Two that look from the same side and show the same of each.
 export function together(one, other) {
   let leading = false;
+  const hosts = [one, other].map((viewer) => viewer.closest(".turnable"));
+  for (const [from, to] of [hosts, hosts.toReversed()])
+    from.addEventListener("click", (event) => {
+      const face = event.isTrusted && event.target.dataset?.face;
+      if (face) to.querySelector(`[data-face=${face}]`)?.click();
+    });
   for (const [from, to] of [[one, other], [other, one]])
-    from?.addEventListener("camera-change", (event) => {
-      if (leading || !to || event.detail.source !== "user-interaction") return;
+    from.addEventListener("camera-change", (event) => {
+      if (leading || event.detail.source !== "user-interaction") return;
       leading = true;
       const orbit = from.getCameraOrbit();
       to.cameraOrbit = `${orbit.theta}rad ${orbit.phi}rad ${orbit.radius}m`;

@@ -11,7 +11,8 @@ const before = new Map();  // id: state, to tell what has changed
 
 function introduce() {
   if (!known.server) return;
-  byId("about").textContent = `Views are drawn by ${known.server.drawn_by}. Meshes go to ${known.server.output_dir}.`;
+  const { generator, output_dir: folder } = known.server;
+  byId("about").textContent = `What a photo does not show is guessed (${generator}). Meshes go to ${folder}.`;
   const suffixes = known.server.suffixes.join(",");
   if (byId("choose").accept !== suffixes) byId("choose").accept = suffixes;
 }

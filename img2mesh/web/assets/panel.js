@@ -69,9 +69,9 @@ async function make(photo, wish) {
   await look();
 }
 
-const labelled = (text, field) => {
+const labelled = (text, field, ...more) => {
   field.id ||= uniqueId();
-  return element("div", { class: "field" }, element("label", { for: field.id, text }), field);
+  return element("div", { class: "field" }, element("label", { for: field.id, text }), ...more, field);
 };
 
 function select(choices, value) {
@@ -110,7 +110,7 @@ function change(photo, version, busy) {
   const seed = element("input", { type: "number", min: 0, max: 4294967295, step: 1, value: now("views.seed") });
   const delight = element("input", { type: "checkbox" });
   delight.checked = Boolean(now("asset.delight"));
-  const tall = element("input", { type: "number", min: 0, step: "any", placeholder: "not known" });
+  const tall = element("input", { type: "number", min: 0, step: "any", placeholder: "unknown" });
   tall.value = /^height=([\d.]+)cm$/.exec(now("asset.size") || "")?.[1] ?? "";
   let touched = new Set(Object.keys(wish.settings || {}));
   const show = () => {
@@ -131,7 +131,7 @@ function change(photo, version, busy) {
     for (const name of Object.keys(settings)) if (settings[name] === null) delete settings[name];
     return { preset: preset.value, settings };
   };
-  const price = element("p", { class: "price", role: "status" });
+  const price = element("p", { class: "price soft", role: "status", text: "Change something to see what it costs." });
   const apply = asking("Make this version", () => make(photo, wished()), { class: "first", disabled: busy });
   let waiting = 0;
   const changed = (...names) => {
@@ -154,7 +154,7 @@ function change(photo, version, busy) {
   delight.onchange = () => changed("asset.delight");
   tall.onchange = () => changed("asset.size");
   return fold("Change", labelled("Preset", preset), labelled("Views by", generator), licence,
-    labelled("Triangles", faces), counted, labelled("Texture", texture), labelled("Seed", seed),
+    labelled("Triangles", faces, counted), labelled("Texture", texture), labelled("Seed", seed),
     labelled("Take the light out", delight), labelled("Height in cm", tall), price,
     element("div", { class: "row" }, apply),
     busy ? element("p", { class: "soft", text: "When this version is done, another can be made." }) : null);

@@ -1,6 +1,6 @@
 // How photos come in: dropped, pasted, chosen, as folders, from a camera or from the examples.
 import * as api from "./api.js";
-import { toast } from "./dom.js";
+import { byId, toast } from "./dom.js";
 import { changed, known, look, photos, select } from "./state.js";
 
 const isPhoto = (name) =>
@@ -19,7 +19,10 @@ export function send(files, group = "") {
     });
     return { id, photo, stop };
   });
-  if (waiting.length) select(waiting.at(-1).id);
+  if (waiting.length) {
+    select(waiting.at(-1).id);
+    byId("stage").scrollIntoView({ block: "nearest" });
+  }
   for (const one of waiting) sending = sending.then(() => sendOne(one, group));
   return sending;
 }
