@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from img2mesh.report.known import small_photo, striped
+    from img2mesh.report.known import pixels_of, small_photo, striped
     from img2mesh.report.measuring import measure
     from img2mesh.report.page import write_html
     from img2mesh.report.parts import clay, draw_parts
@@ -18,6 +18,7 @@ __all__ = [
     "clay",
     "draw_parts",
     "measure",
+    "pixels_of",
     "render",
     "save_turntable",
     "small_photo",
@@ -30,6 +31,7 @@ _HOMES = {
     "clay": "parts",
     "draw_parts": "parts",
     "measure": "measuring",
+    "pixels_of": "known",
     "render": "rendering",
     "save_turntable": "turntable",
     "small_photo": "known",

@@ -44,7 +44,7 @@ def beside_photo(photo: U8, preview: U8, height: int) -> U8:
     """A strip for lists: the photo first, then the first three sights of a preview.
 
     Args:
-        photo: (h, w, 3) uint8 sRGB.
+        photo: (h, w, 3 or 4) uint8 sRGB.
         preview: :func:`draw_preview`'s picture.
         height: of the strip in pixels.
 
@@ -59,7 +59,8 @@ def beside_photo(photo: U8, preview: U8, height: int) -> U8:
     small = ImageOps.contain(Image.fromarray(photo), (height, height), Image.Resampling.LANCZOS)
     ground = np.rint(np.array(GROUND) * 255).astype(np.uint8)
     strip = Image.new("RGB", (height + sights.width, height), tuple(ground.tolist()))
-    strip.paste(small, ((height - small.width) // 2, (height - small.height) // 2))
+    small = small.convert("RGBA")
+    strip.paste(small, ((height - small.width) // 2, (height - small.height) // 2), small)
     strip.paste(sights, (height, 0))
     return np.asarray(strip)
 

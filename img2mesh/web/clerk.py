@@ -75,12 +75,13 @@ def outline(payload: Mapping[str, Any]) -> dict[str, Any]:
         InputError: the file is no picture that can be used.
     """
     from img2mesh.io.photos import digest_of
+    from img2mesh.report import pixels_of
     from img2mesh.segmentation import WARN_BELOW
 
     source = Path(payload["source"])
     job, runner = _runner(payload)
     photo: Photo = job.given["photo"].load()
-    _save_small(photo.rgb, source.parent)
+    _save_small(pixels_of(photo), source.parent)
     height, width = photo.rgb.shape[:2]
     told: dict[str, Any] = {
         "digest": digest_of(source),
@@ -207,7 +208,7 @@ def _runner(payload: Mapping[str, Any]) -> tuple[Any, Any]:
     return job, runner_for(request, explain=payload["verb"] == "plan")
 
 
-def _save_small(rgb: U8, folder: Path) -> None:
+def _save_small(pixels: U8, folder: Path) -> None:
     from PIL import Image
 
     from img2mesh.io.files import replacing
@@ -215,7 +216,7 @@ def _save_small(rgb: U8, folder: Path) -> None:
     # The page asks for both as soon as the larger is there, so that comes last and whole.
     for name, side in ((THUMBNAIL, _THUMBNAIL_SIDE), (SHOWN, _SHOWN_SIDE)):
         if not (folder / name).exists():
-            small = Image.fromarray(rgb)
+            small = Image.fromarray(pixels)
             small.thumbnail((side, side), Image.Resampling.LANCZOS)
             with replacing(folder / name) as path:
                 small.save(path, "WEBP", quality=85)

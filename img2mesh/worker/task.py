@@ -144,7 +144,7 @@ def _thumbnail(files: Mapping[str, Path], job: Job) -> str | None:
     if "preview" in files:
         with suppress(Img2MeshError, OSError):  # it may have gone since it was used
             photo: Photo = job.given["photo"].load()
-            strip = report.beside_photo(photo.rgb, np.asarray(small), _THUMBNAIL[1])
+            strip = report.beside_photo(report.pixels_of(photo), np.asarray(small), _THUMBNAIL[1])
             small = Image.fromarray(strip)
     small.thumbnail(_THUMBNAIL, Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

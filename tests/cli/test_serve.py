@@ -76,7 +76,7 @@ def test_a_real_photo_then_ctrl_c(toy: Path, tmp_path: Path) -> None:
         for stage, grey in (("views", False), ("surface", True)):
             shown = server.api("GET", f"/jobs/{key}/sofar/{stage}").body
             colours = np.asarray(Image.open(io.BytesIO(shown))).astype(int)
-            assert colours.std() > 5 and (np.ptp(colours, axis=2).max() < 24) is grey
+            assert colours.std() > 5 and bool(np.ptp(colours, axis=2).max() < 24) is grey
         # The same photo again: the same folder, every stage from the cache.
         again = server.upload("toy.png", toy.read_bytes())
         card = version_of(server.ended(again))

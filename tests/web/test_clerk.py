@@ -63,7 +63,7 @@ def test_both_pictures_are_there_once_the_larger_is(
         save(self, *given, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Image.Image, "save", seen)
-    clerk._save_small(np.zeros((60, 80, 3), np.uint8), tmp_path)
+    clerk._save_small(np.zeros((60, 80, 4), np.uint8), tmp_path)
     assert saved == [False, True]
     assert {path.name for path in tmp_path.iterdir()} == {clerk.SHOWN, clerk.THUMBNAIL}
 
