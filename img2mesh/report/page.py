@@ -41,6 +41,12 @@ _SHOWN = {
 }
 
 
+#: A viewer that wakes up without WebGL only complains: it goes, and a picture takes its place.
+_BLIND = (
+    'if (!document.createElement("canvas").getContext("webgl2")) '
+    'document.querySelector("model-viewer").remove();'
+)
+
 #: Begins the viewer with the pictures that the page holds anyway.
 _BEGIN = """
 const host = document.getElementById("turn");
@@ -117,6 +123,7 @@ def html_page(
 <style>{css}{shared}</style>
 </head>
 <body>
+<main>
 <h1>{escape(title)}</h1>
 {_origin(report)}
 {_light(report)}
@@ -136,9 +143,11 @@ def html_page(
 {_folded("Settings", settings or report.get("settings"))}
 {_folded("Everything measured (report.json)", report)}
 </div>
+</main>
 <footer>img2mesh {escape(version())} · 3D viewer: &lt;model-viewer&gt; 4.4.0, Google LLC,
 Apache-2.0</footer>
-{_hidden(known)}<script type="module">{viewer}</script>
+{_hidden(known)}<script>{_BLIND}</script>
+<script type="module">{viewer}</script>
 <script type="module">{turning}</script>
 </body>
 </html>

@@ -18,7 +18,11 @@ def answer(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[
     from img2mesh.io.files import replacing
 
     told = fakes.answer(payload, report_progress)
-    if payload["verb"] == "outline":
+    if payload["verb"] == "sofar":
+        Image.new("RGB", (256, 384), (120, 150, 90)).save(payload["target"])
+    elif payload["verb"] == "known":
+        Image.new("RGB", (64, 64), (226, 120, 40)).save(payload["target"])
+    elif payload["verb"] == "outline":
         folder = Path(payload["source"]).parent
         for name, size in ((clerk.THUMBNAIL, (160, 120)), (clerk.SHOWN, (640, 480))):
             with replacing(folder / name) as path:

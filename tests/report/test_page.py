@@ -172,7 +172,7 @@ def test_hostile_strings_stay_text() -> None:
         glb=b"glTF", report=report, title=HOSTILE, pictures=pictures, settings=settings
     )
     found = Page(text)
-    assert [tag for tag, _ in found.elements].count("script") == 2
+    assert [tag for tag, _ in found.elements].count("script") == 3
     assert all(a.get("onerror") is None for _, a in found.elements)
     assert found.text.count("owned") >= 4
     assert found.text.startswith("</title></script><script>")

@@ -58,9 +58,8 @@ byId("help").onclick = () => byId("keys").showModal();
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || byId("keys").open) return;
-  if (["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName)) {
-    if (event.key !== "Escape") return;
-  }
+  // Where keys mean something of their own; after choosing files the focus is still on that field.
+  if (event.key !== "Escape" && event.target.matches("select, textarea, input:not([type=file])")) return;
   if (event.key === "?") byId("keys").showModal();
   else if (event.key === "Escape") stage.escape();
   else if (/^[1-4]$/.test(event.key) && !stage.keyed(event.key)) return;
