@@ -159,24 +159,13 @@ def whole(session: Session) -> None:
             page.click(f"[data-face={face}]")
             expect(page.locator(f"[data-face={face}]")).to_have_attribute("aria-pressed", "true")
             expect(page.locator(".turnable > [role=status]")).to_be_empty()
-        viewer = page.locator("model-viewer")
-        # The page scrolls over the mesh until somebody has clicked it.
-        middle = (frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] / 2)
-        page.mouse.move(*middle)
-        angle = viewer.evaluate("v => v.getFieldOfView()")
-        page.mouse.wheel(0, 200)
-        until(page, "scrollY > 0")
-        # What is told is told where one looks.
+        # What is told is told where one looks, and what was looked at is there again.
+        page.mouse.wheel(0, 400)
+        until(page, "scrollY > 100")
         send(page, session.folder / "poem.txt")
         expect(page.locator(".toast.bad")).to_be_in_viewport()
         page.locator(".toast button").click()
-        page.evaluate("scrollTo(0, 0)")
-        assert viewer.evaluate("v => v.getFieldOfView()") == angle
-        page.mouse.click(*middle)
-        page.mouse.move(*middle)
-        page.mouse.wheel(0, -200)
-        until(page, f"document.querySelector('model-viewer').getFieldOfView() !== {angle}")
-        assert page.evaluate("scrollY") == 0
+        expect(host).to_be_visible()
         page.get_by_role("button", name="As the photo").click()
         page.locator(".wipe input").fill("50")
         expect(page.locator(".turnable .over")).to_be_visible()
@@ -485,6 +474,26 @@ def blind(session: Session) -> None:
         expect(page.locator(".turnable .hint")).to_contain_text("no WebGL")
 
 
+def wheel(page: Page) -> None:
+    """The page scrolls over a mesh until somebody has clicked it; then it zooms, without leaps."""
+    viewer = page.locator("model-viewer")
+    seen = "v => [v.getFieldOfView(), v.getCameraOrbit().radius]"
+    viewer.hover()
+    angle, away = viewer.evaluate(seen)
+    page.mouse.wheel(0, 200)
+    until(page, "scrollY > 150")
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_timeout(600)
+    assert viewer.evaluate(seen) == [angle, away]
+    viewer.click()
+    page.mouse.wheel(0, -100)
+    until(page, f"document.querySelector('model-viewer').getFieldOfView() < {angle}")
+    page.mouse.wheel(0, 100)
+    page.wait_for_timeout(600)
+    assert viewer.evaluate(seen)[1] < 1.5 * away, "it leaps away"
+    assert page.evaluate("scrollY") == 0
+
+
 @scenario
 def files(session: Session) -> None:
     """The report and a batch's index from disk: axe finds nothing, and the mesh can be turned."""
@@ -499,6 +508,7 @@ def files(session: Session) -> None:
                 before = page.evaluate(SIDE)
                 page.wait_for_timeout(400)
                 assert page.evaluate(SIDE) == before, "it turns by itself"
+                wheel(page)
             else:
                 page.locator(".choose input").first.check()
                 expect(page.locator("#again textarea")).to_have_value(re.compile("img2mesh run"))

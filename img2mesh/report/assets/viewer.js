@@ -50,9 +50,12 @@ export function turnable(host, given) {
     "interaction-prompt": "none", "shadow-intensity": "0.6", "shadow-softness": "1",
     loading: "eager",
   });
+  // Near enough that the wheel, which moves by shares of what is left, does not leap.
+  const { distance = 0, fov_deg: angle = 30 } = given.camera || {};
   const limits = {
-    "min-field-of-view": "1deg", "min-camera-orbit": "auto 0deg auto",
-    "max-camera-orbit": "auto 180deg 100m", "interpolation-decay": "80", poster: still,
+    "min-field-of-view": "1deg", "max-field-of-view": `${Math.min(2 * angle, 90)}deg`,
+    "min-camera-orbit": "auto 0deg auto", "max-camera-orbit": `auto 180deg ${distance ? `${2 * distance}m` : "auto"}`,
+    "interpolation-decay": "80", poster: still,
   };
   for (const [name, value] of Object.entries(limits)) if (value) viewer.setAttribute(name, value);
   const over = part("img", { class: "over", alt: "", src: given.cutout || "", hidden: "" });
@@ -151,9 +154,12 @@ export function turnable(host, given) {
   viewer.addEventListener("camera-change", (event) => {
     if (event.detail.source === "user-interaction") wipeTo(0);
   });
-  // The page scrolls on until the mesh was clicked, or Ctrl is held.
+  // The page scrolls on over the mesh, unless Ctrl is held or it was clicked since the pointer came.
+  let clicked = false;
+  frame.addEventListener("pointerdown", () => { clicked = true; });
+  frame.addEventListener("pointerleave", () => { clicked = false; });
   frame.addEventListener("wheel", (event) => {
-    if (!event.ctrlKey && document.activeElement !== viewer) event.stopPropagation();
+    if (!event.ctrlKey && !clicked) event.stopPropagation();
   }, { capture: true });
   viewer.addEventListener("load", () => { viewer.jumpCameraToGoal(); host.dataset.loaded = "true"; });
   viewer.addEventListener("error", () => {
