@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +76,15 @@ def test_what_is_not_made_yet_is_a_sentence(tmp_path: Path) -> None:
     payload = {**task, "verb": "sofar", "source": str(tmp_path / "toy.png"), "stage": "surface"}
     with pytest.raises(InputError, match="surface is not made yet"):
         clerk.answer(payload, lambda stage, fraction: None)
+
+
+def test_a_picture_that_lies_about_its_size_is_a_sentence(tmp_path: Path) -> None:
+    photo = tmp_path / "bomb.png"
+    head = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + head
+    sum_ = struct.pack(">I", zlib.crc32(chunk))
+    photo.write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(head)) + chunk + sum_)
+    task = Wishes(Request(settings={}, cache_dir=tmp_path / "cache")).task({})
+    with pytest.raises(InputError, match=r"bomb\.png"):
+        clerk.answer({**task, "verb": "outline", "source": str(photo)}, lambda stage, at: None)
+    assert not (tmp_path / clerk.SHOWN).exists()

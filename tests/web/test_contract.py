@@ -45,6 +45,13 @@ class Checked:
             if schema:
                 whole = {**schema, "components": CONTRACT["components"]}
                 Draft202012Validator(whole).validate(answer.json)
+        if "content" in told:
+            kind = answer.headers["content-type"].partition(";")[0]
+            assert {kind, kind.partition("/")[0] + "/*", "*/*"} & set(told["content"]), (
+                f"{operation} is not said to answer {kind}"
+            )
+        else:
+            assert not answer.body
         for name in told.get("headers", ()):
             assert name in answer.headers
         return answer
