@@ -58,8 +58,12 @@ _USUAL = re.compile(
     r"unseen sides are a guess|its views are used as drawn|of the surface was seen in no view"
 )
 _ORDER = [code for _, code, _, _ in _KNOWN]
-#: The end of a sentence that tells what to write on a command line.
-_ADVICE = re.compile(r"[;:][^;:]*(--[a-z]|img2mesh (run|models)).*$", re.DOTALL)
+#: What tells what to write on a command line: brackets, an aside, or the end of a sentence.
+_ADVICE = re.compile(
+    r" \([^()]*(--[a-z]|img2mesh (run|models))[^()]*\)|, as --[a-z]+ \w+ asks"
+    r"|[;:][^;:]*(--[a-z]|img2mesh (run|models)).*$",
+    re.DOTALL,
+)
 _OF_THE_CUTOUT = re.compile(r"--(mask|box)\b")
 
 
