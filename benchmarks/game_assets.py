@@ -91,7 +91,9 @@ def shading(picture: Path, folder: Path, cache: Path) -> dict[str, Any]:
     chosen = json.loads((folder / "run.json").read_text())["settings"]
     runner = runner_for(Request(settings=chosen, preset="game", cache_dir=cache))
     field = runner.run("radiance", photo_job(picture).given).load()
-    mesh = extract(field, target_faces=10**7, smoothing_steps=2, resolution=0, remesh="none")
+    mesh = extract(
+        field, target_faces=10**7, smoothing_steps=2, resolution=0, remesh="none", parts="keep"
+    )
     move = np.array(json.loads((folder / "report.json").read_text())["asset_from_world"])
     count = len(mesh.vertices)
     fine = TexturedMesh(

@@ -180,7 +180,7 @@ def over(rgb: NDArray[np.floating], alpha: NDArray[np.floating]) -> NDArray[np.f
 
 def card(cutout: Cutout) -> Body:
     """The outline as a thin slab: what a mesh costs nothing to be."""
-    outline = trace(cutout)
+    outline = trace(cutout, parts="join")
     camera = frame_camera(0.0, cutout.size)
 
     def slab(points: NDArray[np.floating]) -> NDArray[np.floating]:

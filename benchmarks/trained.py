@@ -12,7 +12,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from img2mesh.multiview.zero123plus.preprocess import GREY, opaque
@@ -42,7 +44,7 @@ def make(folder: Path, *, objects: int, steps: tuple[int, int]) -> tuple[Path, l
     torch.manual_seed(0)
     _teach(base / "vae", [p.parent for p in photos], steps[0])
     options = Options(
-        steps=steps[1], batch=2, rate=1e-3, warmup=20, averaging=0.99, save_every=100, readers=2,
+        steps=steps[1], batch=4, rate=2e-3, warmup=50, averaging=0.98, save_every=100, readers=1,
         full_precision=True,
     )  # fmt: skip
     return train_zero123plus(folder / "renders", base, folder / "out", options, phase=2), photos
@@ -90,3 +92,8 @@ def _teach(folder: Path, objects: list[Path], steps: int) -> None:
 def photo(file: Path) -> Image.Image:
     """A picture over grey, as the network was shown it."""
     return opaque(Image.open(file), GREY)
+
+
+def truth(file: Path) -> NDArray[np.float64]:
+    """(3 TILE, 2 TILE, 3) the sheet that the network was trained to draw from a photo."""
+    return sheet(file.parent, "", TILE) / 255

@@ -8,7 +8,12 @@ from img2mesh import meshing, texture
 from img2mesh.export import frame
 
 extract = partial(
-    meshing.extract, target_faces=30_000, smoothing_steps=2, resolution=0, remesh="none"
+    meshing.extract,
+    target_faces=30_000,
+    smoothing_steps=2,
+    resolution=0,
+    remesh="none",
+    parts="keep",
 )
 texture_mesh = partial(texture.texture_mesh, delight=False)
 to_asset_frame = partial(frame.to_asset_frame, frame="asset", pivot="base", scale=1.0)

@@ -8,13 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from img2mesh import pipeline
 from img2mesh.artifacts import ViewSet
 from img2mesh.errors import InputError
 from img2mesh.evaluation.examples import Example, find_examples
 from img2mesh.evaluation.perceptual import Net, Perceptual
 from img2mesh.evaluation.suite import Contender, run_suite
+from img2mesh.graph import Run
 from img2mesh.io.read_mesh import Surface, load_surface
-from img2mesh.multiview import Sampling, embedded, generate, identity
+from img2mesh.multiview import embedded, identity
 
 
 def measure_generators(
@@ -46,9 +48,12 @@ def measure_generators(
     if not names:
         raise InputError("--generators names none: give some of learned, geometric, a folder, ...")
     networks = Perceptual.load(lpips=lpips, lpips_net=lpips_net, clip=clip, features=features)
-    sampling = Sampling(steps=steps, guidance_scale=guidance_scale, seed=seed, device=device)
+    drawing = {"steps": steps, "guidance_scale": guidance_scale, "seed": seed}
     contenders = {
-        Path(n).name: _contender(n, tile, sampling, mesh=meshes, device=device) for n in names
+        Path(n).name: _contender(
+            n, {"tile": tile} if embedded(n) else drawing, mesh=meshes, device=device
+        )
+        for n in names
     }
     if len(contenders) < len(names):
         raise InputError(f"two of the generators {generators} have one name; rename a folder")
@@ -61,21 +66,12 @@ def measure_generators(
     )
 
 
-def _contender(
-    generator: str, tile: int, sampling: Sampling, *, mesh: bool, device: str
-) -> Contender:
+def _contender(generator: str, settings: dict[str, Any], *, mesh: bool, device: str) -> Contender:
+    """A generator as the pipeline runs it, with the settings that it listens to."""
+
     def draw(example: Example) -> ViewSet:
-        return generate(
-            example.cutout,
-            generator=generator,
-            body="auto",
-            tile=tile,
-            normals=False,
-            elevation=None,
-            matcher="sift",
-            consistency="none",
-            sampling=sampling,
-        )
+        run = Run(device=device)
+        return pipeline.views(example.cutout, generator=generator, **settings, run=run)
 
     def reconstruct(views: ViewSet) -> Surface:
         from img2mesh.api import reconstruct_views
@@ -87,6 +83,5 @@ def _contender(
             asset.save(Path(folder) / "mesh.glb")
             return load_surface(Path(folder) / "mesh.glb")
 
-    sizes = {"tile": tile} if embedded(generator) else {"sampling": repr(sampling)}
-    version = json.dumps([identity(generator=generator), sizes], sort_keys=True)
+    version = json.dumps([identity(generator=generator), settings], sort_keys=True)
     return Contender(draw, version, reconstruct if mesh else None)

@@ -39,7 +39,7 @@ def extract(
     smoothing_steps: int,
     resolution: int,
     remesh: Remesh,
-    parts: Parts = "keep",
+    parts: Parts,
     progress: Callable[[float], None] | None = None,
 ) -> Mesh:
     """Extract the zero level of a field as a clean mesh.

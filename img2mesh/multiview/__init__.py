@@ -137,7 +137,7 @@ def generate(
     *,
     generator: str,
     body: str,
-    parts: Parts = "join",
+    parts: Parts,
     tile: int,
     normals: bool,
     elevation: float | None,

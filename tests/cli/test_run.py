@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from img2mesh.pipeline import PIPELINE
-from tests.conftest import ROOT, Command, tiny_flags, toy_picture
+from tests.conftest import ROOT, Command, FinishedRun, tiny_flags, toy_picture
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_one_mask_cannot_fit_two_pictures(toy: Path, command: Command) -> None:
 
 
 def test_a_run_from_photo_to_folder(
-    toy: Path, tmp_path: Path, command: Command, img2mesh: Command
+    toy: Path, tmp_path: Path, command: Command, finished_run: FinishedRun
 ) -> None:
     """The main job, its files, its plan, its reuse, and what --json prints."""
     flags = tiny_flags(cache=tmp_path / "cache", out=tmp_path / "out")
@@ -115,12 +115,14 @@ def test_a_run_from_photo_to_folder(
     assert not cached["surface"] and cached["radiance"] and cached["asset"]
     assert (folder / "mesh.glb").read_bytes() == glb
 
-    fresh = tiny_flags(cache=tmp_path / "cache2", out=tmp_path / "out2")
-    # In another process, as a user runs it: the same bytes.
-    alone = img2mesh("run", str(toy), *fresh, "-q")
-    assert alone.returncode == 0 and alone.stderr == "", alone.stderr
-    assert alone.stdout.startswith("mesh ") and "wall time" in alone.stdout
-    assert (tmp_path / "out2" / "toy" / "mesh.glb").read_bytes() == glb
+    # What another process made of the same photo, as a user runs it: the same bytes.
+    assert finished_run.glb == glb
+
+
+def test_what_a_user_reads_at_the_end(finished_run: FinishedRun, img2mesh: Command) -> None:
+    done = img2mesh("run", str(finished_run.photo), *finished_run.flags, "-q")
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert done.stdout.startswith("mesh ") and "wall time" in done.stdout
 
 
 def test_a_name_clash_gets_a_hash_and_says_so(toy: Path, tmp_path: Path, command: Command) -> None:
@@ -146,7 +148,9 @@ def test_one_bad_picture_of_two_stops_nothing(toy: Path, tmp_path: Path, command
     assert (tmp_path / "out" / "toy" / "cutout.png").exists()
 
 
-def test_interrupt_ends_with_130_and_the_next_run_goes_on(toy: Path, tmp_path: Path) -> None:
+def test_interrupt_ends_with_130_and_the_next_run_goes_on(
+    toy: Path, tmp_path: Path, in_process: Command
+) -> None:
     flags = tiny_flags(cache=tmp_path / "cache", out=tmp_path / "out")
     command = [sys.executable, "-m", "img2mesh", "run", str(toy), *flags]
     process = subprocess.Popen(
@@ -165,9 +169,7 @@ def test_interrupt_ends_with_130_and_the_next_run_goes_on(toy: Path, tmp_path: P
     _, text = process.communicate(timeout=300)
     assert process.returncode == 130, text
     assert "Traceback" not in text and "interrupted" in text
-    done = subprocess.run(
-        [*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = in_process("run", str(toy), *flags, "--until", "depths", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["cached"]["views"] is True
 

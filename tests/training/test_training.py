@@ -145,8 +145,8 @@ def test_the_whole_command_and_its_weights(tmp_path):
     name = str(weights)
     assert embedded(name)
     views = generate(
-        cutout, generator=name, body="learned", tile=24, normals=False, elevation=None,
-        consistency="none", matcher="sift", sampling=Sampling(),
+        cutout, generator=name, body="learned", parts="join", tile=24, normals=False,
+        elevation=None, consistency="none", matcher="sift", sampling=Sampling(),
     )  # fmt: skip
     assert views.provenance.learned_weights
     assert views.provenance.licences == ("CC0-1.0",)

@@ -19,7 +19,7 @@ def generate(
     cutout: Cutout,
     *,
     body: str,
-    parts: Parts = "join",
+    parts: Parts,
     tile: int,
     progress: Callable[[float], None] | None = None,
 ) -> ViewSet:

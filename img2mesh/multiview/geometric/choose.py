@@ -31,7 +31,7 @@ _TOUCHING = 0.6
 _SURVIVE_AROUND = 0.97
 
 
-def make_body(cutout: Cutout, *, body: str, parts: Parts = "join") -> Body:
+def make_body(cutout: Cutout, *, body: str, parts: Parts) -> Body:
     """Build the body of a cutout.
 
     Raises:

@@ -81,7 +81,7 @@ def look_up(picture: F32, x: NDArray[np.floating], y: NDArray[np.floating]) -> F
     return bilinear(picture, np.stack([(x + 1) * size / 2, (1 - y) * size / 2], axis=-1))
 
 
-def trace(cutout: Cutout, *, parts: Parts = "join") -> FrameSilhouette:
+def trace(cutout: Cutout, *, parts: Parts) -> FrameSilhouette:
     """Find the outline of a cutout.
 
     Pin-holes are closed, crumbs dropped, and strands thinner than 1.2 % of the object widened to

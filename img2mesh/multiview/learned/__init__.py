@@ -22,7 +22,7 @@ def generate(
     cutout: Cutout,
     *,
     body: str,
-    parts: Parts = "join",
+    parts: Parts,
     tile: int,
     weights: Path | None = None,
     progress: Callable[[float], None] | None = None,
@@ -67,9 +67,7 @@ def generate(
     )
 
 
-def make_body(
-    cutout: Cutout, *, body: str, parts: Parts = "join", weights: Path | None = None
-) -> Body:
+def make_body(cutout: Cutout, *, body: str, parts: Parts, weights: Path | None = None) -> Body:
     """Build the body of a cutout.
 
     Raises:

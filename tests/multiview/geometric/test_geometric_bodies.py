@@ -67,7 +67,7 @@ def overlap(a, b):
 
 
 def iou_in_rig(cutout, silhouettes):
-    views = geometric.generate(cutout, body="auto", tile=160)
+    views = geometric.generate(cutout, body="auto", parts="join", tile=160)
     return np.mean(
         [overlap(v.alpha > 0.5, s) for v, s in zip(views.views, silhouettes, strict=True)]
     )
@@ -77,7 +77,7 @@ def iou_in_rig(cutout, silhouettes):
 def test_a_vase_is_turned_and_its_elevation_found(photograph, six_silhouettes, elevation):
     shape = vase()
     cutout = photograph(*shape, elevation_deg=elevation)
-    body = make_body(cutout, body="auto")
+    body = make_body(cutout, body="auto", parts="join")
     assert body.kind == "lathe"
     forward = body.camera.forward
     assert np.rad2deg(np.arcsin(-forward[1])) == pytest.approx(elevation, abs=3)
@@ -93,7 +93,7 @@ def test_a_handle_stands_beside_the_turned_body(photograph):
     cutout = photograph(
         both * 0.9, np.concatenate([faces, handle.faces + len(vertices)]), elevation_deg=10
     )
-    body = make_body(cutout, body="auto")
+    body = make_body(cutout, body="auto", parts="join")
     assert body.kind == "lathe"
     reach = body.solid.vertices[:, 0]
     assert reach.max() > 1.35 * -reach.min()  # the handle sticks out on one side only
@@ -103,7 +103,7 @@ def test_a_turned_box_is_recognised_and_measured(photograph, six_silhouettes):
     size = np.array([0.9, 0.7, 0.6])
     shape = box(size, 35)
     cutout = photograph(*shape, elevation_deg=12)
-    body = make_body(cutout, body="auto")
+    body = make_body(cutout, body="auto", parts="join")
     assert body.kind == "box"
     a = np.deg2rad(35)
     local = body.solid.vertices @ np.array(
@@ -116,31 +116,31 @@ def test_a_turned_box_is_recognised_and_measured(photograph, six_silhouettes):
 def test_a_table_is_carved_by_its_mirror_images(photograph, six_silhouettes):
     shape = table()
     cutout = photograph(*shape, elevation_deg=12)
-    assert make_body(cutout, body="auto").kind == "box"
+    assert make_body(cutout, body="auto", parts="join").kind == "box"
     # Inflation, a flat card of a table, reaches .5.
     assert iou_in_rig(cutout, six_silhouettes(*shape)) > 0.75
 
 
 def test_a_frontal_rectangle_shows_no_depth_and_is_no_box(photograph):
     cutout = photograph(*box((0.9, 1.2, 0.5), 0), elevation_deg=0)
-    assert make_body(cutout, body="auto").kind == "inflation"
+    assert make_body(cutout, body="auto", parts="join").kind == "inflation"
 
 
 def test_a_disc_becomes_ball_like(disc):
-    body = make_body(disc, body="inflation")
+    body = make_body(disc, body="inflation", parts="join")
     wide, tall, deep = np.ptp(body.solid.vertices, axis=0)
     assert wide == pytest.approx(tall, rel=0.05)
     assert 0.7 < deep / wide < 1.1
 
 
 def test_insisting_on_a_body_gives_it(disc):
-    assert make_body(disc, body="box").kind == "box"
-    assert make_body(disc, body="lathe").kind == "lathe"
+    assert make_body(disc, body="box", parts="join").kind == "box"
+    assert make_body(disc, body="lathe", parts="join").kind == "lathe"
 
 
 def test_an_unknown_body_is_refused(disc):
     with pytest.raises(InputError, match=r"sphere.*auto"):
-        make_body(disc, body="sphere")
+        make_body(disc, body="sphere", parts="join")
 
 
 def outline_of_legs(size=256):
@@ -152,7 +152,7 @@ def outline_of_legs(size=256):
 
 
 def test_thin_legs_stay_on_and_get_some_thickness():
-    body = make_body(outline_of_legs(), body="inflation")
+    body = make_body(outline_of_legs(), body="inflation", parts="join")
     vertices = body.solid.vertices
     assert np.ptp(vertices[:, 1]) > 0.95 * 180 / 128  # down to the ends of the legs
     shins = vertices[(vertices[:, 1] < -0.2) & (vertices[:, 1] > -0.5)]
@@ -164,7 +164,9 @@ def test_two_parts_become_one_body_and_it_says_so():
     size = 256
     alpha = np.zeros((size, size), np.float32)
     alpha[60:180, 20:100] = alpha[80:190, 150:240] = 1
-    body = make_body(Cutout(np.full((size, size, 3), 0.5, np.float32), alpha), body="auto")
+    body = make_body(
+        Cutout(np.full((size, size, 3), 0.5, np.float32), alpha), body="auto", parts="join"
+    )
     assert np.ptp(body.solid.vertices[:, 0]) > 0.95 * 220 / 128
     assert any("2 separate parts" in note for note in body.notes)
 
@@ -180,7 +182,7 @@ def test_every_body_is_closed_and_in_one_piece(photograph, disc, kind):
         "disc": lambda: disc,
         "legs": outline_of_legs,
     }[kind]()
-    solid = make_body(cutout, body="auto").solid
+    solid = make_body(cutout, body="auto", parts="join").solid
     mesh = trimesh.Trimesh(solid.vertices, solid.faces, process=False)
     assert mesh.is_watertight and mesh.is_winding_consistent
     assert mesh.volume > 0

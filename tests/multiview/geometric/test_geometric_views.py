@@ -33,7 +33,7 @@ def blob(size=SIZE):
 
 @pytest.fixture(scope="module")
 def views():
-    return geometric.generate(blob(), body="auto", tile=320)
+    return geometric.generate(blob(), body="auto", parts="join", tile=320)
 
 
 def test_views_follow_the_rig_and_fill_it(views):
@@ -108,7 +108,7 @@ def test_the_body_has_the_photos_outline():
     from img2mesh.multiview.geometric.draw import Canvas
 
     cutout = blob()
-    canvas = Canvas(make_body(cutout, body="auto"))
+    canvas = Canvas(make_body(cutout, body="auto", parts="join"))
     rgb, alpha, _, _ = canvas.draw(canvas.photo_camera)
     seen, mask = alpha > 0.5, cutout.alpha > 0.5
     assert (seen & mask).sum() / (seen | mask).sum() > 0.97
@@ -123,7 +123,7 @@ def test_the_back_is_no_second_face(views):
     from img2mesh.multiview.geometric.choose import make_body
     from img2mesh.multiview.geometric.draw import Canvas
 
-    canvas = Canvas(make_body(blob(), body="auto"))
+    canvas = Canvas(make_body(blob(), body="auto", parts="join"))
     detail = []
     for azimuth in (0, 180):
         camera = Camera.orbit(azimuth, 0, distance=4, fov_deg=30, width=160, height=160)
@@ -141,13 +141,13 @@ def test_no_background_colour_bleeds_in():
     rim = radius - np.hypot(xx, yy) < 3 / SIZE
     magenta = np.array([1, 0, 1], np.float32)
     rgb = np.where(rim[..., None], 0.5 * clean.rgb + 0.5 * magenta, clean.rgb)
-    views = geometric.generate(Cutout(rgb, clean.alpha), body="auto", tile=160)
+    views = geometric.generate(Cutout(rgb, clean.alpha), body="auto", parts="join", tile=160)
     purple = np.minimum(views.rgb[..., 0], views.rgb[..., 2]) - views.rgb[..., 1]
     assert purple[views.alpha > 0].max() < 0.05
 
 
 def test_same_cutout_same_bytes(views):
-    again = geometric.generate(blob(), body="auto", tile=320)
+    again = geometric.generate(blob(), body="auto", parts="join", tile=320)
     for name in ("rgb", "alpha", "depth", "normals"):
         assert getattr(again, name).tobytes() == getattr(views, name).tobytes()
 
@@ -161,14 +161,16 @@ def test_it_says_that_nothing_was_learned(views):
 
 def test_progress_ends_at_one():
     seen = []
-    geometric.generate(blob(64), body="auto", tile=32, progress=seen.append)
+    geometric.generate(blob(64), body="auto", parts="join", tile=32, progress=seen.append)
     assert seen == sorted(seen) and seen[-1] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 16])
 def test_tiny_cutouts_work(size):
     rgb = np.full((size, size, 3), 0.5, np.float32)
-    views = geometric.generate(Cutout(rgb, np.ones((size, size), np.float32)), body="auto", tile=32)
+    views = geometric.generate(
+        Cutout(rgb, np.ones((size, size), np.float32)), body="auto", parts="join", tile=32
+    )
     assert (views.alpha > 0.5).any(axis=(1, 2)).all()
 
 

@@ -78,7 +78,7 @@ def test_a_slab_of_columns_becomes_a_slab(elevation):
     wanted = np.where(np.abs(z - 0.1) < 0.3, 6.0, -6.0) * np.ones((SLICES, COLUMNS, COLUMNS))
     reading = reading_of(cutout, wanted.astype(np.float32), elevation)
     camera = frame_camera(elevation, SIZE)
-    field = decode.columns(reading, trace(cutout), camera)
+    field = decode.columns(reading, trace(cutout, parts="join"), camera)
     solid = polygonise(field.implicit, *field.bounds(), cells=60)
     local = (solid.vertices - camera.origin) @ camera.world_from_camera[:3, :3]
     depth = local[:, 2] + np.linalg.norm(camera.origin)
@@ -94,7 +94,9 @@ def test_no_column_of_the_outline_is_lost():
     cutout = animal()
     nothing = np.full((SLICES, COLUMNS, COLUMNS), -5.0, np.float32)
     nothing[20] = -4
-    field = decode.columns(reading_of(cutout, nothing), trace(cutout), frame_camera(0.0, SIZE))
+    field = decode.columns(
+        reading_of(cutout, nothing), trace(cutout, parts="join"), frame_camera(0.0, SIZE)
+    )
     covered = model.covered_columns(model.look(cutout, field.frame)[1])
     inside = (field.values > 0).any(0).reshape(COLUMNS, 2, COLUMNS, 2).any((1, 3))
     assert inside[covered].all()
@@ -108,7 +110,9 @@ def test_an_uncertain_pole_stands_straight_and_whole():
     likely = np.random.default_rng(0).integers(12, 21, COLUMNS)  # another slice in every row
     doubts[likely, np.arange(COLUMNS)] = -1.0
     doubts[38] = -4.0
-    field = decode.columns(reading_of(cutout, doubts), trace(cutout), frame_camera(0.0, SIZE))
+    field = decode.columns(
+        reading_of(cutout, doubts), trace(cutout, parts="join"), frame_camera(0.0, SIZE)
+    )
     pole = (field.values[:, 20:-20, COLUMNS] > 0).astype(float)
     assert pole.any(0).all()  # nowhere torn
     depth = (pole * np.arange(2 * SLICES)[:, None]).sum(0) / pole.sum(0) / 2
@@ -119,8 +123,8 @@ def test_an_uncertain_pole_stands_straight_and_whole():
 
 def test_the_photo_stays_the_truth_on_the_front():
     cutout = animal()
-    views = learned.generate(cutout, body="learned", tile=32)
-    body = learned.make_body(cutout, body="learned")
+    views = learned.generate(cutout, body="learned", parts="join", tile=32)
+    body = learned.make_body(cutout, body="learned", parts="join")
     from img2mesh.multiview.geometric.draw import Canvas
 
     rgb, alpha, _, _ = Canvas(body).draw(views.photo.camera)
@@ -131,7 +135,7 @@ def test_the_photo_stays_the_truth_on_the_front():
 
 
 def test_what_the_generator_says_of_itself():
-    views = learned.generate(animal(), body="auto", tile=32)
+    views = learned.generate(animal(), body="auto", parts="join", tile=32)
     assert views.provenance.generator == "learned"
     assert views.provenance.learned_weights and views.provenance.exact
     assert set(views.provenance.licences) <= {"CC0-1.0", "CC-BY-3.0", "CC-BY-4.0"}
@@ -141,18 +145,20 @@ def test_what_the_generator_says_of_itself():
 
 
 def test_the_same_bytes_twice():
-    first, second = (learned.generate(animal(), body="auto", tile=24) for _ in range(2))
+    first, second = (
+        learned.generate(animal(), body="auto", parts="join", tile=24) for _ in range(2)
+    )
     assert first.rgb.tobytes() == second.rgb.tobytes()
     assert first.depth.tobytes() == second.depth.tobytes()
 
 
 def test_sure_bodies_win_and_can_be_insisted_on():
-    assert learned.make_body(can(), body="auto").kind == "lathe"
-    assert learned.make_body(can(), body="learned").kind == "learned"
-    assert learned.make_body(animal(), body="auto").kind == "learned"
-    assert learned.make_body(animal(), body="inflation").kind == "inflation"
+    assert learned.make_body(can(), body="auto", parts="join").kind == "lathe"
+    assert learned.make_body(can(), body="learned", parts="join").kind == "learned"
+    assert learned.make_body(animal(), body="auto", parts="join").kind == "learned"
+    assert learned.make_body(animal(), body="inflation", parts="join").kind == "inflation"
     with pytest.raises(InputError, match="unknown body"):
-        learned.make_body(animal(), body="lemon")
+        learned.make_body(animal(), body="lemon", parts="join")
 
 
 def test_a_lathe_that_the_network_contradicts_is_none(monkeypatch):
@@ -160,8 +166,8 @@ def test_a_lathe_that_the_network_contradicts_is_none(monkeypatch):
     z = slice_depths()[:, None, None] * np.ones((1, COLUMNS, COLUMNS))
     plate = np.where(np.abs(z) < 0.08, 6.0, -6.0).astype(np.float32)
     monkeypatch.setattr(model, "read", lambda cutout, file: reading_of(cutout, plate))
-    found = learned.make_body(cutout, body="auto")
-    lathe = learned.make_body(cutout, body="lathe")
+    found = learned.make_body(cutout, body="auto", parts="join")
+    lathe = learned.make_body(cutout, body="lathe", parts="join")
     assert (found.kind, lathe.kind) == ("learned", "lathe")
     assert learned.likeness(lathe, lathe) == 1
     assert learned.likeness(lathe, found) < 0.6
@@ -173,7 +179,7 @@ def test_a_file_that_is_none_of_ours_is_refused(tmp_path):
     other = tmp_path / "other.safetensors"
     other.write_bytes(b"x" * 64)
     with pytest.raises(InputError, match="not a weights file"):
-        learned.generate(animal(), body="learned", tile=24, weights=other)
+        learned.generate(animal(), body="learned", parts="join", tile=24, weights=other)
 
 
 def test_the_network_waits_for_nothing_on_a_gpu():

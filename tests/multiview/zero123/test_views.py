@@ -41,8 +41,8 @@ def cutout() -> Cutout:
 
 def draw(checkpoint: Path, **changes: Any) -> Any:
     settings: dict[str, Any] = {
-        "body": "auto", "tile": 64, "normals": False, "elevation": 0.0, "matcher": "sift",
-        "consistency": "none", "sampling": QUICK,
+        "body": "auto", "parts": "join", "tile": 64, "normals": False, "elevation": 0.0,
+        "matcher": "sift", "consistency": "none", "sampling": QUICK,
     }  # fmt: skip
     return multiview.generate(cutout(), generator=str(checkpoint), **(settings | changes))
 
