@@ -58,12 +58,9 @@ _USUAL = re.compile(
     r"unseen sides are a guess|its views are used as drawn|of the surface was seen in no view"
 )
 _ORDER = [code for _, code, _, _ in _KNOWN]
-#: What tells what to write on a command line: brackets, an aside, or the end of a sentence.
-_ADVICE = re.compile(
-    r" \([^()]*(--[a-z]|img2mesh (run|models))[^()]*\)|, as --[a-z]+ \w+ asks"
-    r"|[;:][^;:]*(--[a-z]|img2mesh (run|models)).*$",
-    re.DOTALL,
-)
+#: What tells what to write on a command line: in brackets or aside, and as the end of a sentence.
+_ASIDE = re.compile(r" \([^()]*(--[a-z]|img2mesh (run|models))[^()]*\)|, as --[a-z]+ \w+ asks")
+_ADVICE = re.compile(r"[;:][^;:]*(--[a-z]|img2mesh (run|models)).*$", re.DOTALL)
 _OF_THE_CUTOUT = re.compile(r"--(mask|box)\b")
 
 
@@ -94,6 +91,6 @@ def _note(warning: str) -> Note:
 
 def for_the_page(sentence: str) -> str:
     """A sentence without the part that names flags, which nobody can give to a page."""
-    kept = _ADVICE.sub("", sentence).strip()
+    kept = _ADVICE.sub("", _ASIDE.sub("", sentence)).strip()
     kept = kept if len(kept) >= 12 else sentence
     return kept[:1].upper() + kept[1:]

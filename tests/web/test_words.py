@@ -25,8 +25,8 @@ from img2mesh.web.items import Version
          "Something thin, 7% of its size, hangs on the object and was left out", "cutout"),
         ("the outlines show 2 things: they stay separate (--parts join makes one body of them)",
          "note", "The outlines show 2 things: they stay separate", ""),
-        ("u2netp is not on this machine (img2mesh models fetch u2netp): the object was found without "
-         "a network", "no-network",
+        ("u2netp is not on this machine (img2mesh models fetch u2netp): the object was found "
+         "without a network", "no-network",
          "U2netp is not on this machine: the object was found without a network", "cutout"),
         ("the photo was upside down", "note", "The photo was upside down", ""),
     ],
