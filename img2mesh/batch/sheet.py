@@ -33,7 +33,7 @@ _SHARE = 20
 
 def card(line: Mapping[str, Any], thumbnail: str | None) -> dict[str, Any]:
     """What the page shows of a line of the journal."""
-    quality = line.get("quality", {})
+    quality, warnings = line.get("quality", {}), line.get("warnings", [])
     return {
         "name": line["item"],
         "status": line["status"],
@@ -42,7 +42,8 @@ def card(line: Mapping[str, Any], thumbnail: str | None) -> dict[str, Any]:
         "error": line.get("error"),
         "seconds": line["seconds"],
         "attempts": line["attempts"],
-        "warnings": line.get("warnings", []),
+        "warnings": [one for one in warnings if not words.is_usual(one)],
+        "usual": [one for one in warnings if words.is_usual(one)],
         "outline": words.outline(quality),
         "surface": words.surface(quality),
         "match": quality.get("silhouette_iou", {}).get("input"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Iterable
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -172,7 +173,8 @@ def _data_url(data: bytes, mime: str) -> str:
 
 def _figure(caption: str, data: bytes) -> str:
     mime = next((m for magic, m in _MAGIC.items() if data.startswith(magic)), "image/png")
-    wide = " wide" if "preview" in caption.lower() else ""
+    # On a phone its captions are read by scrolling along it, with keys too.
+    wide = ' wide" tabindex="0' if "preview" in caption.lower() else ""
     name = escape(caption)
     return (
         f'<figure class="card{wide}"><img class="checker" src="{_data_url(data, mime)}" '
@@ -295,11 +297,17 @@ def _pair(label: str, values: dict[str, Any], show: Any) -> list[tuple[str, str]
 
 
 def _warnings(report: dict[str, Any]) -> str:
+    """What is special about this photo in a box; what stands on every photo below it, folded."""
     notes = [str(note) for note in report.get("warnings") or []]
-    if not notes:
-        return ""
+    usual = _items(note for note in notes if words.is_usual(note))
+    special = _items(note for note in notes if not words.is_usual(note))
+    box = f'<div class="warnings"><b>Worth knowing</b>{special}</div>' if special else ""
+    return box + (f"<details><summary>What is a guess</summary>{usual}</details>" if usual else "")
+
+
+def _items(notes: Iterable[str]) -> str:
     items = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    return f'<div class="warnings"><b>Worth knowing</b><ul>{items}</ul></div>'
+    return items and f"<ul>{items}</ul>"
 
 
 def _seconds(report: dict[str, Any]) -> str:

@@ -6,11 +6,23 @@ of a wrong cutout agrees with it as well as one of a right cutout.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 #: Belongs wherever a number is shown that was measured against the cutout.
 CAUTION = "This says nothing about whether the cutout is right."
+
+
+#: What stands on every photo that a generator drew, or is said by the shares of the surface.
+_USUAL = re.compile(
+    r"unseen sides are a guess|its views are used as drawn|of the surface was seen in no view"
+)
+
+
+def is_usual(warning: str) -> bool:
+    """Whether a warning stands on every photo alike, so that it says nothing about this one."""
+    return _USUAL.search(warning) is not None
 
 
 def shares(report: Mapping[str, Any]) -> dict[str, float] | None:
@@ -27,7 +39,7 @@ def surface(report: Mapping[str, Any]) -> str:
     found = shares(report)
     if found is None:
         return ""
-    told = {name: f"{round(100 * share)} %" for name, share in found.items()}
+    told = {name: f"{round(100 * share)}\N{NO-BREAK SPACE}%" for name, share in found.items()}
     by = "from the other views" if report.get("generator") == "given" else "guessed"
     return f"{told['photo']} from the photo, {told['views']} {by}, {told['filled']} filled."
 
@@ -36,7 +48,9 @@ def outline(report: Mapping[str, Any]) -> str:
     """How well the mesh's outline agrees with the cutout's; empty if that is unknown."""
     match = (report.get("silhouette_iou") or {}).get("input")
     return (
-        "" if match is None else f"The mesh's outline agrees with the cutout: {100 * match:.1f} %."
+        ""
+        if match is None
+        else f"The mesh's outline agrees with the cutout: {100 * match:.1f}\N{NO-BREAK SPACE}%."
     )
 
 

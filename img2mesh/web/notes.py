@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from img2mesh.report import words
+
 
 @dataclass(frozen=True)
 class Note:
@@ -53,10 +55,6 @@ _KNOWN: tuple[tuple[str, str, str, str], ...] = (
     (r"not (watertight|manifold)", "open-mesh", "{0}", "finer"),
     (r"was found without a network", "no-network", "{0}", "cutout"),
 )  # fmt: skip
-#: What stands on every photo that a generator drew, or is said by the shares of the surface.
-_USUAL = re.compile(
-    r"unseen sides are a guess|its views are used as drawn|of the surface was seen in no view"
-)
 _ORDER = [code for _, code, _, _ in _KNOWN]
 #: What tells what to write on a command line: in brackets or aside, and as the end of a sentence.
 _ASIDE = re.compile(r" \([^()]*(--[a-z]|img2mesh (run|models))[^()]*\)|, as --[a-z]+ \w+ asks")
@@ -80,7 +78,7 @@ def of(said: Iterable[str]) -> list[Note]:
 
 
 def _note(warning: str) -> Note:
-    if _USUAL.search(warning):
+    if words.is_usual(warning):
         return Note("guess", warning, usual=True)
     for pattern, code, text, remedy in _KNOWN:
         if re.search(pattern, warning):

@@ -97,7 +97,8 @@ def test_what_a_person_sees(tmp_path: Path) -> None:
     sheet = ContactSheet(folder)
     common = "the back is a guess (7)"
     sheet.add(line("cup", 3, quality=quality(0.9, 30, 10), warnings=[common, "a lid"]), PIXEL)
-    sheet.add(line("axe", 9, quality=quality(0.7, 20, 30), warnings=[common]), PIXEL)
+    usual = "geometric prior: unseen sides are a guess"
+    sheet.add(line("axe", 9, quality=quality(0.7, 20, 30), warnings=[common, usual]), PIXEL)
     for name, seconds in (("dog", 4.0), ("elk", 5.0), ("a & <b>", 6.0)):
         told = line(name, seconds, quality=quality(0.95, 25, 20), warnings=[common])
         if name == "dog":
@@ -116,7 +117,9 @@ def test_what_a_person_sees(tmp_path: Path) -> None:
     assert seen["filters"]["failed"] == []
     assert seen["filters"]["quarantined"] == ["bad"]
     assert seen["filters"]["warnings"] == ["cup"], "what is said of most says nothing of one"
-    assert seen["notes"].startswith("1 notes") and common in seen["notes"]
+    assert seen["notes"].startswith("2 notes") and common in seen["notes"]
+    assert "unseen sides are a guess" in seen["notes"]
+    assert "unseen sides" not in seen["text"]
     assert seen["sorts"]["match"][:3] == ["axe", "odd", "cup"]
     assert seen["sorts"]["psnr"][:2] == ["axe", "odd"]
     assert seen["sorts"]["seconds"][:2] == ["axe", "a & <b>"]
@@ -127,7 +130,10 @@ def test_what_a_person_sees(tmp_path: Path) -> None:
     }  # fmt: skip
     assert "bad.png is a poem" in seen["text"] and "/in/bad.png" not in seen["text"]
     # No number praises a cutout: what it is held against stands above all, and no dB on a card.
-    assert "agrees with the cutout: 90.0 %" in seen["text"] and "dB" not in seen["text"]
+    assert (
+        "agrees with the cutout: 90.0\N{NO-BREAK SPACE}%" in seen["text"]
+        and "dB" not in seen["text"]
+    )
     assert words.CAUTION in folder.sheet.read_text()
     assert '"preset": "draft"' in seen["settings"] and '"a": 1' in seen["settings"]
     assert seen["before"] is True

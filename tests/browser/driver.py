@@ -516,6 +516,10 @@ def files(session: Session) -> None:
             for scheme in ("light", "dark"):
                 page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
                 axe(page, session, f"{name}, {scheme}")
+            page.set_viewport_size({"width": 390, "height": 844})
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+            axe(page, session, f"{name}, phone")
+            page.set_viewport_size({"width": 1280, "height": 860})
 
 
 @scenario

@@ -129,7 +129,8 @@ def test_no_page_from_elsewhere_gets_in_or_out(fake: Started, folder: Path) -> N
 def test_report_and_index_from_disk(scenario: str, fake: Started, folder: Path) -> None:
     write_html(
         folder / "report.html", glb=glb_bytes(box_asset()), report=REPORT, title="cup",
-        pictures={"photo": PICTURE, "cutout": PICTURE}, settings={"views": {"seed": 1}},
+        pictures=dict.fromkeys(("photo", "preview", "cutout"), PICTURE),
+        settings={"views": {"seed": 1}},
         known=PICTURE,
     )  # fmt: skip
     batch = Folder(folder, "id")

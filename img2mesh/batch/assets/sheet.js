@@ -4,14 +4,18 @@ for (const card of JSON.parse(document.getElementById("cards").textContent)) ite
 const cards = [...items.values()];
 // A warning of most items says nothing about one: it is shown once, above.
 const kind = (text) => text.replace(/\(.*?\)/g, "").replace(/[\d.]+/g, "#");
-for (const card of cards) card.reasons ||= [];
+for (const card of cards) {
+  card.reasons ||= [];
+  card.usual ||= [];
+}
 const made = cards.filter((card) => card.status === "done");
 const counts = new Map();
 for (const card of made)
-  for (const sentence of new Set(card.warnings.map(kind))) counts.set(sentence, (counts.get(sentence) || 0) + 1);
+  for (const sentence of new Set([...card.warnings, ...card.usual].map(kind))) counts.set(sentence, (counts.get(sentence) || 0) + 1);
 const common = new Set([...counts].filter(([, n]) => made.length >= 5 && n > 0.6 * made.length).map(([text]) => text));
 const examples = new Map();
 for (const card of cards) {
+  for (const warning of card.usual) examples.set(kind(warning), warning);
   for (const warning of card.warnings) if (common.has(kind(warning))) examples.set(kind(warning), warning);
   card.warnings = card.warnings.filter((warning) => !common.has(kind(warning)));
   if (card.error) card.error = card.error.replaceAll(card.input, card.input.split(/[\\/]/).pop());
@@ -67,7 +71,7 @@ more.onclick = () => { state.shown += PAGE; draw(); };
 
 if (examples.size) {
   const notes = document.getElementById("notes");
-  notes.append(element("summary", "", `${examples.size} notes that hold for most items`));
+  notes.append(element("summary", "", examples.size === 1 ? "A note that holds for most items" : `${examples.size} notes that hold for most items`));
   for (const [text, example] of examples)
     notes.append(element("p", "note", `${example} (${counts.get(text)} of ${made.length})`));
   notes.hidden = false;
