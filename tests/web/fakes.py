@@ -75,8 +75,9 @@ def answer(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[
         raise InputError(f"{str(source)!r} is a poem: expected a picture")
     if verb == b"die":
         raise SystemExit("gone")
-    (source.parent / clerk.THUMBNAIL).write_bytes(b"small")
-    (source.parent / clerk.SHOWN).write_bytes(b"large")
+    for name, content in ((clerk.THUMBNAIL, b"small"), (clerk.SHOWN, b"large")):
+        if not (source.parent / name).exists():
+            (source.parent / name).write_bytes(content)
     cut = payload["request"]["settings"].get("cutout", {})
     whole = cut.get("remove_background") is False
     told = {"digest": DIGEST, "width": 40, "height": 30, "method": "border", "refused": ""}

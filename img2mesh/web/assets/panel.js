@@ -29,6 +29,7 @@ function got(photo, version) {
     inside.push(element("div", { class: "share", "aria-hidden": "true" },
       ...Object.entries(version.shares).map(([name, share]) => element("span", { class: name, style: `flex-grow:${share}` }))));
   inside.push(...version.sentences.map((text) => element("p", { text })));
+  if (report.verdict?.light === "red") inside.push(element("p", { class: "error", text: "Probably wrong: look before you use it." }));
   const offered = new Set();  // one button a remedy, however many notes ask for it
   for (const note of version.notes.filter((one) => !one.usual)) {
     const first = !offered.has(note.remedy);
