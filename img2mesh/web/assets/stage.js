@@ -103,7 +103,8 @@ const FACES = {
       const ahead = last(now).ahead ?? 0;
       line.textContent = ahead === 0 ? "Next" : `${ahead === 1 ? "One photo comes" : `${ahead} photos come`} first`;
     };
-    return [heading(photo), pictured(photo), line, cancelling(photo), correcting(photo)];
+    return [heading(photo), pictured(photo), line,
+      element("div", { class: "row" }, cancelling(photo), correcting(photo))];
   },
   running(photo) {
     const [sofar, ...rest] = making(photo);
@@ -164,7 +165,10 @@ function making(photo) {
   const image = element("img", { alt: "" });
   const caption = element("figcaption", { class: "soft" });
   const sofar = element("figure", { class: "sofar", hidden: true }, image, caption);
-  image.onload = () => { sofar.hidden = false; };
+  image.onload = () => {
+    image.alt = caption.textContent = SOFAR[sofar.dataset.stage];
+    sofar.hidden = false;
+  };
   image.onerror = () => { sofar.hidden = true; };
   const place = (stage) => known.server.stages.indexOf(stage);
   const pills = known.server.stages.map((name) => list.appendChild(element("li", { text: name })));
@@ -176,7 +180,6 @@ function making(photo) {
     if (there && sofar.dataset.stage !== there) {
       sofar.dataset.stage = there;
       image.src = api.sofar(photo.id, there, version.number);
-      image.alt = caption.textContent = SOFAR[there];
     }
     if (version.stage) bar.value = version.fraction;
     else bar.removeAttribute("value");
