@@ -203,7 +203,7 @@ def registered(
     return pose_photo(refined, least=confidence, note=run.note)
 
 
-@stage(version=11)
+@stage(version=12)
 def radiance(
     registered: ViewSet,
     *,

@@ -61,6 +61,8 @@ Renderer = Literal["torch", "nerfacc"]
 _PHOTOMETRIC, _EIKONAL, _MATCH = 50.0, 0.1, 100.0
 #: Outlines further apart than this are wrong rather than inaccurate: more room does not help.
 _MOST_MISPLACED = 4.0
+#: Told where a base was found.
+_FLAT = "every view looks down: the base is taken to be flat where the walls end"
 #: A piece of an outline of less than this share of the largest is a speck.
 _LEAST_PART = 0.02
 
@@ -117,6 +119,7 @@ def fit(
     from img2mesh.field.parallel import calm_torch
     from img2mesh.field.pictures import observations_of
     from img2mesh.field.schedule import make_schedule
+    from img2mesh.geometry.resting import floor_height
     from img2mesh.geometry.silhouettes import make_silhouettes, relaxed
 
     if smoothness not in get_args(Smoothness):
@@ -146,10 +149,12 @@ def fit(
         with calm_torch():
             observations = with_estimated_depth(observations, silhouettes, where)
     known_depth = any(o.depth is not None for o in observations)
+    floor = floor_height(silhouettes)
     fitted = optimize(
         Fit(
             observations,
             silhouettes,
+            floor,
             make_schedule(exact=exact, grid=grid, fine_grid=fine_grid, known_depth=known_depth),
             Weights(_PHOTOMETRIC, _EIKONAL, depth_weight, normal_weight, _MATCH),
             density_steps,
@@ -160,7 +165,8 @@ def fit(
             progress,
         )
     )
-    return replace(fitted, parts=_parts(views))
+    notes = fitted.notes if floor is None else (*fitted.notes, _FLAT)
+    return replace(fitted, parts=_parts(views), notes=notes)
 
 
 def _parts(views: ViewSet) -> int:

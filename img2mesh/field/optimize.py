@@ -63,6 +63,7 @@ class Fit:
     Attributes:
         observations: the views and what is known about them.
         silhouettes: their contour distances, in the same order.
+        floor: y below which there is nothing, or None.
         schedule: the levels, coarse to fine.
         weights: of the terms.
         density_steps: of the density field that carves the start; only where depths are unknown.
@@ -75,6 +76,7 @@ class Fit:
 
     observations: Sequence[Observation]
     silhouettes: Sequence[Silhouette]
+    floor: float | None
     schedule: Sequence[Level]
     weights: Weights
     density_steps: int
@@ -99,6 +101,7 @@ class Fit:
     def fingerprint(self) -> str:
         """Hash of everything the result depends on."""
         settings = (
+            self.floor,
             list(self.schedule),
             self.weights,
             self.density_steps,
@@ -157,11 +160,13 @@ def _begin(fit: Fit, level: Level, rays: Rays, before: State | None) -> State:
     if before:
         grid = before.sdf.grid.refined(level.grid)
     else:
-        grid = tight_box(fit.silhouettes, grid=level.grid, margin=_MARGIN)
+        grid = tight_box(fit.silhouettes, grid=level.grid, margin=_MARGIN, floor=fit.floor)
     warps = level.warps if fit.searches else ()
     hull = torch.empty(0)
     if warps or not before:
-        hull = torch.as_tensor(hull_values(fit.silhouettes, grid), device=fit.device)
+        hull = torch.as_tensor(
+            hull_values(fit.silhouettes, grid, floor=fit.floor), device=fit.device
+        )
     state = _finer(before, grid) if before else _first(fit, level, rays, Sdf(hull, grid))
     if rays.depth is not None:
         state.target_depth = rays.as_map(rays.depth, float("nan"))

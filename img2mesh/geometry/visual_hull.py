@@ -49,8 +49,10 @@ def hull_sdf(
     return hull_values(outlines, box), box
 
 
-def tight_box(outlines: Sequence[Silhouette], *, grid: int, margin: float) -> Grid:
-    """The hull's bounding box, found on a coarse grid first.
+def tight_box(
+    outlines: Sequence[Silhouette], *, grid: int, margin: float, floor: float | None = None
+) -> Grid:
+    """The hull's bounding box, found on a coarse grid first; nothing below y = ``floor``.
 
     Raises:
         InputError: no common volume, or cameras that do not look at one place.
@@ -61,7 +63,7 @@ def tight_box(outlines: Sequence[Silhouette], *, grid: int, margin: float) -> Gr
     for _ in range(2):
         box = Grid.around(low, high, grid=_SCOUT, margin=0.0)
         # A point nearer than half a cell's diagonal may hide a thin part between the points.
-        near = hull_values(outlines, box) < 0.87 * box.voxel
+        near = hull_values(outlines, box, floor=floor) < 0.87 * box.voxel
         if not near.any():
             raise InputError(
                 "the outlines of the views have no volume in common: check that the cameras, "
@@ -73,14 +75,17 @@ def tight_box(outlines: Sequence[Silhouette], *, grid: int, margin: float) -> Gr
     return Grid.around(low, high, grid=grid, margin=margin)
 
 
-def hull_values(outlines: Sequence[Silhouette], box: Grid) -> F32:
-    """(nx, ny, nz) float32 hull distance in world units at every grid point."""
+def hull_values(outlines: Sequence[Silhouette], box: Grid, *, floor: float | None = None) -> F32:
+    """(nx, ny, nz) float32 hull distance in world units at every grid point.
+
+    With ``floor``, everything below that y is outside (:mod:`img2mesh.geometry.resting`).
+    """
     out = np.empty(box.shape, np.float32)
     layers = max(1, 200_000 // (box.shape[1] * box.shape[2]))
     for start in range(0, box.shape[0], layers):
         stop = min(start + layers, box.shape[0])
         points = box.slab(start, stop)
-        value = np.full(points.shape[:-1], -np.inf)
+        value = np.full(points.shape[:-1], -np.inf) if floor is None else floor - points[..., 1]
         for outline in outlines:
             np.maximum(value, cone_distance(outline, points), out=value)
         out[start:stop] = value

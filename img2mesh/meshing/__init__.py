@@ -110,7 +110,7 @@ def extract(
     offsets = np.cumsum([0, *(len(v) for v, _ in made)])
     vertices = np.concatenate([v for v, _ in made])
     faces = np.concatenate([f + offset for (_, f), offset in zip(made, offsets, strict=False)])
-    return Mesh(origin + voxel * vertices, faces, tuple(dict.fromkeys(notes)))
+    return Mesh(origin + voxel * vertices, faces, tuple(dict.fromkeys((*field.notes, *notes))))
 
 
 def _to_budget(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Command, tiny_flags, toy_picture
+from tests.conftest import Command, FinishedRun, tiny_flags, toy_picture
 
 SAME = ("mesh.glb", "cutout.png", "views.png", "depths.png", "preview.png")
 
@@ -18,7 +18,9 @@ def digests(folder: Path) -> dict[str, str]:
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in SAME}
 
 
-def test_from_photos_to_meshes(tmp_path: Path, img2mesh: Command) -> None:
+def test_from_photos_to_meshes(
+    tmp_path: Path, img2mesh: Command, finished_run: FinishedRun
+) -> None:
     """Two good, one bad; the same bytes as `run` makes, with two workers or one, in any order."""
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -51,11 +53,8 @@ def test_from_photos_to_meshes(tmp_path: Path, img2mesh: Command) -> None:
     assert img2mesh("batch", *order, *again, "--jobs", "1").returncode == 0
     for name in ("toy", "set"):
         assert digests(alone / name) == digests(out / name)
-    single = tmp_path / "single"
-    # From a cache of its own: two threads here, one in the batch.
-    more = tiny_flags(cache=tmp_path / "third", out=single)
-    assert img2mesh("run", str(photos / "toy.png"), *more).returncode == 0
-    assert digests(single / "toy") == digests(out / "toy")
+    # From a cache of its own: two threads there, one in the batch.
+    assert digests(finished_run.out / "toy") == digests(out / "toy")
 
     assert img2mesh("batch", str(photos), *flags, "--resume").returncode == 3
     assert len((out / "batch.jsonl").read_text().splitlines()) == 3, "nothing was left to do"

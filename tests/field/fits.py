@@ -29,6 +29,7 @@ def brief(views: ViewSet, *, use_photo: bool = True, **changed: Any) -> Fit:
     whole = Fit(
         observations,
         make_silhouettes([o.view for o in observations]),
+        None,
         tuple(replace(level, **few) for level in levels),
         Weights(50.0, 0.1, 20.0, 1.0, 100.0),
         density_steps=20,
