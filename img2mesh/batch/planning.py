@@ -103,9 +103,15 @@ def plan_photos(
         items=items,
         payload=payload,
         settings=lambda item: digests[key(item)],
-        record={"preset": preset, "versions": versions()},
+        record={"preset": preset, "settings": _shown(encoded), "versions": versions()},
         learned=any(_learned(parts["request"]["settings"]) for parts in encoded.values()),
     )
+
+
+def _shown(encoded: Mapping[Any, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The settings of the first item, for people; a manifest may say others of some."""
+    first: Mapping[str, Any] = next(iter(encoded.values()), {"request": {}})
+    return dict(first["request"].get("settings", {}))
 
 
 def _learned(given: Mapping[str, Mapping[str, Any]]) -> bool:

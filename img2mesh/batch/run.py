@@ -179,6 +179,8 @@ class _Recorder:
             "settings": self.plan.settings(item),
             "stamps": stamps,
         }
+        if item.entry.mask is not None:
+            line["mask"] = str(item.entry.mask.absolute())
         if ended.errors:
             line["errors"] = list(ended.errors)
         if ended.status != "done":

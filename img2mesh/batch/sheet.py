@@ -7,6 +7,7 @@ never takes more than a twentieth of the time, however many items there are.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,6 +18,7 @@ from typing import Any, BinaryIO
 
 from img2mesh.batch.folder import Folder, JsonLines, now, read_lines
 from img2mesh.io.files import replacing
+from img2mesh.report import words
 from img2mesh.report.page import inline_script
 
 _POLICY = (
@@ -31,15 +33,19 @@ _SHARE = 20
 
 def card(line: Mapping[str, Any], thumbnail: str | None) -> dict[str, Any]:
     """What the page shows of a line of the journal."""
-    quality = line.get("quality", {})
+    quality, warnings = line.get("quality", {}), line.get("warnings", [])
     return {
         "name": line["item"],
         "status": line["status"],
         "input": line["input"],
+        "mask": line.get("mask"),
         "error": line.get("error"),
         "seconds": line["seconds"],
         "attempts": line["attempts"],
-        "warnings": line.get("warnings", []),
+        "warnings": [one for one in warnings if not words.is_usual(one)],
+        "usual": [one for one in warnings if words.is_usual(one)],
+        "outline": words.outline(quality),
+        "surface": words.surface(quality),
         "match": quality.get("silhouette_iou", {}).get("input"),
         "psnr": quality.get("psnr_views", {}).get("input"),
         "light": quality.get("verdict", {}).get("light"),
@@ -90,6 +96,9 @@ class ContactSheet:
         style = (assets / "sheet.css").read_text(encoding="utf-8")
         script = inline_script((assets / "sheet.js").read_text(encoding="utf-8"))
         title = escape(self._folder.root.absolute().name)
+        record = self._record()
+        settings = escape(json.dumps(record, indent=1, ensure_ascii=False))
+        preset = escape(str(record.get("preset", "default")))
         head = f"""<!doctype html>
 <html lang="en">
 <head>
@@ -100,12 +109,17 @@ class ContactSheet:
 <style>{style}</style>
 </head>
 <body>
+<main>
 <h1>{title}</h1>
-<p class="sub">img2mesh batch, as of {now()}. A card opens its item's report.</p>
+<p class="sub">img2mesh batch, as of {now()}. A card shows the photo, then the mesh, and opens its
+report. Outlines and colours are compared with the cutout. {words.CAUTION}</p>
 <details id="notes" hidden></details>
+<details><summary>Settings</summary><pre>{settings}</pre></details>
 <div class="bar" id="bar"></div>
 <div class="grid" id="grid"></div>
 <button class="more" id="more" hidden></button>
+<section class="again" id="again" aria-label="Make again" data-preset="{preset}" hidden></section>
+</main>
 <script type="application/json" id="cards">[
 """
         tail = f"\n]</script>\n<script>{script}</script>\n</body>\n</html>\n"
@@ -113,6 +127,13 @@ class ContactSheet:
             page.write(head.encode("utf-8", "replace"))
             self._copy(page)
             page.write(tail.encode("utf-8"))
+
+    def _record(self) -> dict[str, Any]:
+        """What batch.json says of how it was made, as far as it does."""
+        with suppress(OSError, ValueError):
+            record = json.loads((self._folder.root / "batch.json").read_text(encoding="utf-8"))
+            return {k: record[k] for k in ("preset", "settings", "versions") if record.get(k)}
+        return {}
 
     def _copy(self, page: BinaryIO) -> None:
         first = True

@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from img2mesh.report.known import small_photo, striped
+    from img2mesh.report.known import pixels_of, small_photo, striped
     from img2mesh.report.measuring import measure
     from img2mesh.report.page import write_html
-    from img2mesh.report.parts import draw_parts
+    from img2mesh.report.parts import clay, draw_parts
+    from img2mesh.report.preview import beside_photo
     from img2mesh.report.rendering import render
     from img2mesh.report.turntable import save_turntable
 
 __all__ = [
+    "beside_photo",
+    "clay",
     "draw_parts",
     "measure",
+    "pixels_of",
     "render",
     "save_turntable",
     "small_photo",
@@ -23,8 +27,11 @@ __all__ = [
 ]
 
 _HOMES = {
+    "beside_photo": "preview",
+    "clay": "parts",
     "draw_parts": "parts",
     "measure": "measuring",
+    "pixels_of": "known",
     "render": "rendering",
     "save_turntable": "turntable",
     "small_photo": "known",

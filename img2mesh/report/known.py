@@ -40,11 +40,14 @@ def striped(asset: TexturedMesh, *, side: int = 1024) -> bytes:
     return _webp(hatched(asset.texture, asset.coverage), side)
 
 
+def pixels_of(photo: Photo) -> U8:
+    """(h, w, 4) uint8 with the photo's transparency, or (h, w, 3) where it has none."""
+    return photo.rgb if photo.alpha is None else np.dstack([photo.rgb, photo.alpha])
+
+
 def small_photo(photo: Photo, *, side: int = 1024) -> bytes:
     """The photo as a WebP file of at most ``side`` pixels, with its transparency if it has any."""
-    if photo.alpha is None:
-        return _webp(photo.rgb, side)
-    return _webp(np.dstack([photo.rgb, photo.alpha]), side)
+    return _webp(pixels_of(photo), side)
 
 
 def _webp(pixels: U8, side: int) -> bytes:

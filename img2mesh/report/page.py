@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Iterable
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 from img2mesh.errors import Img2MeshError
 from img2mesh.io.files import replacing
 from img2mesh.io.glb_container import version
+from img2mesh.report import words
 
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval'; "
@@ -40,10 +42,10 @@ _SHOWN = {
 }
 
 
-#: What outlines and colours are held against; a wrong cutout must not look good by it.
-_CAUTION = (
-    '<p class="says">Outline and colours are held against the cutout. They say nothing about '
-    "whether the cutout is the object: look at it beside the photo.</p>"
+#: A viewer that wakes up without WebGL only complains: it goes, and a picture takes its place.
+_BLIND = (
+    'if (!document.createElement("canvas").getContext("webgl2")) '
+    'document.querySelector("model-viewer").remove();'
 )
 
 #: Begins the viewer with the pictures that the page holds anyway.
@@ -122,6 +124,7 @@ def html_page(
 <style>{css}{shared}</style>
 </head>
 <body>
+<main>
 <h1>{escape(title)}</h1>
 {_origin(report)}
 {_light(report)}
@@ -130,7 +133,7 @@ def html_page(
 <model-viewer src="{model}" alt="{escape(title)}" camera-controls touch-action="pan-y"
  shadow-intensity="0.6" shadow-softness="1" interaction-prompt="none"></model-viewer>
 </div>
-<div class="card pad">{_quality(report)}</div>
+<div class="card pad">{_said(report)}{_quality(report)}</div>
 </div>
 {_warnings(report)}
 <h2>Pictures</h2>
@@ -141,9 +144,11 @@ def html_page(
 {_folded("Settings", settings or report.get("settings"))}
 {_folded("Everything measured (report.json)", report)}
 </div>
+</main>
 <footer>img2mesh {escape(version())} · 3D viewer: &lt;model-viewer&gt; 4.4.0, Google LLC,
 Apache-2.0</footer>
-{_hidden(known)}<script type="module">{viewer}</script>
+{_hidden(known)}<script>{_BLIND}</script>
+<script type="module">{viewer}</script>
 <script type="module">{turning}</script>
 </body>
 </html>
@@ -168,7 +173,8 @@ def _data_url(data: bytes, mime: str) -> str:
 
 def _figure(caption: str, data: bytes) -> str:
     mime = next((m for magic, m in _MAGIC.items() if data.startswith(magic)), "image/png")
-    wide = " wide" if "preview" in caption.lower() else ""
+    # On a phone its captions are read by scrolling along it, with keys too.
+    wide = ' wide" tabindex="0' if "preview" in caption.lower() else ""
     name = escape(caption)
     return (
         f'<figure class="card{wide}"><img class="checker" src="{_data_url(data, mime)}" '
@@ -208,28 +214,49 @@ def _origin(report: dict[str, Any]) -> str:
 def _light(report: dict[str, Any]) -> str:
     """The traffic light, and what keeps it from being green."""
     found = report.get("verdict") or {}
-    words = {"green": "Nothing speaks against it", "amber": "Worth a look", "red": "Probably wrong"}
+    said = {"green": "Nothing speaks against it", "amber": "Worth a look", "red": "Probably wrong"}
     light = str(found.get("light"))
-    if light not in words:
+    if light not in said:
         return ""
     reasons = "; ".join(str(reason) for reason in found.get("reasons") or [])
-    more = f": {escape(reasons)}" if reasons else ": outlines and colours agree with the cutout"
-    return f'<p class="verdict {light}"><span></span><b>{words[light]}</b>{more}.</p>'
+    agreed = f"outlines and colours agree with the cutout. {words.CAUTION}"
+    more = f"{escape(reasons)}." if reasons else agreed
+    return f'<p class="verdict {light}"><span></span><b>{said[light]}</b>: {more}</p>'
+
+
+def _said(report: dict[str, Any]) -> str:
+    """The numbers that matter, in the sentences that the page and a batch's index have too."""
+    found = words.shares(report)
+    bar = (
+        ""
+        if found is None
+        else "".join(
+            f'<span class="{name}" style="flex-grow:{share:.4f}"></span>'
+            for name, share in found.items()
+        )
+    )
+    told = "".join(f"<p>{escape(one)}</p>" for one in words.sentences(report))
+    return (f'<div class="share">{bar}</div>' if bar else "") + told
 
 
 def _quality(report: dict[str, Any]) -> str:
     rows = [(label, _cell(key, report[key])) for key, label in _SHOWN.items() if key in report]
     iou, psnr = report.get("silhouette_iou") or {}, report.get("psnr_views") or {}
-    seen = report.get("seen_surface_fraction") or {}
-    rows += _pair("Outline like the cutout's", iou, lambda x: f"{x:.3f}")
-    rows += _pair("Colours like the cutout's", psnr, lambda x: f"{x:.1f} dB")
-    if seen.get("photo") is not None and seen.get("views") is not None:
-        rows.append(("Surface seen in the photo", f"{seen['photo']:.0%}"))
-        rows.append(("… only in the views", f"{seen['views']:.0%}"))
-        rows.append(("… nowhere, filled", f"{max(1 - seen['photo'] - seen['views'], 0):.0%}"))
     rows += _parts(report)
-    body = "".join(f"<tr><th>{label}</th><td>{value}</td></tr>" for label, value in rows)
-    return f"<table>{body}</table>{_CAUTION if iou or psnr else ''}"
+    held = _pair("Outline like the cutout's", iou, lambda x: f"{x:.3f}")
+    held += _pair("Colours like the cutout's", psnr, lambda x: f"{x:.1f} dB")
+    table = f"<table>{_rows(rows)}</table>"
+    if not held:
+        return table
+    # Folded: who does not know what they are held against would take them for praise.
+    return (
+        f"{table}<details><summary>Measured against the cutout</summary>"
+        f'<p class="says">{words.CAUTION}</p><table>{_rows(held)}</table></details>'
+    )
+
+
+def _rows(rows: list[tuple[str, str]]) -> str:
+    return "".join(f"<tr><th>{label}</th><td>{value}</td></tr>" for label, value in rows)
 
 
 def _parts(report: dict[str, Any]) -> list[tuple[str, str]]:
@@ -270,11 +297,17 @@ def _pair(label: str, values: dict[str, Any], show: Any) -> list[tuple[str, str]
 
 
 def _warnings(report: dict[str, Any]) -> str:
+    """What is special about this photo in a box; what stands on every photo below it, folded."""
     notes = [str(note) for note in report.get("warnings") or []]
-    if not notes:
-        return ""
+    usual = _items(note for note in notes if words.is_usual(note))
+    special = _items(note for note in notes if not words.is_usual(note))
+    box = f'<div class="warnings"><b>Worth knowing</b>{special}</div>' if special else ""
+    return box + (f"<details><summary>What is a guess</summary>{usual}</details>" if usual else "")
+
+
+def _items(notes: Iterable[str]) -> str:
     items = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    return f'<div class="warnings"><b>Worth knowing</b><ul>{items}</ul></div>'
+    return items and f"<ul>{items}</ul>"
 
 
 def _seconds(report: dict[str, Any]) -> str:

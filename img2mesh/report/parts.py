@@ -64,6 +64,21 @@ def draw_parts(asset: TexturedMesh, parts: GameParts) -> U8:
     return contact_sheet(columns)
 
 
+def clay(mesh: Mesh) -> U8:
+    """A mesh that has no colours yet, from the photo's side and three others, two by two.
+
+    Returns:
+        (2 CELL, 2 CELL, 3) uint8 sRGB.
+    """
+    scene = PreviewScene(hull_colours((mesh,)))
+    cells = [
+        scene.render_on_ground(camera, (CLAY,))[0]
+        for camera in scene.cameras((0.0, 90.0, 180.0, 270.0), CELL)
+    ]
+    rows = [np.concatenate(cells[at : at + 2], axis=1) for at in (0, 2)]
+    return np.rint(np.clip(np.concatenate(rows), 0, 1) * 255).astype(np.uint8)
+
+
 def hull_colours(hulls: tuple[Mesh, ...]) -> TexturedMesh:
     """The hulls as one flat-shaded mesh, each in its own colour."""
     corners = np.concatenate([hull.vertices[hull.faces] for hull in hulls]).astype(np.float64)

@@ -40,6 +40,31 @@ def draw_preview(scene: PreviewScene, given: View, *, caption: str) -> U8:
     return contact_sheet(columns)
 
 
+def beside_photo(photo: U8, preview: U8, height: int) -> U8:
+    """A strip for lists: the photo first, then the first three sights of a preview.
+
+    Args:
+        photo: (h, w, 3 or 4) uint8 sRGB.
+        preview: :func:`draw_preview`'s picture.
+        height: of the strip in pixels.
+
+    Returns:
+        (height, w, 3) uint8 sRGB.
+    """
+    from PIL import Image, ImageOps
+
+    first, step = _MARGIN + CELL + _GAP // 2, CELL + _GAP
+    sights = Image.fromarray(preview[:, first : first + 3 * step])
+    sights = sights.resize((round(sights.width * height / sights.height), height))
+    small = ImageOps.contain(Image.fromarray(photo), (height, height), Image.Resampling.LANCZOS)
+    ground = np.rint(np.array(GROUND) * 255).astype(np.uint8)
+    strip = Image.new("RGB", (height + sights.width, height), tuple(ground.tolist()))
+    small = small.convert("RGBA")
+    strip.paste(small, ((height - small.width) // 2, (height - small.height) // 2), small)
+    strip.paste(sights, (height, 0))
+    return np.asarray(strip)
+
+
 def contact_sheet(columns: list[list[tuple[F32, str]]]) -> U8:
     """Columns of two cells (CELL, CELL, 3), each with its caption below, on the ground colour."""
     from PIL import Image, ImageDraw, ImageFont

@@ -76,7 +76,7 @@ class Api:
             ("POST", "/jobs/{id}/retry", self.retry),
             ("GET", "/jobs/{id}/photo", self.photo),
             ("GET", "/jobs/{id}/thumbnail", self.photo),
-            ("GET", "/jobs/{id}/views", self.views),
+            ("GET", "/jobs/{id}/sofar/{stage}", self.sofar),
             ("GET", "/jobs/{id}/plan", self.plan),
             ("POST", "/jobs/{id}/versions", self.again),
             ("GET", "/jobs/{id}/v{number:int}/{name}", self.file),
@@ -86,7 +86,8 @@ class Api:
         return [Route(VERSION + path, handler, methods=[verb]) for verb, path, handler in table]
 
     async def server(self, request: Request) -> Response:
-        """What this server is, and what there is to choose."""
+        """What this server is, and what there is to choose: whoever asks has photos to send."""
+        self._queue.desk.warm(self._wishes.task({}))
         return JSONResponse({**self._about, "limit": self._limit, **self._wishes.about()})
 
     async def example(self, request: Request) -> Response:
@@ -184,12 +185,13 @@ class Api:
         name = clerk.THUMBNAIL if small else clerk.SHOWN
         return answers.file(request, self._item(request).photo.parent / name, self._root)
 
-    async def views(self, request: Request) -> Response:
-        """What the generator has drawn, while the rest is being made."""
+    async def sofar(self, request: Request) -> Response:
+        """What there is to see already, while the rest is being made."""
         item = self._item(request)
         if not item.photo.is_file():
             raise Refusal(409, "the photo itself is no longer here: drop it again")
-        return answers.file(request, await self._making.views(item), self._root)
+        path = await self._making.sofar(item, request.path_params["stage"])
+        return answers.file(request, path, self._root)
 
     async def plan(self, request: Request) -> Response:
         """What another wish would cost: which stages run again, and for how long."""

@@ -59,7 +59,6 @@ def application(
     api = Api(queue, wishes, root, about, limit=limit, disk=disk, examples=examples or {})
 
     async def page(request: Request) -> Response:
-        queue.desk.warm()
         return _asset("index.html", "text/html")
 
     async def part(request: Request) -> Response:

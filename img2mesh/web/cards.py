@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from img2mesh.report import words
 from img2mesh.web import notes, progress
 from img2mesh.web.clerk import SHOWN
 from img2mesh.web.items import Item, Version, drawn_by
@@ -97,5 +98,12 @@ def _outcome(item: Item, version: Version) -> dict[str, Any]:
             "seconds_this_run": result["seconds"],
             "cached": result["cached"],
         },
-        "notes": [note.as_json() for note in notes.of(result["warnings"])],
+        "sentences": words.sentences(quality),
+        "shares": words.shares(quality),
+        "notes": [
+            note.as_json()
+            for note in notes.of(
+                [*result["warnings"], *(quality.get("verdict") or {}).get("reasons", ())]
+            )
+        ],
     }

@@ -1,8 +1,9 @@
 """What the desk's process answers: outlines, plans, further formats. One function, by verb.
 
+``warm``     nothing, but what an outline needs is loaded when somebody asks for one
 ``outline``  photo → what its cutout looks like on it, and two small pictures to show
 ``plan``     which stages a version would run again
-``views``    what the generator drew, once it has
+``sofar``    what there is to see of what is being made: the sides as drawn, the bare shape
 ``known``    the texture with what is a guess hatched
 ``convert``  a mesh file in another format, from the delivered GLB
 ``pack``     files into a ZIP
@@ -11,13 +12,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from img2mesh.artifacts import Cutout, Photo
 from img2mesh.core.arrays import U8
-from img2mesh.errors import InputError
+from img2mesh.errors import Img2MeshError, InputError
 from img2mesh.worker.protocol import ReportProgress
 from img2mesh.worker.task import decode
 
@@ -39,10 +41,26 @@ def answer(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[
         InputError: it cannot be done.
     """
     verbs = {
-        "outline": outline, "plan": plan, "views": views, "known": known, "convert": convert,
-        "pack": pack,
+        "warm": warm, "outline": outline, "plan": plan, "sofar": sofar, "known": known,
+        "convert": convert, "pack": pack,
     }  # fmt: skip
     return verbs[payload["verb"]](payload)
+
+
+def warm(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Cut out a disc: libraries and weights cost the first photo more than finding its object."""
+    import numpy as np
+
+    from img2mesh import pipeline
+    from img2mesh.jobs import execute, job  # noqa: F401
+
+    settings = dict(decode(payload)[0].settings.get("cutout", {}), box=None)
+    rows, columns = np.mgrid[-1:1:128j, -1:1:128j]
+    disc = rows**2 + columns**2 < 0.3
+    picture = np.where(disc[..., None], (190, 90, 60), (120, 130, 140)).astype(np.uint8)
+    with suppress(Img2MeshError):  # whoever asks gets the sentence
+        _polygons(pipeline.cutout(Photo(picture), **settings), 128, 128)
+    return {}
 
 
 def outline(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,12 +75,13 @@ def outline(payload: Mapping[str, Any]) -> dict[str, Any]:
         InputError: the file is no picture that can be used.
     """
     from img2mesh.io.photos import digest_of
+    from img2mesh.report import pixels_of
     from img2mesh.segmentation import WARN_BELOW
 
     source = Path(payload["source"])
     job, runner = _runner(payload)
     photo: Photo = job.given["photo"].load()
-    _save_small(photo.rgb, source.parent)
+    _save_small(pixels_of(photo), source.parent)
     height, width = photo.rgb.shape[:2]
     told: dict[str, Any] = {
         "digest": digest_of(source),
@@ -102,21 +121,27 @@ def plan(payload: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def views(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the views as one sheet to ``target``, a PNG.
+def sofar(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Write what the stage ``views`` or ``surface`` made as a picture to ``target``, a PNG.
 
     Raises:
-        InputError: they are not drawn yet.
+        InputError: it has not made anything yet.
     """
     from img2mesh.imaging.colour import over
     from img2mesh.imaging.sheet import tile
+    from img2mesh.report import clay
 
+    stage = payload["stage"]
     job, runner = _runner(payload)
-    if not all(step.cached for step in runner.plan("views", job.given)):
-        raise InputError("the views are not drawn yet")
-    drawn = runner.run("views", job.given).load()
-    sheet = over(tile(drawn.rgb), tile(drawn.alpha[..., None])[..., 0], _GROUND)
-    _save((sheet * 255 + 0.5).astype("uint8"), Path(payload["target"]))
+    if not all(step.cached for step in runner.plan(stage, job.given)):
+        raise InputError(f"{stage} is not made yet")
+    made = runner.run(stage, job.given).load()
+    if stage == "surface":
+        picture = clay(made)
+    else:
+        sheet = over(tile(made.rgb), tile(made.alpha[..., None])[..., 0], _GROUND)
+        picture = (sheet * 255 + 0.5).astype("uint8")
+    _save(picture, Path(payload["target"]))
     return {}
 
 
@@ -183,14 +208,18 @@ def _runner(payload: Mapping[str, Any]) -> tuple[Any, Any]:
     return job, runner_for(request, explain=payload["verb"] == "plan")
 
 
-def _save_small(rgb: U8, folder: Path) -> None:
+def _save_small(pixels: U8, folder: Path) -> None:
     from PIL import Image
 
-    for name, side in ((SHOWN, _SHOWN_SIDE), (THUMBNAIL, _THUMBNAIL_SIDE)):
+    from img2mesh.io.files import replacing
+
+    # The page asks for both as soon as the larger is there, so that comes last and whole.
+    for name, side in ((THUMBNAIL, _THUMBNAIL_SIDE), (SHOWN, _SHOWN_SIDE)):
         if not (folder / name).exists():
-            small = Image.fromarray(rgb)
+            small = Image.fromarray(pixels)
             small.thumbnail((side, side), Image.Resampling.LANCZOS)
-            small.save(folder / name, "WEBP", quality=85)
+            with replacing(folder / name) as path:
+                small.save(path, "WEBP", quality=85)
 
 
 def _save(rgb: U8, target: Path) -> None:

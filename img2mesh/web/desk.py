@@ -38,10 +38,12 @@ class Desk:
         self._worker: WorkerProcess | None = None
         self._ready = self._busy = self._closed = False
 
-    def warm(self) -> None:
-        """Start the process, since somebody is about to ask."""
+    def warm(self, payload: Mapping[str, Any]) -> None:
+        """Start the process and load what it needs, since somebody is about to ask."""
         with self._lock:
-            self._start()
+            running = self._worker is not None
+        if not running:
+            self.ask("warm", payload)
 
     def ask(self, verb: str, payload: Mapping[str, Any]) -> Answer:
         """Ask; the future's exception is an InputError or Img2MeshError with one sentence."""

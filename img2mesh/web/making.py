@@ -17,7 +17,9 @@ from img2mesh.web.queue import Queue
 _FORMATS = ("mesh.obj", "mesh.ply", "mesh.stl", "mesh.3mf", "mesh.usdz", "turntable.webp")
 #: Made of files that are there, or of those.
 _PACKED = ("mesh_obj.zip", "all.zip")
-KNOWN, VIEWS = "known.png", "sofar.png"
+KNOWN = "known.png"
+#: Stages whose result can be looked at while the rest is being made.
+SOFAR = ("views", "surface")
 
 
 class Making:
@@ -69,17 +71,20 @@ class Making:
             return aside
         raise Refusal(404, "there is no such file here")
 
-    async def views(self, item: Item) -> Path:
-        """What the generator drew for the newest version, as soon as it has.
+    async def sofar(self, item: Item, stage: str) -> Path:
+        """A picture of what a stage made for the newest version, as soon as it has.
 
         Raises:
+            Refusal: there is nothing to see of that stage.
             InputError: not yet.
         """
-        target = item.photo.parent / f"v{item.last.number}" / VIEWS
+        if stage not in SOFAR:
+            raise Refusal(404, f"there is nothing to see of {stage[:40]!r}: only of views, surface")
+        target = item.photo.parent / f"v{item.last.number}" / f"sofar-{stage}.png"
 
         async def ask() -> None:
             payload = self._queue.payload(item, item.last)
-            await self._ask("views", {**payload, "target": str(target)})
+            await self._ask("sofar", {**payload, "stage": stage, "target": str(target)})
 
         return await self._once(target, ask)
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from img2mesh.report import words
+
 
 @dataclass(frozen=True)
 class Note:
@@ -38,7 +40,7 @@ class Note:
 
 #: What a sentence holds, and the code, the page's own words ({0} is the sentence) and the remedy.
 _KNOWN: tuple[tuple[str, str, str, str], ...] = (
-    (r"found with low confidence", "cutout-unsure",
+    (r"found with (low )?confidence", "cutout-unsure",
      "It is not sure that this is the object: look at the outline on the photo.", "cutout"),
     (r"no object was found", "cutout-refused",
      "No object could be told from its background: show where it is.", "cutout"),
@@ -53,21 +55,30 @@ _KNOWN: tuple[tuple[str, str, str, str], ...] = (
     (r"not (watertight|manifold)", "open-mesh", "{0}", "finer"),
     (r"was found without a network", "no-network", "{0}", "cutout"),
 )  # fmt: skip
-#: What stands on every photo that a generator drew.
-_USUAL = re.compile(r"unseen sides are a guess|its views are used as drawn")
-#: The end of a sentence that tells what to write on a command line.
+_ORDER = [code for _, code, _, _ in _KNOWN]
+#: What tells what to write on a command line: in brackets or aside, and as the end of a sentence.
+_ASIDE = re.compile(r" \([^()]*(--[a-z]|img2mesh (run|models))[^()]*\)|, as --[a-z]+ \w+ asks")
 _ADVICE = re.compile(r"[;:][^;:]*(--[a-z]|img2mesh (run|models)).*$", re.DOTALL)
 _OF_THE_CUTOUT = re.compile(r"--(mask|box)\b")
 
 
-def of(warnings: Iterable[str]) -> list[Note]:
-    """The notes of a report, those special to the photo first."""
-    told = [_note(str(warning)) for warning in warnings]
-    return sorted(told, key=lambda note: note.usual)
+def of(said: Iterable[str]) -> list[Note]:
+    """The notes of a report's warnings and its verdict's reasons.
+
+    Each is told once, those special to the photo first, and of them those about its cutout.
+    """
+    told: dict[str, Note] = {}
+    for note in map(_note, map(str, said)):
+        told.setdefault(note.text if note.code in ("note", "guess") else note.code, note)
+
+    def rank(note: Note) -> tuple[bool, int]:
+        return note.usual, _ORDER.index(note.code) if note.code in _ORDER else len(_ORDER)
+
+    return sorted(told.values(), key=rank)
 
 
 def _note(warning: str) -> Note:
-    if _USUAL.search(warning):
+    if words.is_usual(warning):
         return Note("guess", warning, usual=True)
     for pattern, code, text, remedy in _KNOWN:
         if re.search(pattern, warning):
@@ -78,6 +89,6 @@ def _note(warning: str) -> Note:
 
 def for_the_page(sentence: str) -> str:
     """A sentence without the part that names flags, which nobody can give to a page."""
-    kept = _ADVICE.sub("", sentence).strip()
+    kept = _ADVICE.sub("", _ASIDE.sub("", sentence)).strip()
     kept = kept if len(kept) >= 12 else sentence
     return kept[:1].upper() + kept[1:]

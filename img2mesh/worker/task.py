@@ -8,15 +8,18 @@ import json
 import socket
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from img2mesh import report
+from img2mesh.artifacts import Photo
+from img2mesh.errors import Img2MeshError
 from img2mesh.graph import Event, Finished, Progressed, Reused, Started, Waiting
 from img2mesh.jobs.claims import claimed
 from img2mesh.jobs.execute import execute
-from img2mesh.jobs.job import photo_job
+from img2mesh.jobs.job import Job, photo_job
 from img2mesh.jobs.request import OutputOptions, Request, stay_offline
 from img2mesh.worker.protocol import ReportProgress
 
@@ -29,7 +32,7 @@ _QUALITY = (
     "components", "uv_overlap", "texture_resolution", "seen_surface_fraction", "silhouette_iou",
     "psnr_views", "peak_memory_mb", "verdict",
 )  # fmt: skip
-_THUMBNAIL = (440, 200)  # pixels at most; some 5 kB as WebP
+_THUMBNAIL = (460, 200)  # pixels at most; some 5 kB as WebP
 
 
 def encode(request: Request, options: OutputOptions) -> dict[str, Any]:
@@ -101,17 +104,17 @@ def run(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[str
 
     with place as (folder, renamed):
         done = execute(job, request, options, folder, on_event, began=began)
-    report = done.report
+    told = done.report
     return {
         "digest": job.digest,
         "folder": str(folder),
         "files": {path.name: path.stat().st_size for path in done.files.values()},
-        "quality": {name: report[name] for name in _QUALITY if name in report},
-        "warnings": [*([renamed] if renamed else []), *report["warnings"]],
-        "seconds": report["seconds_this_run"],
-        "stage_seconds": report["seconds"],
-        "cached": report["cached"],
-        "thumbnail": _thumbnail(done.files),
+        "quality": {name: told[name] for name in _QUALITY if name in told},
+        "warnings": [*([renamed] if renamed else []), *told["warnings"]],
+        "seconds": told["seconds_this_run"],
+        "stage_seconds": told["seconds"],
+        "cached": told["cached"],
+        "thumbnail": _thumbnail(done.files, job),
     }
 
 
@@ -128,8 +131,9 @@ def _require_shared(root: Path, batch: str) -> None:
         )
 
 
-def _thumbnail(files: Mapping[str, Path]) -> str | None:
-    """A small picture of the result as a data URL."""
+def _thumbnail(files: Mapping[str, Path], job: Job) -> str | None:
+    """A small picture of photo and result as a data URL."""
+    import numpy as np
     from PIL import Image
 
     source = files.get("preview") or files.get("cutout")
@@ -137,7 +141,12 @@ def _thumbnail(files: Mapping[str, Path]) -> str | None:
         return None
     with Image.open(source) as picture:
         small = picture.convert("RGBA" if "A" in picture.getbands() else "RGB")
-        small.thumbnail(_THUMBNAIL, Image.Resampling.LANCZOS)
+    if "preview" in files:
+        with suppress(Img2MeshError, OSError):  # it may have gone since it was used
+            photo: Photo = job.given["photo"].load()
+            strip = report.beside_photo(report.pixels_of(photo), np.asarray(small), _THUMBNAIL[1])
+            small = Image.fromarray(strip)
+    small.thumbnail(_THUMBNAIL, Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     small.save(buffer, "WEBP", quality=70)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

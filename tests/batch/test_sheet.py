@@ -14,6 +14,7 @@ import pytest
 
 from img2mesh.batch.folder import Folder
 from img2mesh.batch.sheet import ContactSheet
+from img2mesh.report import words
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt install chromium")
@@ -24,7 +25,7 @@ PIXEL = "data:image/webp;base64,UklGRhoAAABXRUJQVlA4TA0AAAAvAAAAEAcQERGIiP4HAA==
 VISITOR = """
 <script>
 {
-const shown = () => [...document.querySelectorAll(".item .name span:first-child")];
+const shown = () => [...document.querySelectorAll(".item .title")];
 const names = () => shown().map((one) => one.textContent);
 const seen = { first: names(), filters: {}, sorts: {}, searches: {} };
 for (const button of document.querySelectorAll("#bar button")) {
@@ -48,9 +49,18 @@ search.value = "";
 search.oninput();
 seen.text = document.getElementById("grid").textContent;
 seen.more = getComputedStyle(document.getElementById("more")).display;
-seen.links = [...document.querySelectorAll("a.item")].map((link) => link.getAttribute("href"));
+seen.links = [...document.querySelectorAll(".item a")].map((link) => link.getAttribute("href"));
 seen.pictures = [...document.querySelectorAll(".item img")].map((image) => image.src.slice(0, 10));
 seen.notes = document.getElementById("notes").textContent;
+const tick = (n) => document.querySelectorAll(".choose input")[n].click();
+const again = document.getElementById("again");
+seen.before = again.hidden;
+const order = names(); order.forEach((name, n) => { if (["cup", "dog"].includes(name)) tick(n); });
+const flags = again.querySelector("input");
+flags.value = "--preset high -o more";
+flags.oninput();
+seen.command = again.querySelector("textarea").value;
+seen.settings = document.querySelector("pre").textContent;
 document.body.dataset.seen = encodeURIComponent(JSON.stringify(seen));
 }
 </script>
@@ -83,12 +93,16 @@ def quality(match: float, psnr: float, faces: int) -> dict[str, Any]:
 def test_what_a_person_sees(tmp_path: Path) -> None:
     folder = Folder(tmp_path, "id")
     (tmp_path / ".batch").mkdir()
+    folder.describe(inputs="x", items=8, settings={"preset": "draft", "settings": {"a": 1}})
     sheet = ContactSheet(folder)
     common = "the back is a guess (7)"
     sheet.add(line("cup", 3, quality=quality(0.9, 30, 10), warnings=[common, "a lid"]), PIXEL)
-    sheet.add(line("axe", 9, quality=quality(0.7, 20, 30), warnings=[common]), PIXEL)
+    usual = "geometric prior: unseen sides are a guess"
+    sheet.add(line("axe", 9, quality=quality(0.7, 20, 30), warnings=[common, usual]), PIXEL)
     for name, seconds in (("dog", 4.0), ("elk", 5.0), ("a & <b>", 6.0)):
         told = line(name, seconds, quality=quality(0.95, 25, 20), warnings=[common])
+        if name == "dog":
+            told |= {"input": "/in/it's.png", "mask": "/in/m.png"}
         sheet.add(told, PIXEL)
     sheet.add(line("bad", 0, status="quarantined", error="/in/bad.png is a poem", files=[]), None)
     sheet.add(line("odd", 1, status="failed", error="a stage failed", files=[]), None)
@@ -103,7 +117,9 @@ def test_what_a_person_sees(tmp_path: Path) -> None:
     assert seen["filters"]["failed"] == []
     assert seen["filters"]["quarantined"] == ["bad"]
     assert seen["filters"]["warnings"] == ["cup"], "what is said of most says nothing of one"
-    assert seen["notes"].startswith("1 notes") and common in seen["notes"]
+    assert seen["notes"].startswith("2 notes") and common in seen["notes"]
+    assert "unseen sides are a guess" in seen["notes"]
+    assert "unseen sides" not in seen["text"]
     assert seen["sorts"]["match"][:3] == ["axe", "odd", "cup"]
     assert seen["sorts"]["psnr"][:2] == ["axe", "odd"]
     assert seen["sorts"]["seconds"][:2] == ["axe", "a & <b>"]
@@ -113,6 +129,18 @@ def test_what_a_person_sees(tmp_path: Path) -> None:
         "CUP": ["cup"], "lid": ["cup"], "poem": ["bad"], "nothing of the kind": [],
     }  # fmt: skip
     assert "bad.png is a poem" in seen["text"] and "/in/bad.png" not in seen["text"]
+    # No number praises a cutout: what it is held against stands above all, and no dB on a card.
+    assert (
+        "agrees with the cutout: 90.0\N{NO-BREAK SPACE}%" in seen["text"]
+        and "dB" not in seen["text"]
+    )
+    assert words.CAUTION in folder.sheet.read_text()
+    assert '"preset": "draft"' in seen["settings"] and '"a": 1' in seen["settings"]
+    assert seen["before"] is True
+    assert seen["command"].splitlines() == [
+        "img2mesh run '/in/cup.png' --preset high -o more",
+        "img2mesh run '/in/it'\\''s.png' --mask '/in/m.png' --preset high -o more",
+    ]
     assert seen["more"] == "none"  # all of them are shown
     assert "./a%20%26%20%3Cb%3E/report.html" in seen["links"] and len(seen["links"]) == 6
     assert seen["pictures"] == ["data:image"] * 5

@@ -15,11 +15,19 @@ def answer(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[
     """As the other fake, with pictures."""
     from PIL import Image
 
-    told = fakes.answer(payload, report_progress)
+    from img2mesh.io.files import replacing
+
     if payload["verb"] == "outline":
         folder = Path(payload["source"]).parent
-        for name, size in ((clerk.SHOWN, (640, 480)), (clerk.THUMBNAIL, (160, 120))):
-            Image.new("RGB", size, (150, 120, 90)).save(folder / name, "WEBP")
+        for name, size in ((clerk.THUMBNAIL, (160, 120)), (clerk.SHOWN, (640, 480))):
+            if not (folder / name).exists():
+                with replacing(folder / name) as path:
+                    Image.new("RGB", size, (150, 120, 90)).save(path, "WEBP")
+    told = fakes.answer(payload, report_progress)
+    if payload["verb"] == "sofar":
+        Image.new("RGB", (256, 384), (120, 150, 90)).save(payload["target"])
+    elif payload["verb"] == "known":
+        Image.new("RGB", (64, 64), (226, 120, 40)).save(payload["target"])
     return told
 
 

@@ -18,10 +18,17 @@ from typing import Any
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 FLAGS = ["--no-sandbox", "--enable-unsafe-swiftshader", "--use-angle=swiftshader"]
+#: A browser that cannot draw in three dimensions.
+BLIND = ["--no-sandbox", "--disable-3d-apis"]
 AXE = Path(sys.prefix) / "node_modules" / "axe-core" / "axe.min.js"
 WAIT = 180_000  # milliseconds; only a failing scenario waits so long
 #: What Chromium says of itself in software rendering.
 _HARMLESS = re.compile(r"GPU stall|rAF timed out|swiftshader", re.IGNORECASE)
+#: From which side the mesh is seen, in radians.
+SIDE = (
+    "(() => { const v = document.querySelector('model-viewer');"
+    " return v.getCameraOrbit().theta + v.turntableRotation })()"
+)
 SCENARIOS: dict[str, Callable[[Session], None]] = {}
 
 
@@ -39,6 +46,7 @@ class Session:
         context = self.browser.new_context(**{"viewport": {"width": 1280, "height": 860}, **more})
         context.add_init_script(path=AXE)
         page = context.new_page()
+        page.on("dialog", lambda d: (self.said.append(f"dialog: {d.message}"), d.dismiss()))
         page.set_default_timeout(WAIT)
         expect.set_options(timeout=WAIT)
         page.on("console", lambda m: self.said.append(f"{m.type}: {m.text} {m.location['url']}"))
@@ -54,7 +62,7 @@ class Session:
             context.close()
 
     def _watch(self, url: str) -> None:
-        if not url.startswith((self.address, "data:", "blob:")):
+        if not url.startswith((self.address, self.folder.as_uri(), "data:", "blob:")):
             self.said.append(f"asked elsewhere: {url}")
 
     def ask(self, word: str) -> str:
@@ -89,9 +97,19 @@ def axe(page: Page, session: Session, where: str, *, leaving_out: str = "") -> N
     assert not told, f"{where}: {json.dumps(told, indent=1)}"
 
 
+def until(page: Page, script: str) -> None:
+    """Wait until a script says yes; Playwright's own waiting would need the page to allow eval."""
+    for _ in range(WAIT // 50):
+        if page.evaluate(script):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"never so: {script}")
+
+
 @scenario
 def whole(session: Session) -> None:
     """Upload, outline, box, brush, run, turn, other faces, only later stages, OBJ and ZIP."""
+    session.expected = ["status of 415"]
     with session.page() as page:
         assert "model-viewer" not in page.content()
         send(page, session.folder / "toy.jpg")
@@ -141,6 +159,14 @@ def whole(session: Session) -> None:
             page.click(f"[data-face={face}]")
             expect(page.locator(f"[data-face={face}]")).to_have_attribute("aria-pressed", "true")
             expect(page.locator(".turnable > [role=status]")).to_be_empty()
+        # What is told is told where one looks, and what was looked at is there again.
+        page.mouse.wheel(0, 400)
+        until(page, "scrollY > 100")
+        send(page, session.folder / "poem.txt")
+        expect(page.locator(".toast.bad")).to_be_in_viewport()
+        page.locator(".toast button").click()
+        expect(host).to_be_visible()
+        page.get_by_role("button", name="As the photo").click()
         page.locator(".wipe input").fill("50")
         expect(page.locator(".turnable .over")).to_be_visible()
         page.screenshot(path=str(session.folder / "done.png"))
@@ -194,6 +220,8 @@ def restarted(session: Session) -> None:
         send(page, session.folder / "wait.png")
         expect(page.locator(".tile .state")).to_contain_text("working")
         assert re.match(r"\d+ % wait.png", page.title())
+        # What was drawn of it so far, beside the photo.
+        expect(page.locator(".duo .sofar img")).to_have_attribute("alt", re.compile("as they were"))
         session.ask("kill")
         expect(page.locator("#gone")).to_be_visible()
         cancel = page.get_by_role("button", name="Cancel")
@@ -207,6 +235,10 @@ def restarted(session: Session) -> None:
         expect(page.locator(".toast").last).to_contain_text("The server was restarted")
         expect(page.locator(".entry")).to_have_count(0)
         expect(page.locator(".drop")).to_be_visible()
+        send(page, session.folder / "wait.png")
+        expect(page.locator(".tile .state")).to_contain_text("working")
+        page.keyboard.press("Escape")
+        expect(page.locator(".tile .state")).to_have_text("cancelled")
 
 
 @scenario
@@ -231,8 +263,71 @@ def slow(session: Session) -> None:
 
 
 @scenario
+def keys(session: Session) -> None:
+    """Keys alone, from the file to a second version; nothing moves that nobody moved."""
+    with session.page(reduced_motion="reduce") as page:
+        expect(page.locator(".drop")).to_be_visible()
+
+        def reach(accepts: str) -> None:
+            """Tab until the focus is on what fits a test in the page's own words."""
+            for _ in range(80):
+                if page.evaluate(
+                    f"(() => {{ const e = document.activeElement; return {accepts} }})()"
+                ):
+                    return
+                page.keyboard.press("Tab")
+            raise AssertionError(f"no key leads to {accepts}")
+
+        def named(text: str) -> str:
+            return f"(e.textContent || '').startsWith({text!r}) && e.tagName === 'BUTTON'"
+
+        reach("e.id === 'choose'")
+        with page.expect_file_chooser() as coming:
+            page.keyboard.press("Space")
+        coming.value.set_files(session.folder / "odd.png")
+        ask = page.locator(".ask h3")
+        expect(ask).to_have_text("Is this the object?")
+        expect(page.locator("#live")).to_have_text(re.compile("object"))
+        page.keyboard.press("2")
+        expect(page.locator("canvas")).to_be_focused()
+        page.keyboard.press("Tab")
+        page.keyboard.type("20")
+        reach(named("Take this box"))
+        page.keyboard.press("Enter")
+        expect(ask).to_have_text("Is this the object now?")
+        page.keyboard.press("3")
+        expect(page.locator("canvas")).to_be_focused()
+        for key in ("ArrowLeft", "ArrowUp", "Space"):
+            page.keyboard.press(key)
+        expect(page.get_by_role("button", name="Undo")).to_be_enabled()
+        reach(named("Take this"))
+        page.keyboard.press("Enter")
+        expect(page.locator(".turnable[data-loaded]")).to_be_visible()
+        before = page.evaluate(SIDE)
+        assert not page.locator("model-viewer").evaluate("v => v.autoRotate")
+        assert page.evaluate("document.getAnimations().length") == 0
+        reach("e.tagName === 'MODEL-VIEWER'")
+        for _ in range(4):
+            page.keyboard.press("ArrowRight")
+        until(page, f"{SIDE} !== {before}")
+        reach(named("Shape"))
+        page.keyboard.press("Enter")
+        expect(page.locator("[data-face=shape]")).to_have_attribute("aria-pressed", "true")
+        reach("e.id === 'faces'")
+        page.keyboard.press("ArrowLeft")
+        expect(page.locator(".price")).to_contain_text("surface")
+        reach(named("Make this version"))
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("button", name="v2", exact=True)).to_be_visible()
+        reach(named("STL"))
+        with page.expect_download() as fetched:
+            page.keyboard.press("Enter")
+        assert fetched.value.suggested_filename == "odd_mesh.stl"
+
+
+@scenario
 def hands(session: Session) -> None:
-    """Keys alone, from an example to a corrected cutout; drops and pastes that hold no photo."""
+    """Every face of the page looked at by axe; drops and pastes that hold no photo."""
     session.expected = ["status of 4"]
     with session.page() as page:
         expect(page.locator(".drop")).to_be_visible()
@@ -241,33 +336,20 @@ def hands(session: Session) -> None:
         expect(page.locator("#keys")).to_be_visible()
         axe(page, session, "keys")
         page.keyboard.press("Escape")
-        for _ in range(12):
-            page.keyboard.press("Tab")
-            if page.evaluate("document.activeElement.className") == "example":
-                break
-        page.keyboard.press("Enter")
+        page.locator(".example").first.click()
         expect(page.locator(".entry")).to_have_count(1)
         send(page, session.folder / "odd.png")
         expect(page.locator(".ask")).to_be_visible()
-        expect(page.locator("#live")).to_have_text(re.compile("object"))
         axe(page, session, "asking")
         page.keyboard.press("2")
         expect(page.locator("canvas")).to_be_focused()
-        page.keyboard.press("Tab")
-        page.keyboard.type("20")
-        assert page.locator("input[type=number]").first.input_value().startswith("20")
         axe(page, session, "box")
         page.keyboard.press("Escape")
         expect(page.locator(".ask")).to_be_visible()
         page.keyboard.press("3")
         expect(page.locator("canvas")).to_be_focused()
-        for key in ("ArrowLeft", "ArrowUp", "Space"):
-            page.keyboard.press(key)
-        expect(page.get_by_role("button", name="Undo")).to_be_enabled()
         axe(page, session, "brush")
-        while page.evaluate("document.activeElement.textContent") != "Take this":
-            page.keyboard.press("Tab")
-        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Take this").click()
         expect(page.locator(".entry .state").first).to_have_text(re.compile("done"))
         page.locator(".tile").first.focus()
         page.keyboard.press("ArrowDown")
@@ -287,8 +369,154 @@ def hands(session: Session) -> None:
         expect(page.locator(".entry").first).to_contain_text("pasted.png")
         send(page, session.folder / "poem.txt")
         expect(page.locator(".toast.bad").last).to_contain_text("'poem.txt' is not a photo")
-        page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+        page.emulate_media(color_scheme="dark")
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert max(map(int, re.findall(r"\d+", ground))) < 60, ground
         axe(page, session, "dark")
+
+
+@scenario
+def group(session: Session) -> None:
+    """A folder that is dropped: its photos together, with a bar, filters and one ZIP."""
+    session.expected = ["status of 4"]
+    with session.page() as page:
+        expect(page.locator(".drop")).to_be_visible()
+        drops = page.context.new_cdp_session(page)
+        held = {"items": [], "files": [str(session.folder / "trip")], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            drops.send("Input.dispatchDragEvent", {"type": kind, "x": 600, "y": 300, "data": held})
+        expect(page.locator(".group b")).to_have_text("trip")
+        expect(page.locator(".group .soft")).to_have_text("3 of 3, 1 failed")
+        expect(page.locator(".entry")).to_have_count(3)
+        choice = page.locator("#strip select")
+        said = [text.strip() for text in choice.locator("option").all_inner_texts()]
+        assert said[0] == "All 3" and said[2:] == ["Done 2", "Failed 1"], said
+        choice.select_option("failed")
+        expect(page.locator(".entry")).to_have_count(1)
+        expect(page.locator(".entry .name")).to_have_text("ode.png")
+        choice.select_option("done")
+        expect(page.locator(".entry")).to_have_count(2)
+        with page.expect_download() as coming:
+            page.get_by_text("zip of all").click()
+        assert Path(coming.value.path()).read_bytes()[:2] == b"PK"
+        axe(page, session, "group")
+
+
+@scenario
+def elsewhere(session: Session) -> None:
+    """Names that are markup, a report that asks for more, and a page of another origin."""
+    hostile = ["<img src=x onerror=alert(1)>.png", "\"' onmouseover='alert(1).png"]
+    session.expected = ["status of 403"]
+    with session.page() as page:
+        for name in hostile:
+            page.set_input_files(
+                "#choose", {"name": name, "mimeType": "image/png", "buffer": b"pixels"}
+            )
+            expect(page.locator(".entry .name").first).to_have_text(re.compile("onerror|mouseover"))
+        expect(page.locator(".entry .state", has_text="done")).to_have_count(2)
+        assert page.locator("[onerror], [onmouseover]").count() == 0
+        report = page.get_by_role("link", name="Report").get_attribute("href")
+    stranger = session.browser.new_page()
+    stranger.goto(f"{session.address}{report}")
+    assert stranger.evaluate("origin") == "null"
+    tried = stranger.evaluate("a => fetch(a).then(() => 'read', () => 'no')", session.address)
+    assert tried == "no"
+    stranger.goto(session.ask("stranger"))
+    found = stranger.evaluate(
+        """async (address) => {
+          const api = `${address}api/v1/`, told = {};
+          const says = (promise) => promise.then(() => "read", () => "no");
+          told.read = await says(fetch(`${api}jobs`));
+          const post = (name, more) =>
+            fetch(`${api}jobs?name=${name}`, {method: "POST", body: "x", ...more});
+          told.posted = await says(post("a.png"));
+          await says(post("b.png", {mode: "no-cors"}));
+          navigator.sendBeacon(`${api}jobs?name=c.png`, "x");
+          const frame = document.createElement("iframe");
+          frame.name = "f";
+          const form = document.createElement("form");
+          Object.assign(form, {method: "post", action: `${api}jobs?name=d.png`, target: "f"});
+          document.body.append(frame, form);
+          form.submit();
+          const loads = (tag, src) => new Promise((resolve) => {
+            const made = document.createElement(tag);
+            made.onload = () => resolve("loaded");
+            made.onerror = () => resolve("no");
+            made.src = src;
+            document.body.append(made);
+          });
+          told.script = await loads("script", `${address}assets/page.js`);
+          told.picture = await loads("img", `${api}examples/robot.png`);
+          const page = document.createElement("iframe");
+          page.src = address;
+          await new Promise((resolve) => { page.onload = resolve; document.body.append(page); });
+          told.framed = page.contentWindow.length + frame.contentWindow.length;
+          return told;
+        }""",
+        session.address,
+    )
+    assert found == {
+        "read": "no", "posted": "no", "script": "no", "picture": "no", "framed": 0,
+    }, found  # fmt: skip
+    session.ask("count")
+
+
+@scenario
+def blind(session: Session) -> None:
+    """Without WebGL there is a picture and a sentence, on the page and in the report."""
+    with session.page() as page:
+        send(page, session.folder / "cup.png")
+        expect(page.locator(".turnable .still")).to_be_visible()
+        expect(page.locator(".turnable .hint")).to_contain_text("no WebGL")
+        page.goto((session.folder / "report.html").as_uri())
+        expect(page.locator(".turnable .still")).to_be_visible()
+        expect(page.locator(".turnable .hint")).to_contain_text("no WebGL")
+
+
+def wheel(page: Page) -> None:
+    """The page scrolls over a mesh until somebody has clicked it; then it zooms, without leaps."""
+    viewer = page.locator("model-viewer")
+    seen = "v => [v.getFieldOfView(), v.getCameraOrbit().radius]"
+    viewer.hover()
+    angle, away = viewer.evaluate(seen)
+    page.mouse.wheel(0, 200)
+    until(page, "scrollY > 150")
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_timeout(600)
+    assert viewer.evaluate(seen) == [angle, away]
+    viewer.click()
+    page.mouse.wheel(0, -100)
+    until(page, f"document.querySelector('model-viewer').getFieldOfView() < {angle}")
+    page.mouse.wheel(0, 100)
+    page.wait_for_timeout(600)
+    assert viewer.evaluate(seen)[1] < 1.5 * away, "it leaps away"
+    assert page.evaluate("scrollY") == 0
+
+
+@scenario
+def files(session: Session) -> None:
+    """The report and a batch's index from disk: axe finds nothing, and the mesh can be turned."""
+    with session.page() as page:
+        for name in ("report.html", "index.html"):
+            page.goto((session.folder / name).as_uri())
+            if name == "report.html":
+                expect(page.locator(".turnable[data-loaded]")).to_be_visible()
+                for face in ("photo", "shape", "wire", "known", "colour"):
+                    page.click(f"[data-face={face}]")
+                    expect(page.locator(".turnable > [role=status]")).to_be_empty()
+                assert not page.locator("model-viewer").evaluate("v => v.autoRotate")
+                wheel(page)
+            else:
+                page.locator(".choose input").first.check()
+                expect(page.locator("#again textarea")).to_have_value(re.compile("img2mesh run"))
+                expect(page.locator("#more")).to_be_hidden()
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                axe(page, session, f"{name}, {scheme}")
+            page.set_viewport_size({"width": 390, "height": 844})
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+            axe(page, session, f"{name}, phone")
+            page.set_viewport_size({"width": 1280, "height": 860})
 
 
 @scenario
@@ -317,7 +545,7 @@ def main() -> int:
     name, address, folder = sys.argv[1:]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=sys.stdin.readline().strip(), args=FLAGS
+            executable_path=sys.stdin.readline().strip(), args=BLIND if name == "blind" else FLAGS
         )
         session = Session(browser, address, Path(folder))
         SCENARIOS[name](session)

@@ -9,23 +9,43 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from img2mesh.batch.folder import Folder
+from img2mesh.batch.sheet import ContactSheet
 from img2mesh.diffusion import wheels
+from img2mesh.io.gltf import glb_bytes
+from img2mesh.report import write_html
 from tests.conftest import ROOT, TINY_SETTINGS, toy_picture
-from tests.web.conftest import Started, started
+from tests.report.test_page import PICTURE, REPORT
+from tests.shapes import box_asset
+from tests.web.conftest import Server, Started, started
 
 CLIENTS = Path(os.environ.get("IMG2MESH_CLIENTS", ROOT / ".venv-clients"))
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 FAKES: dict[str, str] = {"function": "tests.browser.desk:make", "desk": "tests.browser.desk:answer"}
 PATIENCE = 900.0  # seconds; only a failing scenario takes so long
+
+#: A server in a process of its own, which can be killed.
+SERVER = """
+import sys, time
+from pathlib import Path
+from tests.browser.test_page import FAKES
+from tests.web.conftest import started
+with started(Path(sys.argv[1]), **FAKES) as one:
+    print(one.server.port, flush=True)
+    time.sleep(9999)
+"""
 
 Does = Callable[[str], str]
 
@@ -63,6 +83,13 @@ def folder(tmp_path: Path) -> Path:
         ("large.png", b"x" * 900_000),
     ):  # fmt: skip
         (made / name).write_bytes(content)
+    trip = made / "trip"
+    (trip / "more").mkdir(parents=True)
+    for name, content in (
+        ("cup.png", b"pixels"), ("ode.png", b"bad"), ("notes.txt", b"x"),
+        ("more/vase.png", b"pixels"),
+    ):  # fmt: skip
+        (trip / name).write_bytes(content)
     toy_picture(background=True).save(made / "toy.jpg", quality=95)
     return made
 
@@ -75,8 +102,50 @@ def fake(tmp_path: Path) -> Iterator[Started]:
         yield one
 
 
-@pytest.mark.parametrize("scenario", ["slow", "hands", "phone"])
+@pytest.mark.parametrize("scenario", ["slow", "keys", "hands", "group", "phone"])
 def test_with_a_server_that_makes_nothing(scenario: str, fake: Started, folder: Path) -> None:
+    drive(scenario, fake, folder)
+
+
+def test_no_page_from_elsewhere_gets_in_or_out(fake: Started, folder: Path) -> None:
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *given: object) -> None:
+            pass
+
+    (folder / "index.html").write_text("<!doctype html><title>elsewhere</title><body>")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+
+        def does(word: str) -> str:
+            if word == "count":
+                assert len(fake.server.jobs()) == 2
+            return f"http://127.0.0.1:{other.server_port}/"
+
+        drive("elsewhere", fake, folder, does)
+        other.shutdown()
+
+
+@pytest.mark.parametrize("scenario", ["blind", "files"])
+def test_report_and_index_from_disk(scenario: str, fake: Started, folder: Path) -> None:
+    write_html(
+        folder / "report.html", glb=glb_bytes(box_asset()), report=REPORT, title="cup",
+        pictures=dict.fromkeys(("photo", "preview", "cutout"), PICTURE),
+        settings={"views": {"seed": 1}},
+        known=PICTURE,
+    )  # fmt: skip
+    batch = Folder(folder, "id")
+    (folder / ".batch").mkdir()
+    sheet = ContactSheet(batch)
+    for name in ("cup", "axe"):
+        sheet.add(
+            {
+                "item": name, "status": "done", "input": f"/in/{name}.png", "seconds": 3.0,
+                "attempts": 1, "files": ["report.html"], "quality": REPORT, "warnings": ["a lid"],
+            },
+            None,
+        )  # fmt: skip
+    sheet.draw()
+    sheet.close()
     drive(scenario, fake, folder)
 
 
@@ -85,17 +154,22 @@ def test_the_server_is_killed_and_restarted_under_an_open_page(
 ) -> None:
     with ExitStack() as lives:
         root = tmp_path / "outputs"
-        first = lives.enter_context(started(root, **FAKES))
-        port = first.server.port
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVER, root], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
+        lives.callback(process.kill)
+        assert process.stdout
+        port = int(process.stdout.readline())
 
         def does(word: str) -> str:
             if word == "kill":
-                lives.pop_all().close()
+                process.kill()
+                process.wait()
             else:
                 lives.enter_context(started(root, port=port, **FAKES))
             return "done"
 
-        drive("restarted", first, folder, does)
+        drive("restarted", Started(Server(port, root), None), folder, does)  # type: ignore[arg-type]
 
 
 def test_from_a_photo_to_a_second_version(tmp_path: Path, folder: Path) -> None:

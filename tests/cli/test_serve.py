@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import resource
@@ -14,7 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from img2mesh.web import addresses
 from tests.conftest import ROOT, Command, tiny_flags
@@ -70,6 +73,10 @@ def test_a_real_photo_then_ctrl_c(toy: Path, tmp_path: Path) -> None:
         for name, facts in card["files"].items():
             body = server.api("GET", f"/jobs/{key}/v1/{name}").body
             assert len(body) == facts["size"] and body == (root / "toy" / name).read_bytes()
+        for stage, grey in (("views", False), ("surface", True)):
+            shown = server.api("GET", f"/jobs/{key}/sofar/{stage}").body
+            colours = np.asarray(Image.open(io.BytesIO(shown))).astype(int)
+            assert colours.std() > 5 and bool(np.ptp(colours, axis=2).max() < 24) is grey
         # The same photo again: the same folder, every stage from the cache.
         again = server.upload("toy.png", toy.read_bytes())
         card = version_of(server.ended(again))

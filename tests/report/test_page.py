@@ -18,7 +18,7 @@ import pytest
 from img2mesh.errors import Img2MeshError
 from img2mesh.io.gltf import glb_bytes
 from img2mesh.io.meshes import png_bytes
-from img2mesh.report import write_html
+from img2mesh.report import words, write_html
 from img2mesh.report.page import html_page, inline_script
 from tests.shapes import box_asset
 
@@ -116,8 +116,8 @@ def test_the_mesh_and_pictures_are_inside() -> None:
 
 def test_the_page_says_what_was_measured_and_who_drew() -> None:
     text = Page(page()).text
-    for words in ("12,345", "no learned weights", "geometric", "0.987", "touches the border"):
-        assert words in text
+    for said in ("12,345", "no learned weights", "geometric", "0.987", "touches the border"):
+        assert said in text
     learned = {**REPORT, "generator": "zero123plus-v1.2", "learned_weights": True}
     learned["licences"] = ["Apache-2.0 <code>"]
     text = Page(page(report=learned)).text
@@ -128,9 +128,21 @@ def test_the_page_says_what_was_measured_and_who_drew() -> None:
 
 def test_no_number_praises_a_cutout() -> None:
     text = Page(page()).text
-    assert "say nothing about whether the cutout is the object" in text
+    assert f"The mesh's outline agrees with the cutout: 98.7 %. {words.CAUTION}" in text
+    assert "40 % from the photo, 50 % guessed, 10 % filled." in text
+    # What a layman would take for praise is folded away, below the same caution.
+    folded = text.partition("Measured against the cutout")[2]
+    assert folded.startswith(f" {words.CAUTION}") and "0.987" in folded
+    green = {**REPORT, "verdict": {"light": "green", "reasons": []}}
+    assert f"agree with the cutout. {words.CAUTION}" in Page(page(report=green)).text
     assert "Silhouette agreement" not in text and "Euler" not in Page(page(report={})).text
-    assert "say nothing" not in Page(page(report={"faces": 3})).text
+    assert words.CAUTION not in Page(page(report={"faces": 3})).text
+
+
+def test_given_views_are_no_guess() -> None:
+    seen = {"seen_surface_fraction": {"photo": 0.4, "views": 0.5}}
+    assert "guessed" not in words.surface({**seen, "generator": "given"})
+    assert words.sentences({}) == [] and words.shares({}) is None
 
 
 def test_settings_and_what_is_a_guess_come_with_the_page() -> None:
@@ -160,7 +172,7 @@ def test_hostile_strings_stay_text() -> None:
         glb=b"glTF", report=report, title=HOSTILE, pictures=pictures, settings=settings
     )
     found = Page(text)
-    assert [tag for tag, _ in found.elements].count("script") == 2
+    assert [tag for tag, _ in found.elements].count("script") == 3
     assert all(a.get("onerror") is None for _, a in found.elements)
     assert found.text.count("owned") >= 4
     assert found.text.startswith("</title></script><script>")

@@ -54,6 +54,9 @@ def act(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[str
 
 def answer(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[str, Any]:
     """Outlines: ``bad`` is no picture, ``odd`` is unsure, ``none`` shows nothing."""
+    if payload["verb"] == "warm":
+        Path(payload["request"]["cache_dir"]).with_name("warm").touch()
+        return {}
     if payload["verb"] == "plan":
         faces = payload["request"]["settings"].get("surface", {}).get("target_faces")
         stages = [{"stage": name, "cached": faces is None, "reason": ""} for name in ("surface",)]
@@ -63,7 +66,7 @@ def answer(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[
         return {"files": [Path(payload["target"]).name]}
     if payload["verb"] == "pack":
         return clerk.pack(payload)
-    if payload["verb"] in ("known", "views"):
+    if payload["verb"] in ("known", "sofar"):
         Path(payload["target"]).write_bytes(b"hatched")
         return {}
     source = Path(payload["source"])
@@ -72,8 +75,9 @@ def answer(payload: Mapping[str, Any], report_progress: ReportProgress) -> dict[
         raise InputError(f"{str(source)!r} is a poem: expected a picture")
     if verb == b"die":
         raise SystemExit("gone")
-    (source.parent / clerk.SHOWN).write_bytes(b"large")
-    (source.parent / clerk.THUMBNAIL).write_bytes(b"small")
+    for name, content in ((clerk.THUMBNAIL, b"small"), (clerk.SHOWN, b"large")):
+        if not (source.parent / name).exists():
+            (source.parent / name).write_bytes(content)
     cut = payload["request"]["settings"].get("cutout", {})
     whole = cut.get("remove_background") is False
     told = {"digest": DIGEST, "width": 40, "height": 30, "method": "border", "refused": ""}

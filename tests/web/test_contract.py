@@ -45,6 +45,13 @@ class Checked:
             if schema:
                 whole = {**schema, "components": CONTRACT["components"]}
                 Draft202012Validator(whole).validate(answer.json)
+        if "content" in told:
+            kind = answer.headers["content-type"].partition(";")[0]
+            assert {kind, kind.partition("/")[0] + "/*", "*/*"} & set(told["content"]), (
+                f"{operation} is not said to answer {kind}"
+            )
+        else:
+            assert not answer.body
         for name in told.get("headers", ()):
             assert name in answer.headers
         return answer
@@ -83,7 +90,8 @@ def test_every_operation_answers_as_it_says(ask: Checked, server: Server) -> Non
     server.ended(key)
     ask("again", {"faces": 9}, id=key)
     ask("photo", id=key)
-    ask("views", id=key)
+    ask("sofar", id=key, stage="surface", query="v=1")
+    ask("sofar", id=key, stage="radiance")
     ask("thumbnail", id=key)
     ask("file", id=key, number=1, name="mesh.glb", headers={"Range": "bytes=0-3"})
     ask("file", id=key, number=1, name="mesh.usdz", query="save=true")

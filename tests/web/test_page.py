@@ -36,7 +36,7 @@ def test_the_page_shows_every_photo_however_often_it_is_opened(server: Server) -
     for _ in range(2):
         page = opened(server)
         text = re.sub(r"<[^>]+>", " ", page)
-        assert "geometric: weight-free, nothing learned" in text
+        assert "What a photo does not show is guessed (geometric)" in text
         assert "Is this the object?" in text and "Use the whole picture" in text
         assert f'src="api/v1/jobs/{odd}/photo"' in page and 'class="line"' in page
         assert re.search(r"slow.png\s+working \d+ %", text) and "Needs a look" in text

@@ -34,12 +34,11 @@ def blender(imported: list[bytes]) -> dict[str, ModuleType]:
     bpy.utils = SimpleNamespace(register_class=menu.append, unregister_class=menu.remove)
     bpy.app = SimpleNamespace(background=True)
     bpy.ops = SimpleNamespace(import_scene=SimpleNamespace(gltf=gltf))
-    props: Any = ModuleType("bpy.props")
-    props.StringProperty = lambda **about: about
+    bpy.props = SimpleNamespace(StringProperty=lambda **about: about)
     extras: Any = ModuleType("bpy_extras")
     helper: Any = ModuleType("bpy_extras.io_utils")
     helper.ImportHelper = type("ImportHelper", (), {})
-    return {"bpy": bpy, "bpy.props": props, "bpy_extras": extras, "bpy_extras.io_utils": helper}
+    return {"bpy": bpy, "bpy_extras": extras, "bpy_extras.io_utils": helper}
 
 
 def test_the_blender_add_on_imports_what_the_server_made(

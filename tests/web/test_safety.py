@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from img2mesh.errors import InputError
-from img2mesh.web import addresses, guard, queue
+from img2mesh.web import addresses, connections, guard, queue
 from img2mesh.web.connections import BACKLOG, Connection, Connections
 from img2mesh.web.uploads import safe_name
-from tests.web.conftest import Server, started, version_of
+from tests.web.conftest import PATIENCE, Server, started, version_of
 
 
 def test_a_name_leads_nowhere(server: Server, tmp_path: Path) -> None:
@@ -247,6 +247,7 @@ def test_heads_that_are_none_get_400(server: Server) -> None:
         b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\n\r\n",
         b"POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -5\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"a" * (1 << 20) + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
         b"nonsense\r\n\r\n",
     ):
         with socket.create_connection(("127.0.0.1", server.port)) as one:
@@ -257,3 +258,49 @@ def test_heads_that_are_none_get_400(server: Server) -> None:
                 answer = b""
         assert answer[:12] in (b"HTTP/1.1 400", b""), head[:80]
     assert server.jobs() == {}
+
+
+def test_parts_of_a_file_are_never_more_than_the_file(server: Server) -> None:
+    key = server.upload("cup.png", b"pixels" * 300)
+    server.ended(key)
+    whole = server.api("GET", f"/jobs/{key}/v1/mesh.glb").body
+    for asked, status, body in (
+        ("bytes=0-3", 206, whole[:4]), ("bytes=1800-", 206, whole[1800:]),
+        ("bytes=-5", 206, whole[-5:]), ("bytes=9-2", 400, None), ("bytes=99999-", 416, None),
+        ("lines=1-2", 400, None),
+    ):  # fmt: skip
+        answer = server.api("GET", f"/jobs/{key}/v1/mesh.glb", Range=asked)
+        assert answer.status == status and (body is None or answer.body == body), asked
+    many = "bytes=" + ",".join(f"{n}-" for n in range(800))
+    answer = server.api("GET", f"/jobs/{key}/v1/mesh.glb", Range=many)
+    assert len(answer.body) < 2 * len(whole)
+
+
+def test_deadlines_end_whoever_dawdles_or_goes_on_sending(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HEADER_SECONDS", "SILENT_SECONDS", "LEFTOVER_SECONDS"):
+        monkeypatch.setattr(connections, name, 0.2)
+    post = b"POST /api/v1/jobs?name=a.png HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    chunks = post + b"Transfer-Encoding: chunked\r\n\r\n"
+    for begins, goes_on in (
+        (b"GET / HTTP/1.1\r\nHost: ", b""),
+        (post + b"Content-Length: 99\r\n\r\nx", b""),
+        # Far more than is taken, without end: answered, and then no longer read.
+        (chunks, b"1000\r\n" + b"x" * 4096 + b"\r\n"),
+    ):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as one:
+            one.sendall(begins)
+            one.settimeout(None if not goes_on else 0.05)
+            while True:
+                try:
+                    if goes_on:
+                        one.sendall(goes_on)
+                    if not one.recv(4096):
+                        break
+                except TimeoutError:
+                    continue
+                except ConnectionError:
+                    break
+    assert server.jobs() == {} and not list(server.root.rglob("*.part"))
+    assert server.get("/").status == 200

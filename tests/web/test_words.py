@@ -23,6 +23,11 @@ from img2mesh.web.items import Version
         ("something thin, 7% of its size, hangs on the object and was left out: if it belongs to "
          "it, say so with --mask", "parts-left-out",
          "Something thin, 7% of its size, hangs on the object and was left out", "cutout"),
+        ("the outlines show 2 things: they stay separate (--parts join makes one body of them)",
+         "note", "The outlines show 2 things: they stay separate", ""),
+        ("u2netp is not on this machine (img2mesh models fetch u2netp): the object was found "
+         "without a network", "no-network",
+         "U2netp is not on this machine: the object was found without a network", "cutout"),
         ("the photo was upside down", "note", "The photo was upside down", ""),
     ],
 )  # fmt: skip
@@ -31,6 +36,17 @@ def test_a_note_has_the_page_s_own_words_and_a_remedy(
 ) -> None:
     (note,) = notes.of([said])
     assert (note.code, note.text, note.remedy, note.usual) == (code, shown, remedy, False)
+
+
+def test_a_doubt_is_told_once_and_first() -> None:
+    told = notes.of([
+        "the object is cut off by the edge of the picture: what lies beyond it is not known",
+        "the object was found with low confidence (0.50): look at cutout.png, and pass --box",
+        "2% of the surface was seen in no view and is filled in",
+        "the object was found with confidence 0.50", "the mesh is not watertight",
+    ])  # fmt: skip
+    assert [note.code for note in told] == ["cutout-unsure", "cut-off", "open-mesh", "guess"]
+    assert [note.usual for note in told] == [False, False, False, True]
 
 
 def test_what_stands_on_every_photo_comes_last() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from img2mesh.jobs.job import photo_job
 from img2mesh.jobs.request import OutputOptions, Request
-from img2mesh.worker.task import decode, encode, run
+from img2mesh.worker.task import _thumbnail, decode, encode, run
 
 
 def test_requests_survive_the_way_to_the_worker(tmp_path: Path) -> None:
@@ -36,6 +40,24 @@ def test_a_batch_and_the_page_get_the_same(toy: Path, tmp_path: Path) -> None:
     assert set(of_page["files"]) == {"cutout.png", "report.json", "run.json"}
     assert of_page["thumbnail"].startswith("data:image/webp;base64,")
     json.dumps([of_page, of_batch])  # it goes over a pipe
+
+
+def test_a_thumbnail_shows_the_photo_before_the_mesh(tmp_path: Path) -> None:
+    photo, preview = tmp_path / "red.png", tmp_path / "preview.png"
+    Image.new("RGB", (60, 40), (200, 0, 0)).save(photo)
+    Image.new("RGB", (1600, 716), (0, 0, 200)).save(preview)
+
+    def drawn() -> Image.Image:
+        url = _thumbnail({"preview": preview}, job)
+        assert url
+        return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+
+    job = photo_job(photo)
+    small = drawn()
+    left, right = small.getpixel((60, 100)), small.getpixel((400, 100))
+    assert left[0] > 150 > left[2] and right[2] > 150 > right[0]  # type: ignore[index]
+    photo.unlink()
+    assert drawn().getpixel((60, 100))[2] > 150  # type: ignore[index]
 
 
 def test_a_photo_of_a_name_that_is_taken_gets_another_and_says_so(

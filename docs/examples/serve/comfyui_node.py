@@ -16,23 +16,11 @@ import numpy as np
 from PIL import Image
 
 
-def png_of(pixels) -> bytes:
+def png_of(pixels):
     """A ComfyUI image (h, w, 3) or mask (h, w), values in [0, 1], as a PNG file."""
     buffer = io.BytesIO()
     Image.fromarray((np.clip(np.asarray(pixels), 0, 1) * 255).astype(np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def form_of(parts: dict) -> tuple[bytes, str]:
-    """Texts and PNG files as multipart/form-data, and its content type."""
-    border, body = uuid.uuid4().hex, b""
-    for name, value in parts.items():
-        is_file = isinstance(value, bytes)
-        head = f'Content-Disposition: form-data; name="{name}"'
-        head += f'; filename="{name}.png"\r\nContent-Type: image/png' if is_file else ""
-        content = value if is_file else str(value).encode()
-        body += f"--{border}\r\n{head}\r\n\r\n".encode() + content + b"\r\n"
-    return body + f"--{border}--\r\n".encode(), f"multipart/form-data; boundary={border}"
 
 
 class PhotoToMesh:
@@ -43,29 +31,34 @@ class PhotoToMesh:
 
     @classmethod
     def INPUT_TYPES(cls):
-        return {
-            "required": {
-                "image": ("IMAGE",),
-                "server": ("STRING", {"default": "http://127.0.0.1:7860"}),
-                "faces": ("INT", {"default": 20000, "min": 500, "max": 500000}),
-                "seed": ("INT", {"default": 42, "min": 0, "max": 2**32 - 1}),
-            },
-            "optional": {"mask": ("MASK",), "token": ("STRING", {"default": ""})},
+        required = {
+            "image": ("IMAGE",),
+            "server": ("STRING", {"default": "http://127.0.0.1:7860"}),
+            "faces": ("INT", {"default": 20000, "min": 500, "max": 500000}),
+            "seed": ("INT", {"default": 42, "min": 0, "max": 2**32 - 1}),
         }
+        optional = {"mask": ("MASK",), "token": ("STRING", {"default": ""})}
+        return {"required": required, "optional": optional}
 
     def make(self, image, server, faces, seed, mask=None, token=""):
-        settings = {"surface.target_faces": faces, "views.seed": seed}
-        parts = {"name": "comfyui.png", "settings": json.dumps(settings), "photo": png_of(image[0])}
+        settings = json.dumps({"surface.target_faces": faces, "views.seed": seed}).encode()
+        parts = {
+            'name="settings"': settings,
+            'name="photo"; filename="comfyui.png"': png_of(image[0]),
+        }
         if mask is not None:
-            parts["mask"] = png_of(mask[0])
-        body, kind = form_of(parts)
+            parts['name="mask"; filename="mask.png"'] = png_of(mask[0])
+        border, body = uuid.uuid4().hex, b""
+        for name, value in parts.items():
+            head = f"--{border}\r\nContent-Disposition: form-data; {name}\r\n\r\n"
+            body += head.encode() + value + b"\r\n"
+        body += f"--{border}--\r\n".encode()
+        kind = f"multipart/form-data; boundary={border}"
+        headers = {"Content-Type": kind, "Authorization": f"Bearer {token}"}
         address = f"{server.rstrip('/')}/api/v1/mesh?timeout=1800"
-        request = urllib.request.Request(address, body, {"Content-Type": kind})
-        if token:
-            request.add_header("Authorization", f"Bearer {token}")
         try:
-            with urllib.request.urlopen(request, timeout=1900) as answer:
-                made = answer.read()
+            request = urllib.request.Request(address, body, headers)
+            made = urllib.request.urlopen(request, timeout=1900).read()
         except urllib.error.HTTPError as error:
             raise RuntimeError(error.read().decode("utf-8", "replace")[:500]) from error
         name = f"img2mesh_{uuid.uuid4().hex[:8]}.glb"

@@ -4,14 +4,18 @@ for (const card of JSON.parse(document.getElementById("cards").textContent)) ite
 const cards = [...items.values()];
 // A warning of most items says nothing about one: it is shown once, above.
 const kind = (text) => text.replace(/\(.*?\)/g, "").replace(/[\d.]+/g, "#");
-for (const card of cards) card.reasons ||= [];
+for (const card of cards) {
+  card.reasons ||= [];
+  card.usual ||= [];
+}
 const made = cards.filter((card) => card.status === "done");
 const counts = new Map();
 for (const card of made)
-  for (const sentence of new Set(card.warnings.map(kind))) counts.set(sentence, (counts.get(sentence) || 0) + 1);
+  for (const sentence of new Set([...card.warnings, ...card.usual].map(kind))) counts.set(sentence, (counts.get(sentence) || 0) + 1);
 const common = new Set([...counts].filter(([, n]) => made.length >= 5 && n > 0.6 * made.length).map(([text]) => text));
 const examples = new Map();
 for (const card of cards) {
+  for (const warning of card.usual) examples.set(kind(warning), warning);
   for (const warning of card.warnings) if (common.has(kind(warning))) examples.set(kind(warning), warning);
   card.warnings = card.warnings.filter((warning) => !common.has(kind(warning)));
   if (card.error) card.error = card.error.replaceAll(card.input, card.input.split(/[\\/]/).pop());
@@ -23,7 +27,7 @@ const FILTERS = {
   all: ["All", () => true],
   done: ["Done", (c) => c.status === "done"],
   warnings: ["With warnings", (c) => c.status === "done" && c.warnings.length > 0],
-  doubtful: ["Doubtful", (c) => c.light === "amber" || c.light === "red"],
+  doubtful: ["Needs a look", (c) => c.light === "amber" || c.light === "red"],
   failed: ["Failed", (c) => c.status === "failed"],
   quarantined: ["Quarantined", (c) => c.status === "quarantined"],
 };
@@ -67,28 +71,28 @@ more.onclick = () => { state.shown += PAGE; draw(); };
 
 if (examples.size) {
   const notes = document.getElementById("notes");
-  notes.append(element("summary", "", `${examples.size} notes that hold for most items`));
+  notes.append(element("summary", "", examples.size === 1 ? "A note that holds for most items" : `${examples.size} notes that hold for most items`));
   for (const [text, example] of examples)
     notes.append(element("p", "note", `${example} (${counts.get(text)} of ${made.length})`));
   notes.hidden = false;
 }
 
 function drawCard(card) {
-  const linked = card.page;
-  const box = element(linked ? "a" : "div", "item");
-  if (linked) box.href = `./${encodeURIComponent(card.name)}/${card.page}`;
+  const box = element("article", "item");
+  const open = element(card.page ? "a" : "div", "open");
+  if (card.page) open.href = `./${encodeURIComponent(card.name)}/${card.page}`;
   if (card.thumbnail) {
     const picture = element("img");
     picture.src = card.thumbnail;
-    picture.alt = `${card.name}: input and result`;
+    picture.alt = `${card.name}: photo and result`;
     picture.loading = "lazy";
-    box.append(picture);
+    open.append(picture);
   } else {
-    box.append(element("div", "none", card.status === "done" ? "no picture here" : "no result"));
+    open.append(element("div", "none", card.status === "done" ? "no picture here" : "no result"));
   }
   const text = element("div", "text");
   const name = element("div", "name");
-  const title = element("span", "", card.name);
+  const title = element("span", "title", card.name);
   title.title = card.input;
   if (LIGHTS.includes(card.light)) {
     const light = element("span", `light ${card.light}`);
@@ -98,10 +102,9 @@ function drawCard(card) {
     name.append(light);
   }
   name.append(title, element("span", `status ${card.status}`, card.status));
-  text.append(name);
+  open.append(name);
+  for (const said of [card.surface, card.outline]) if (said) text.append(element("div", "numbers", said));
   const facts = [];
-  if (number(card.match) !== null) facts.push(`outline ${(100 * card.match).toFixed(1)} % like the cutout's`);
-  if (number(card.psnr) !== null) facts.push(`${card.psnr.toFixed(1)} dB`);
   if (number(card.faces) !== null) facts.push(`${card.faces.toLocaleString("en")} faces`);
   if (card.watertight === false) facts.push("not watertight");
   facts.push(`${card.seconds.toFixed(1)} s`);
@@ -110,8 +113,53 @@ function drawCard(card) {
   if (card.error) text.append(element("div", "error", card.error));
   for (const reason of card.reasons) text.append(element("div", "note", reason));
   for (const warning of card.warnings) text.append(element("div", "note", warning));
-  box.append(text);
+  text.append(chooser(card));
+  box.append(open, text);
   return box;
+}
+
+// Some of them again: a page that opens from disk can start nothing, so it writes the command.
+const chosen = new Set();
+const again = document.getElementById("again");
+const flags = element("input");
+flags.setAttribute("aria-label", "Flags");
+flags.value = `--preset ${again.dataset.preset} -o again`;
+const command = element("textarea");
+command.readOnly = true;
+command.rows = 2;
+command.setAttribute("aria-label", "Command");
+command.onfocus = () => command.select();
+const copy = element("button", "", "Copy");
+const counted = element("span");
+const line = element("div", "line");
+line.append(counted, flags, copy);
+again.append(line, command);
+const quoted = (path) => `'${path.replaceAll("'", "'\\''")}'`;
+function write() {
+  const found = cards.filter((card) => chosen.has(card.name));
+  again.hidden = !found.length;
+  counted.textContent = `Make ${found.length} again with`;
+  copy.textContent = "Copy";
+  const plain = found.filter((card) => !card.mask).map((card) => quoted(card.input));
+  const commands = plain.length ? [`img2mesh run ${plain.join(" ")} ${flags.value}`] : [];
+  for (const card of found)
+    if (card.mask) commands.push(`img2mesh run ${quoted(card.input)} --mask ${quoted(card.mask)} ${flags.value}`);
+  command.value = commands.join("\n");
+}
+flags.oninput = write;
+copy.onclick = async () => {
+  try { await navigator.clipboard.writeText(command.value); copy.textContent = "Copied"; }
+  catch { command.focus(); copy.textContent = "Now Ctrl+C"; }
+};
+function chooser(card) {
+  const box = element("input");
+  box.type = "checkbox";
+  box.checked = chosen.has(card.name);
+  box.onchange = () => { chosen[box.checked ? "add" : "delete"](card.name); write(); };
+  const label = element("label", "choose");
+  label.append(box, "make again");
+  label.title = `Make ${card.name} again with other settings`;
+  return label;
 }
 
 function draw() {

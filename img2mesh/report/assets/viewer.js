@@ -50,9 +50,12 @@ export function turnable(host, given) {
     "interaction-prompt": "none", "shadow-intensity": "0.6", "shadow-softness": "1",
     loading: "eager",
   });
+  // Near enough that the wheel, which moves by shares of what is left, does not leap.
+  const { distance = 0, fov_deg: angle = 30 } = given.camera || {};
   const limits = {
-    "min-field-of-view": "1deg", "min-camera-orbit": "auto 0deg auto",
-    "max-camera-orbit": "auto 180deg 100m", "interpolation-decay": "80", poster: still,
+    "min-field-of-view": "1deg", "max-field-of-view": `${Math.min(2 * angle, 90)}deg`,
+    "min-camera-orbit": "auto 0deg auto", "max-camera-orbit": `auto 180deg ${distance ? `${2 * distance}m` : "auto"}`,
+    "interpolation-decay": "80", poster: still,
   };
   for (const [name, value] of Object.entries(limits)) if (value) viewer.setAttribute(name, value);
   const over = part("img", { class: "over", alt: "", src: given.cutout || "", hidden: "" });
@@ -61,7 +64,7 @@ export function turnable(host, given) {
   const trouble = part("p", { class: "hint", role: "status" });
   const coarse = matchMedia("(pointer: coarse)").matches;
   const hint = part("p", { class: "hint", text: coarse
-    ? "Drag to turn, two fingers to zoom and move." : "Drag to turn; Ctrl and wheel to zoom, or click first." });
+    ? "Drag to turn, two fingers to zoom and move." : "Drag to turn; Ctrl and wheel to zoom, or click it first." });
 
   const home = () => {
     if (given.camera) {
@@ -129,10 +132,11 @@ export function turnable(host, given) {
     home();
     turn.setAttribute("aria-pressed", "false");
   } });
-  const tools = part("div", { class: "tools" },
-    part("span", { class: "faces", role: "group", "aria-label": "What is shown" }, ...buttons), turn, back);
+  const moves = part("div", { class: "tools" }, turn, back);
+  const tools = part("div", { class: "controls" },
+    part("div", { class: "tools", role: "group", "aria-label": "What is shown" }, ...buttons), moves);
   if (document.fullscreenEnabled)
-    tools.append(part("button", { type: "button", text: "Full screen", onclick: () => {
+    moves.append(part("button", { type: "button", text: "Full screen", onclick: () => {
       if (document.fullscreenElement) document.exitFullscreen();
       else host.requestFullscreen();
     } }));
@@ -145,14 +149,17 @@ export function turnable(host, given) {
   };
   if (given.camera && given.cutout) {
     wipe.oninput = () => { home(); wipeTo(Number(wipe.value)); };
-    tools.append(part("label", { class: "wipe" }, part("span", { text: "Photo over mesh" }), wipe));
+    moves.append(part("label", { class: "wipe" }, part("span", { text: "Photo over mesh" }), wipe));
   }
   viewer.addEventListener("camera-change", (event) => {
     if (event.detail.source === "user-interaction") wipeTo(0);
   });
-  // The page scrolls on until the mesh was clicked, or Ctrl is held.
+  // The page scrolls on over the mesh, unless Ctrl is held or it was clicked since the pointer came.
+  let clicked = false;
+  frame.addEventListener("pointerdown", () => { clicked = true; });
+  frame.addEventListener("pointerleave", () => { clicked = false; });
   frame.addEventListener("wheel", (event) => {
-    if (!event.ctrlKey && document.activeElement !== viewer) event.stopPropagation();
+    if (!event.ctrlKey && !clicked) event.stopPropagation();
   }, { capture: true });
   viewer.addEventListener("load", () => { viewer.jumpCameraToGoal(); host.dataset.loaded = "true"; });
   viewer.addEventListener("error", () => {
@@ -163,12 +170,18 @@ export function turnable(host, given) {
   return viewer;
 }
 
-// Two that look from the same side.
+// Two that look from the same side and show the same of each.
 export function together(one, other) {
   let leading = false;
+  const hosts = [one, other].map((viewer) => viewer.closest(".turnable"));
+  for (const [from, to] of [hosts, hosts.toReversed()])
+    from.addEventListener("click", (event) => {
+      const face = event.isTrusted && event.target.dataset?.face;
+      if (face) to.querySelector(`[data-face=${face}]`)?.click();
+    });
   for (const [from, to] of [[one, other], [other, one]])
-    from?.addEventListener("camera-change", (event) => {
-      if (leading || !to || event.detail.source !== "user-interaction") return;
+    from.addEventListener("camera-change", (event) => {
+      if (leading || event.detail.source !== "user-interaction") return;
       leading = true;
       const orbit = from.getCameraOrbit();
       to.cameraOrbit = `${orbit.theta}rad ${orbit.phi}rad ${orbit.radius}m`;

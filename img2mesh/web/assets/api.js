@@ -35,7 +35,7 @@ export function plan(id, wish) {
 
 export const photo = (id) => `${BASE}/jobs/${id}/photo`;
 export const thumbnail = (id) => `${BASE}/jobs/${id}/thumbnail`;
-export const views = (id, version) => `${BASE}/jobs/${id}/views?${version}`;
+export const sofar = (id, stage, version) => `${BASE}/jobs/${id}/sofar/${stage}?v=${version}`;
 export const example = (name) => `${BASE}/examples/${encodeURIComponent(name)}`;
 export const zip = (ids) => `${BASE}/zip?jobs=${ids.join(",")}`;
 export const file = (id, version, name, save = false) =>

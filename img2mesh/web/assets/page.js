@@ -11,7 +11,8 @@ const before = new Map();  // id: state, to tell what has changed
 
 function introduce() {
   if (!known.server) return;
-  byId("about").textContent = `Views are drawn by ${known.server.drawn_by}. Meshes go to ${known.server.output_dir}.`;
+  const { generator, output_dir: folder } = known.server;
+  byId("about").textContent = `What a photo does not show is guessed (${generator}). Meshes go to ${folder}.`;
   const suffixes = known.server.suffixes.join(",");
   if (byId("choose").accept !== suffixes) byId("choose").accept = suffixes;
 }
@@ -57,9 +58,8 @@ byId("help").onclick = () => byId("keys").showModal();
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || byId("keys").open) return;
-  if (["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName)) {
-    if (event.key !== "Escape") return;
-  }
+  // Where keys mean something of their own; after choosing files the focus is still on that field.
+  if (event.key !== "Escape" && event.target.matches("select, textarea, input:not([type=file])")) return;
   if (event.key === "?") byId("keys").showModal();
   else if (event.key === "Escape") stage.escape();
   else if (/^[1-4]$/.test(event.key) && !stage.keyed(event.key)) return;

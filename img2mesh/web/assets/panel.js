@@ -1,6 +1,6 @@
 // The right: what came of it, what could be changed and at which price, what can be taken.
 import * as api from "./api.js";
-import { asking, button, byId, element, percent, size, toast, uniqueId } from "./dom.js";
+import { asking, button, byId, element, size, toast, uniqueId } from "./dom.js";
 import { edit, looked, view } from "./stage.js";
 import { known, last, look, selected } from "./state.js";
 
@@ -25,29 +25,17 @@ const fold = (title, ...inside) =>
 function got(photo, version) {
   const report = version.report;
   const inside = [];
-  const special = version.notes.filter((note) => !note.usual);
+  if (version.shares)
+    inside.push(element("div", { class: "share", "aria-hidden": "true" },
+      ...Object.entries(version.shares).map(([name, share]) => element("span", { class: name, style: `flex-grow:${share}` }))));
+  inside.push(...version.sentences.map((text) => element("p", { text })));
+  if (report.verdict?.light === "red") inside.push(element("p", { class: "error", text: "Probably wrong: look before you use it." }));
   const offered = new Set();  // one button a remedy, however many notes ask for it
-  for (const note of special) {
+  for (const note of version.notes.filter((one) => !one.usual)) {
     const first = !offered.has(note.remedy);
     offered.add(note.remedy);
     inside.push(element("div", { class: "note" }, element("p", { text: note.text }), first ? remedy(photo, note) : null));
   }
-  const verdict = report.verdict;
-  if (verdict && verdict.light !== "green")
-    inside.push(element("div", { class: "note" }, element("p", { text: verdict.light === "red" ? "Probably wrong:" : "Worth a look:" }),
-      element("ul", {}, ...verdict.reasons.map((reason) => element("li", { text: reason })))));
-  const seen = report.seen_surface_fraction;
-  if (seen) {
-    const [shot, drawn] = [seen.photo ?? 0, seen.views ?? 0];
-    inside.push(element("div", { class: "share", role: "img",
-      "aria-label": `${percent(shot)} of the surface is from the photo` },
-      ...[["photo", shot], ["guess", drawn], ["fill", Math.max(1 - shot - drawn, 0)]].map(([name, share]) =>
-        element("span", { class: name, style: `flex-grow:${share}` }))),
-      element("p", { text: `${percent(shot)} from the photo, ${percent(drawn)} guessed, ${percent(Math.max(1 - shot - drawn, 0))} filled.` }));
-  }
-  const match = report.silhouette_iou?.input;
-  if (typeof match === "number")
-    inside.push(element("p", { class: "soft", text: `The mesh's outline agrees with the cutout: ${(100 * match).toFixed(1)} %. This says nothing about whether the cutout is right.` }));
   const facts = [];
   if (report.faces) facts.push(`${report.faces.toLocaleString("en")} triangles`);
   if (report.watertight !== undefined) facts.push(report.watertight ? "closed" : "not closed");
@@ -82,9 +70,9 @@ async function make(photo, wish) {
   await look();
 }
 
-const labelled = (text, field) => {
+const labelled = (text, field, ...more) => {
   field.id ||= uniqueId();
-  return element("div", { class: "field" }, element("label", { for: field.id, text }), field);
+  return element("div", { class: "field" }, element("label", { for: field.id, text }), ...more, field);
 };
 
 function select(choices, value) {
@@ -123,7 +111,7 @@ function change(photo, version, busy) {
   const seed = element("input", { type: "number", min: 0, max: 4294967295, step: 1, value: now("views.seed") });
   const delight = element("input", { type: "checkbox" });
   delight.checked = Boolean(now("asset.delight"));
-  const tall = element("input", { type: "number", min: 0, step: "any", placeholder: "not known" });
+  const tall = element("input", { type: "number", min: 0, step: "any", placeholder: "unknown" });
   tall.value = /^height=([\d.]+)cm$/.exec(now("asset.size") || "")?.[1] ?? "";
   let touched = new Set(Object.keys(wish.settings || {}));
   const show = () => {
@@ -144,7 +132,7 @@ function change(photo, version, busy) {
     for (const name of Object.keys(settings)) if (settings[name] === null) delete settings[name];
     return { preset: preset.value, settings };
   };
-  const price = element("p", { class: "price", role: "status" });
+  const price = element("p", { class: "price soft", role: "status", text: "Change something to see what it costs." });
   const apply = asking("Make this version", () => make(photo, wished()), { class: "first", disabled: busy });
   let waiting = 0;
   const changed = (...names) => {
@@ -167,7 +155,7 @@ function change(photo, version, busy) {
   delight.onchange = () => changed("asset.delight");
   tall.onchange = () => changed("asset.size");
   return fold("Change", labelled("Preset", preset), labelled("Views by", generator), licence,
-    labelled("Triangles", faces), counted, labelled("Texture", texture), labelled("Seed", seed),
+    labelled("Triangles", faces, counted), labelled("Texture", texture), labelled("Seed", seed),
     labelled("Take the light out", delight), labelled("Height in cm", tall), price,
     element("div", { class: "row" }, apply),
     busy ? element("p", { class: "soft", text: "When this version is done, another can be made." }) : null);

@@ -1,6 +1,6 @@
 // How photos come in: dropped, pasted, chosen, as folders, from a camera or from the examples.
 import * as api from "./api.js";
-import { toast } from "./dom.js";
+import { byId, toast } from "./dom.js";
 import { changed, known, look, photos, select } from "./state.js";
 
 const isPhoto = (name) =>
@@ -19,12 +19,16 @@ export function send(files, group = "") {
     });
     return { id, photo, stop };
   });
-  if (waiting.length) select(waiting.at(-1).id);
-  for (const one of waiting) sending = sending.then(() => sendOne(one, group));
+  const before = known.selected;
+  if (waiting.length) {
+    select(waiting.at(-1).id);
+    byId("stage").scrollIntoView({ block: "nearest" });
+  }
+  for (const one of waiting) sending = sending.then(() => sendOne(one, group, before));
   return sending;
 }
 
-async function sendOne({ id, photo, stop }, group) {
+async function sendOne({ id, photo, stop }, group, before) {
   const card = photos.get(id);
   const limit = known.server?.limit;
   try {
@@ -41,7 +45,7 @@ async function sendOne({ id, photo, stop }, group) {
     photos.delete(id);
     URL.revokeObjectURL(card.url);
     if (!error.cancelled) toast(error.message, true);
-    if (known.selected === id) known.selected = [...photos.keys()].at(-1) ?? null;
+    if (known.selected === id) known.selected = photos.has(before) ? before : [...photos.keys()].at(-1) ?? null;
     changed();
   }
 }

@@ -10,6 +10,7 @@ const stage = byId("stage");
 export const view = { editing: null, version: null, compare: false };
 let shown = "";  // what is built; built anew only when that is another thing
 let update = null;
+const SOFAR = { surface: "Its shape so far", views: "Its sides as they were drawn" };  // the latest first
 
 export function edit(mode) {
   view.editing = mode;
@@ -63,8 +64,8 @@ function empty() {
   update = null;
   const examples = known.server?.examples || [];
   return [element("div", { class: "drop" },
-    element("b", { text: "Drop photos here" }),
-    element("span", { class: "soft", text: "or a folder, or paste a picture. One clear object; you see at once what was taken for it." }),
+    element("h2", { text: "Drop photos here" }),
+    element("p", { class: "soft", text: "or a folder, or paste a picture. Best is one object that can be seen whole; you will see what was taken for it." }),
     element("label", { class: "button", for: "choose", text: "Choose photos" }),
     examples.length ? element("div", { class: "row examples", role: "group", "aria-label": "Examples" },
       element("span", { class: "soft", text: "Or try one:" }),
@@ -102,9 +103,13 @@ const FACES = {
       const ahead = last(now).ahead ?? 0;
       line.textContent = ahead === 0 ? "Next" : `${ahead === 1 ? "One photo comes" : `${ahead} photos come`} first`;
     };
-    return [heading(photo), pictured(photo), line, cancelling(photo), correcting(photo)];
+    return [heading(photo), pictured(photo), line,
+      element("div", { class: "row" }, cancelling(photo), correcting(photo))];
   },
-  running(photo) { return [heading(photo), pictured(photo), ...making(photo)]; },
+  running(photo) {
+    const [sofar, ...rest] = making(photo);
+    return [heading(photo), element("div", { class: "duo" }, pictured(photo), sofar), ...rest];
+  },
   asking(photo) {
     const refused = photo.outline.refused;
     const question = refused ? "Where is the object?"
@@ -157,18 +162,24 @@ export const removing = (photo) => asking("Remove", async () => {
 function making(photo) {
   const { bar, line } = progressed("Making the mesh");
   const list = element("ol", { class: "stages" });
-  const sofar = element("figure", { class: "sofar", hidden: true }, element("img", { alt: "The sides as they were drawn" }),
-    element("figcaption", { class: "soft", text: "What was drawn of its sides so far" }));
-  sofar.firstChild.onerror = () => { sofar.remove(); };
+  const image = element("img", { alt: "" });
+  const caption = element("figcaption", { class: "soft" });
+  const sofar = element("figure", { class: "sofar", hidden: true }, image, caption);
+  image.onload = () => {
+    image.alt = caption.textContent = SOFAR[sofar.dataset.stage];
+    sofar.hidden = false;
+  };
+  image.onerror = () => { sofar.hidden = true; };
+  const place = (stage) => known.server.stages.indexOf(stage);
   const pills = known.server.stages.map((name) => list.appendChild(element("li", { text: name })));
   update = (now) => {
     const version = last(now);
     if (version.state !== "running") return;
-    // What the generator drew is there to see long before the mesh is.
-    const at = known.server.stages.indexOf(version.stage);
-    if (sofar.hidden && at > known.server.stages.indexOf("depths")) {
-      sofar.hidden = false;
-      sofar.firstChild.src = api.views(photo.id, version.number);
+    // What the generator drew is there to see long before the mesh is, and then its bare shape.
+    const there = Object.keys(SOFAR).find((stage) => place(version.stage) > place(stage));
+    if (there && sofar.dataset.stage !== there) {
+      sofar.dataset.stage = there;
+      image.src = api.sofar(photo.id, there, version.number);
     }
     if (version.stage) bar.value = version.fraction;
     else bar.removeAttribute("value");
@@ -180,7 +191,7 @@ function making(photo) {
       pills[index].textContent = took === undefined ? name : `${name} ${took.toFixed(1)} s`;
     });
   };
-  return [bar, line, cancelling(photo), sofar, element("details", {}, element("summary", { text: "Stages" }), list)];
+  return [sofar, bar, line, cancelling(photo), element("details", {}, element("summary", { text: "Stages" }), list)];
 }
 
 function editing(photo) {
@@ -216,14 +227,14 @@ function finished(photo, version, state) {
   const pair = element("div", { class: other ? "pair" : "" }, ...hosts.map(([, host]) => host));
   parts.push(pair);
   if (["running", "waiting", "cutting"].includes(state)) {
-    const [bar, line, cancel, ...more] = making(photo);
+    const [sofar, bar, line, ...more] = making(photo);
     const told = update;
     update = (now) => {
       if (last(now).state === "running") told(now);
       else line.textContent = last(now).state === "waiting" ? "The next version waits" : "Looking for the object";
     };
     parts.push(element("div", { class: "beneath" },
-      element("p", { text: `Version ${last(photo).number} is being made` }), bar, line, cancel, ...more));
+      element("p", { text: `Version ${last(photo).number} is being made` }), bar, line, ...more, sofar));
   } else if (["failed", "cancelled"].includes(last(photo).state)) {
     const said = last(photo).state === "failed" ? last(photo).error : "was cancelled";
     parts.push(element("div", { class: "beneath error" },
@@ -262,11 +273,16 @@ async function show(photo, hosts) {
       photo: pictureOf(photo),
       known: photo.here ? () => knownTexture(address("known.png")) : null,
     });
-    host.prepend(...(hosts.length > 1 ? [element("figcaption", { text: `v${version.number}` })] : []));
+    if (hosts.length > 1) host.prepend(element("figcaption", { text: told(version) }));
     made.push(viewer);
   }
-  if (made.length === 2) turning.together(...made);
+  if (made.length === 2 && made.every(Boolean)) turning.together(...made);
 }
+
+const told = (version) => {
+  const { faces } = version.report;
+  return `v${version.number}${faces ? `, ${faces.toLocaleString("en")} triangles` : ""}`;
+};
 
 async function knownTexture(address) {
   const response = await fetch(address);

@@ -19,14 +19,14 @@ const tiles = new Map();  // id: { root, button, ... }
 
 const list = element("div", { class: "tiles" });
 const choice = element("select", { "aria-label": "Which photos are shown" });
-for (const [key, [text]] of Object.entries(FILTERS)) choice.append(new Option(text, key));
+const options = Object.entries(FILTERS).map(([key]) => choice.appendChild(new Option("", key)));
 choice.onchange = () => { filter = choice.value; draw(); };
-const clear = asking("Clear the list", async () => {
+const clear = asking("Clear", async () => {
   for (const photo of [...photos.values()])
     if (["done", "failed", "cancelled"].includes(photo.state)) await api.remove(photo.id);
   await look();
-}, { title: "Takes what has ended off the list; folders stay" });
-strip.append(element("div", { class: "row" }, choice, clear), list);
+}, { title: "Takes what has ended off the list; folders stay", "aria-label": "Clear the list" });
+strip.append(element("div", { class: "row filter" }, choice, clear), list);
 
 function fraction(photo) {
   const version = last(photo);
@@ -66,11 +66,13 @@ function refresh(made, photo) {
 }
 
 function groupHead(name, members) {
-  const ended = members.filter((photo) => photo.state === "done");
+  const count = (...states) => members.filter((photo) => states.includes(photo.state)).length;
+  const [ended, failed] = [count("done", "failed", "cancelled"), count("failed")];
   const head = element("div", { class: "group" }, element("b", { text: name }),
-    element("progress", { max: String(members.length), value: String(ended.length), "aria-label": `${name}: done` }),
-    element("span", { class: "soft", text: `${ended.length} of ${members.length}` }));
-  if (ended.length) head.append(element("a", { href: api.zip(ended.map((photo) => photo.id)), text: "zip of all" }));
+    element("progress", { max: String(members.length), value: String(ended), "aria-label": `${name}: ended` }),
+    element("span", { class: "soft", text: `${ended} of ${members.length}${failed ? `, ${failed} failed` : ""}` }));
+  const finished = members.filter((photo) => done(photo).length);
+  if (finished.length) head.append(element("a", { href: api.zip(finished.map((photo) => photo.id)), text: "zip of all" }));
   return head;
 }
 
@@ -78,6 +80,11 @@ export function draw() {
   const all = newestFirst();
   strip.hidden = all.length === 0;
   const [, accepts] = FILTERS[filter];
+  for (const option of options) {
+    const [text, fits] = FILTERS[option.value];
+    const said = `${text} ${all.filter(fits).length}`;
+    if (option.text !== said) option.text = said;
+  }
   const rows = [];
   const grouped = new Set();
   for (const photo of all) {
