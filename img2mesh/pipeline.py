@@ -37,7 +37,7 @@ from img2mesh.multiview import Sampling
 Seed = Annotated[int, Between(0, 4_294_967_295)]
 
 
-@stage(version=5, identity=segmentation.identity)
+@stage(version=6, identity=segmentation.identity)
 def cutout(
     photo: Photo,
     *,
@@ -203,7 +203,7 @@ def registered(
     return pose_photo(refined, least=confidence, note=run.note)
 
 
-@stage(version=12)
+@stage(version=13)
 def radiance(
     registered: ViewSet,
     *,

@@ -74,6 +74,8 @@ def load_config(path: Path) -> Settings:
     Raises:
         InputError: missing, not TOML, or not made of tables.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe may never end
+        raise InputError(f"the config file {path} is no regular file")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +42,35 @@ def cameras(world: np.ndarray | None = None, scale: float = 1.0) -> tuple[Camera
     return tuple(c.moved(move, scale=scale) for c in rig("zero123plus-v1.2").cameras(SIZE))
 
 
+@cache
+def _straight() -> tuple[dict[str, Any], ...]:
+    """The box itself by straight lenses, drawn once; nobody may write on it."""
+    drawn = _drawn({}, box()[0])
+    for one in drawn:
+        for values in one.values():
+            values.setflags(write=False)
+    return tuple(drawn)
+
+
 def pixels(terms: dict[str, float] | None = None, vertices: Any = None) -> list[dict[str, Any]]:
     """RGBA and z-depth of the box by a rig's cameras, perhaps through a bent lens.
 
     The bent picture is drawn by casting each pixel's own ray: found by fixed-point iteration, which
     is independent of how the package goes the other way.
     """
-    corners, faces = box()
-    scene = Scene(corners if vertices is None else vertices, faces)
+    if not terms and vertices is None:
+        return list(_straight())
+    return _drawn(terms or {}, box()[0] if vertices is None else vertices)
+
+
+def _drawn(terms: dict[str, float], vertices: Any) -> list[dict[str, Any]]:
+    scene = Scene(vertices, box()[1])
     drawn = []
     for camera in cameras():
         v, u = np.mgrid[: camera.height, : camera.width] + 0.5
         x1, y1 = (u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy
         x, y = x1.copy(), y1.copy()
-        t = {"k1": 0.0, "k2": 0.0, "p1": 0.0, "p2": 0.0, **(terms or {})}
+        t = {"k1": 0.0, "k2": 0.0, "p1": 0.0, "p2": 0.0, **terms}
         for _ in range(50):
             r2 = x * x + y * y
             radial = 1 + t["k1"] * r2 + t["k2"] * r2**2

@@ -17,6 +17,7 @@ from img2mesh.batch.items import RESERVED, Entry
 from img2mesh.core.names import safe_name
 from img2mesh.errors import InputError
 from img2mesh.io.inputs import mask_beside, refuse_address
+from img2mesh.io.moved_files import path_of
 
 COLUMNS = ("path", "mask", "name", "preset")
 _EXPECTED = f"{', '.join(COLUMNS)} or a setting such as radiance.grid"
@@ -35,6 +36,8 @@ def read_manifest(path: Path) -> list[Entry]:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise InputError(f"the manifest {str(path)!r} must end in .csv or .jsonl")
+    if path.exists() and not path.is_file():  # a pipe may never end
+        raise InputError(f"the manifest {str(path)!r} is no regular file")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -68,7 +71,7 @@ def _csv_lines(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]
             if not any(cells):
                 continue
             if header is None:
-                header = cells
+                header = [cell.lower() for cell in cells]
                 _check_header(header, f"{path}, line {number}")
                 continue
             if len(cells) > len(header):
@@ -132,10 +135,10 @@ def _entry(fields: Mapping[str, Any], folder: Path, where: str) -> Entry:
     if "path" not in texts:
         raise InputError(f"{where}: names no picture; expected a 'path'")
     refuse_address(texts["path"])
-    source = folder / texts["path"]
+    source = path_of(folder, texts["path"])
     return Entry(
         source=source,
-        mask=folder / texts["mask"] if "mask" in texts else mask_beside(source),
+        mask=path_of(folder, texts["mask"]) if "mask" in texts else mask_beside(source),
         name=_name(texts["name"], where) if "name" in texts else None,
         preset=texts.get("preset"),
         assignments=tuple(assignments),

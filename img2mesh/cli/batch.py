@@ -18,6 +18,7 @@ from img2mesh.cli.flags import (
     pipeline_options,
     settings_of,
 )
+from img2mesh.cli.single_file import named_file
 
 OWN = (
     Option("--output-dir -o", Path, "The batch's folder: new or its own.", metavar="DIR",
@@ -64,8 +65,13 @@ def batch(
     from img2mesh.batch.run import Output, run_batch
     from img2mesh.batch.scheduler import Policy
     from img2mesh.core.devices import require_device
+    from img2mesh.errors import InputError
+    from img2mesh.jobs.claims import require_writable
     from img2mesh.jobs.request import output_options, request_from
 
+    if named_file(output_dir) is not None:
+        raise InputError(f"-o {output_dir}: a batch makes a folder for each photo; name a folder")
+    require_writable(output_dir)
     if flags["ray"] is None:  # else the workers' machines have it, or have not
         require_device(flags["device"])
     plan = planning.plan_photos(

@@ -45,4 +45,4 @@ def distill(inputs: tuple[str, ...], mask: Path | None, **flags: Any) -> None:
         if (at := name.partition("."))[0] in known and at[2] in known[at[0]].settings
     }
     flags["route"] = "distill"
-    run_jobs(photo_jobs(inputs, mask), flags, shared | own)
+    run_jobs(lambda: photo_jobs(inputs, mask), flags, shared | own)

@@ -68,6 +68,16 @@ class Box(click.ParamType[tuple[int, ...]]):
         return box
 
 
+class Place(click.Path):
+    """A path; the empty text is none, though it would mean the folder one is in."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """As ``Path``."""
+        if value == "":
+            self.fail("the path is empty: name a file or folder, or leave the flag out", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class Option(click.Option):
     """One flag.
 
@@ -102,7 +112,7 @@ class Option(click.Option):
             more.setdefault("metavar", METAVARS.get(kind if isinstance(kind, type) else type(kind)))
         if not more.get("required"):
             more |= {"default": default, "show_default": kind is not bool and default is not None}
-        kind = click.Path(path_type=Path) if kind is Path else kind
+        kind = Place(path_type=Path) if kind is Path else kind
         super().__init__(flags.split(), type=kind, help=help, **more)
         self.settings, self.sets, self.implies = settings, sets, implies
         self.commands, self.panel = commands, "Options"

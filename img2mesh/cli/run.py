@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import click
 
 from img2mesh.cli.flags import Command, call, pipeline_options, settings_of
 from img2mesh.cli.output import print_json, say
-from img2mesh.cli.single_file import STDIN, alone, named_file, placed, read_stdin, staging
+from img2mesh.cli.single_file import STDIN, alone, named_file, piped_job, placed, staging
 
 if TYPE_CHECKING:
     from img2mesh.jobs.delivery import Delivered
@@ -35,7 +34,8 @@ def run(inputs: tuple[str, ...], mask: Path | None, **flags: Any) -> None:
     INPUT `-` is a picture on standard input. With --text the photo is drawn first.
     """
     settings = settings_of(flags)
-    run_jobs(drawn_job(inputs, mask, flags, settings) or photo_jobs(inputs, mask), flags, settings)
+    drawn = drawn_job(inputs, mask, flags, settings)
+    run_jobs(lambda: drawn or photo_jobs(inputs, mask), flags, settings)
 
 
 @pipeline_options
@@ -47,12 +47,15 @@ def reconstruct(source: Path, **flags: Any) -> None:
     INPUT is a sheet, a folder with transforms.json or cameras.json, or, with --rig, the folder that
     SyncDreamer, MVDream, Wonder3D or Era3D wrote.
     """
+    from img2mesh.errors import InputError
     from img2mesh.jobs.job import views_job
 
+    if str(source) == STDIN:
+        raise InputError("`-` is one photo, for `run`: name the sheet or the folder of views")
     # Nothing generates the views that are given: the seed is the fit's alone.
     asked = settings_of(flags).items()
     settings = {k: v for k, v in asked if not k.startswith(("views.", "refined."))}
-    run_jobs([call(views_job, flags, source)], flags, settings)
+    run_jobs(lambda: [call(views_job, flags, source)], flags, settings)
 
 
 def drawn_job(
@@ -93,15 +96,23 @@ def photo_jobs(inputs: Sequence[str], mask: Path | None) -> list[Job]:
     """
     from img2mesh.errors import InputError
     from img2mesh.io.listing import list_photos
-    from img2mesh.jobs.job import photo_job
+    from img2mesh.jobs.job import photo_job, refused_job
 
-    piped = []
-    if STDIN in inputs:
-        piped.append(replace(photo_job(read_stdin(), mask=mask), source=Path(STDIN)))
+    piped = [piped_job(mask)] if STDIN in inputs else []
     paths = list_photos(name for name in inputs if name != STDIN)
-    if mask is not None and len(piped) + len(paths) > 1:
+    several = len(piped) + len(paths) > 1
+    if mask is not None and several:
         raise InputError(f"--mask fits one picture, but {len(piped) + len(paths)} were given")
-    return [*piped, *(photo_job(path, mask=mask) for path in paths)]
+
+    def job_of(path: Path) -> Job:
+        try:
+            return photo_job(path, mask=mask)
+        except InputError as error:
+            if not several:
+                raise
+            return refused_job(path, error)
+
+    return [*piped, *map(job_of, paths)]
 
 
 def request_of(flags: Mapping[str, Any], settings: Mapping[str, Any]) -> Request:
@@ -115,8 +126,15 @@ def request_of(flags: Mapping[str, Any], settings: Mapping[str, Any]) -> Request
     return call(request_from, flags, overrides=settings)
 
 
-def run_jobs(jobs: Sequence[Job], flags: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+def run_jobs(
+    given: Callable[[], Sequence[Job]], flags: Mapping[str, Any], settings: Mapping[str, Any]
+) -> None:
     """Run each job, write its folder, say where; a failed one does not stop the others.
+
+    Args:
+        given: reads the inputs, which may take minutes: asked once nothing else can be wrong.
+        flags: of the command line.
+        settings: what they set.
 
     Raises:
         Img2MeshError: the only job failed.
@@ -126,13 +144,18 @@ def run_jobs(jobs: Sequence[Job], flags: Mapping[str, Any], settings: Mapping[st
 
     from img2mesh.cli.progress import StageProgress
     from img2mesh.errors import Img2MeshError
-    from img2mesh.jobs.claims import claimed
+    from img2mesh.jobs.claims import claimed, require_writable
+    from img2mesh.jobs.early import require_possible, require_writers
     from img2mesh.jobs.execute import execute
     from img2mesh.jobs.request import output_options
 
     request, options = request_of(flags, settings), call(output_options, flags)
     reports: list[dict[str, Any]] = []
     file = named_file(flags["output_dir"])
+    require_possible(request)
+    require_writers(options, request)
+    require_writable(flags["output_dir"] if file is None else file.parent)
+    jobs = given()
     if file is not None:
         request, options = alone(file, len(jobs), request, options)
     worst, began = 0, STARTED  # the first job's time holds what was loaded for it
@@ -144,6 +167,7 @@ def run_jobs(jobs: Sequence[Job], flags: Mapping[str, Any], settings: Mapping[st
                 claim = claimed(root, job, request, options)
                 folder, renamed = stack.enter_context(claim)
                 progress.begin(job.source, renamed)
+                stack.enter_context(redirect_stdout(sys.stderr))  # what libraries print
                 done = execute(job, request, options, folder, progress, began=began)
                 if file is not None:
                     done = placed(done, file)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,15 +15,42 @@ from img2mesh.errors import InputError
 
 if TYPE_CHECKING:
     from img2mesh.jobs.delivery import Delivered
+    from img2mesh.jobs.job import Job
     from img2mesh.jobs.request import OutputOptions, Request
 
 STDIN = "-"
 #: Suffixes of ``-o`` that name a file. OBJ is three files and needs a folder.
 _SUFFIXES = (".glb", ".ply", ".stl", ".3mf", ".usdz")
+#: Suffixes that mean another file, not a folder.
+_OTHERS = (
+    ".fbx", ".blend", ".dae", ".3ds", ".abc", ".usd", ".usda", ".usdc", ".step", ".zip", ".png",
+    ".jpg", ".jpeg", ".webp", ".html",
+)  # fmt: skip
 _MOST = 1 << 30  # bytes taken from a pipe
 
 
-def read_stdin() -> Path:
+def piped_job(mask: Path | None) -> Job:
+    """The job of what is piped in.
+
+    Raises:
+        InputError: nothing is piped in, or too much, or its mask cannot be read.
+    """
+    from img2mesh.graph import Leaf
+    from img2mesh.jobs.job import photo_job
+
+    path = _read_stdin()
+    job = photo_job(path, mask=mask)
+
+    def load() -> Any:
+        try:
+            return job.given["photo"].load()
+        except InputError as error:
+            raise InputError(str(error).replace(repr(str(path)), "standard input")) from error
+
+    return replace(job, source=Path(STDIN), given={"photo": Leaf(job.digest, load)})
+
+
+def _read_stdin() -> Path:
     """What is piped in, in a temporary file that lasts as long as the command.
 
     Raises:
@@ -50,13 +77,22 @@ def named_file(output: Path) -> Path | None:
     """The file that ``-o`` names, or None where it names a folder.
 
     Raises:
-        InputError: a mesh of several files.
+        InputError: a mesh of several files, or a file that is not written.
     """
+    if str(output) == STDIN:
+        raise InputError("-o -: a mesh is not written to stdout; name a file such as chair.glb")
     if output.is_dir():
         return None
-    if output.suffix.lower() in (".obj", ".gltf"):
+    suffix = output.suffix.lower()
+    if suffix in (".obj", ".gltf"):
         raise InputError(f"-o {output}: several files make up such a mesh; name a folder")
-    return output if output.suffix.lower() in _SUFFIXES else None
+    if suffix in _OTHERS:
+        way = "; Blender makes it of a .glb, see docs/printing.md" if suffix == ".fbx" else ""
+        raise InputError(
+            f"-o {output}: such a file is not written; expected a folder, or a name that ends in "
+            f"{', '.join(_SUFFIXES)}{way}"
+        )
+    return output if suffix in _SUFFIXES else None
 
 
 def alone(

@@ -72,7 +72,30 @@ def steady_streams() -> None:
         if stream is None:  # closed by the caller, as in `>&-`
             stream = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
         if not isinstance(stream, Steady):
-            setattr(sys, name, Steady(stream))
+            setattr(sys, name, Steady(_apart(stream) if name == "stdout" else stream))
+
+
+def _apart(stdout: TextIO) -> TextIO:
+    """Results on a descriptor of their own; what libraries in C print on 1 goes to stderr.
+
+    For good, not for the time of a call: C keeps lines back until the process ends.
+    """
+    try:
+        if stdout is not sys.__stdout__ or stdout.fileno() != 1:
+            return stdout
+        stdout.flush()
+        own = os.dup(1)
+    except (OSError, ValueError):
+        return stdout
+    try:
+        os.dup2(2, 1)
+    except OSError:  # stderr is closed
+        os.close(own)
+        return stdout
+    buffering = 1 if os.isatty(own) else -1
+    return open(  # noqa: PTH123
+        own, "w", buffering, encoding=stdout.encoding, errors=stdout.errors
+    )
 
 
 def settled(code: int) -> int:

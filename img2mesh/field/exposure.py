@@ -18,8 +18,9 @@ from img2mesh.field.grid import Sdf, blur, length, locate, look_up_with_gradient
 from img2mesh.field.lookup import DepthMaps, bilinear, visible_pairs
 from img2mesh.field.rays import Rays
 
-#: Rays looked at; every so many-th is taken.
-_RAYS = 12_000
+#: Rays looked at; every so many-th is taken. Their pairs grow with the views, and so does each
+#: pair's row of the design: of more views than a few, fewer rays keep both within memory.
+_RAYS, _FEW_VIEWS = 12_000, 24
 #: Darker colours say little about ratios.
 _DARK = 0.08
 #: Scale of the robust weight (Cauchy) on log ratios, and rounds of reweighting.
@@ -65,7 +66,8 @@ def estimate_exposure(sdf: Sdf, rays: Rays, surface: Tensor, maps: DepthMaps) ->
         maps: the same at every pixel.
     """
     hit = places(torch.isfinite(surface) & (rays.alpha > 0.95))
-    hit = hit[:: max(1, len(hit) // _RAYS)]
+    views = len(rays.pictures)
+    hit = hit[:: max(1, len(hit) * max(views, _FEW_VIEWS) ** 2 // (_RAYS * _FEW_VIEWS**2))]
     some = rays.take(hit)
     points = some.points(surface.index_select(0, hit))
     _, slope = look_up_with_gradient(blur(sdf.values, 1.5), locate(sdf.grid, points))
@@ -76,8 +78,8 @@ def estimate_exposure(sdf: Sdf, rays: Rays, surface: Tensor, maps: DepthMaps) ->
     b, _, _ = bilinear(rays.pictures, pairs.uv, pairs.view)
     ratio = (a.clamp(min=_DARK).log() - b.clamp(min=_DARK).log()).double()
     bright = ((a > _DARK) & (b > _DARK)).double()
-    views = torch.arange(len(rays.pictures), device=sdf.device)[:, None]
-    design = (home == views).double() - (pairs.view == views).double()
+    number = torch.arange(views, device=sdf.device)[:, None]
+    design = (home == number).double() - (pairs.view == number).double()
     return _regress(design, (facing - pairs.cosine).double(), ratio, bright)
 
 

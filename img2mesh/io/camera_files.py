@@ -1,7 +1,8 @@
 """Camera files as tools write them: ``transforms.json`` (nerfstudio, Instant-NGP),
-``transforms_train.json`` (Blender NeRF), ``cameras.json`` and COLMAP's ``cameras`` and ``images``.
+``transforms_train.json`` (Blender NeRF), ``cameras.json``, COLMAP's ``cameras`` and ``images``, and
+Polycam's ``keyframes``.
 
-Both end as :class:`Record`: which picture, its camera, and the depth, normal and mask beside it.
+All end as :class:`Record`: which picture, its camera, and the depth, normal and mask beside it.
 """
 
 from __future__ import annotations
@@ -16,16 +17,18 @@ import numpy as np
 
 from img2mesh.core.cameras import Camera
 from img2mesh.errors import InputError
-from img2mesh.io import colmap
+from img2mesh.io import colmap, polycam
 from img2mesh.io.lenses import Lens
+from img2mesh.io.moved_files import existing, located, path_of
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 #: OpenCV lens terms a pinhole camera has not; they are undone (:mod:`img2mesh.io.lenses`).
 _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
-#: nerfstudio's default for 16-bit depth pictures: millimetres.
+#: Terms of richer models (OpenCV's rational and thin prism ones, Metashape's), which are not.
+_RICHER = ("k5", "k6", "b1", "b2", "s1", "s2", "s3", "s4")
 #: Pixels, degrees, radians and depth scales lie between these; a focal length is at least this
 #: share of the side of its picture.
 _LEAST, _MOST, _WIDEST = 1e-9, 1e9, 0.02
+#: nerfstudio's default for 16-bit depth pictures: millimetres.
 _NERFSTUDIO_DEPTH_SCALE = 1000.0
 
 
@@ -110,7 +113,7 @@ class Record:
                 raise InputError(f"{name} in the camera file must be a number, got {value!r}")
             if not math.isfinite(value):
                 raise InputError(f"{name} must be a finite number, got {value}")
-            if name not in _DISTORTION and value and not _LEAST <= abs(value) <= _MOST:
+            if name not in (*_DISTORTION, *_RICHER) and value and not _LEAST <= abs(value) <= _MOST:
                 raise InputError(f"{name} is {value:g}: expected pixels, degrees or radians")
             return float(value)
         return None
@@ -125,6 +128,8 @@ class Record:
             raise InputError(
                 f"its transform_matrix must be a 4x4 matrix of numbers, got {stored!s:.60}"
             ) from cause
+        if matrix.shape in ((12,), (16,)):  # row after row
+            matrix = matrix.reshape(-1, 4)
         if matrix.shape == (3, 4):
             matrix = np.vstack([matrix, [0, 0, 0, 1]])
         if matrix.shape != (4, 4):
@@ -136,6 +141,10 @@ class Record:
             raise InputError(
                 "its transform_matrix holds NaN or infinity: give numbers, or leave the view out"
             )
+        # The scale of a camera object, in Blender, moves no ray: directions are its unit columns.
+        scale = np.linalg.norm(matrix[:3, :3], axis=0)
+        if np.ptp(scale) <= 1e-3 * scale.max() and abs(scale[0] - 1) > 1e-3 and scale.min() > 0:
+            matrix[:3, :3] /= scale
         return matrix
 
     def lens(self) -> Lens:
@@ -158,6 +167,12 @@ class Record:
                 f"lens {told} is not supported: undistort the pictures first "
                 "(colmap image_undistorter)"
             )
+        richer = [*_RICHER, *(["k4"] if "FULL_OPENCV" in model else [])]
+        if terms := [name for name in richer if self._number(name)]:
+            raise InputError(
+                f"lens terms {', '.join(terms)} are not supported: undistort the pictures first "
+                "(colmap image_undistorter)"
+            )
 
 
 def _whole(digits: str) -> int | float:
@@ -175,8 +190,13 @@ def read_records(path: Path, group: str | None) -> tuple[tuple[Record, ...], tup
         InputError: no camera file, not JSON, no such group, a record without a picture.
     """
     source = _find(path, group)
+    unit: float | None
     if isinstance(source, tuple):
         return _colmap_records(*source), source
+    if source.is_dir():
+        captured, files = polycam.read(source)
+        unit = polycam.DEPTH_SCALE
+        return tuple(_record(e, {}, unit, source / "cameras") for e in captured), files
     try:
         content = json.loads(source.read_text("utf-8-sig"), parse_int=_whole)
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as cause:
@@ -184,7 +204,6 @@ def read_records(path: Path, group: str | None) -> tuple[tuple[Record, ...], tup
             f"{source} is not readable JSON ({cause}): "
             "give a camera file in the form of nerfstudio's transforms.json"
         ) from cause
-    unit: float | None
     if isinstance(content, dict) and isinstance(content.get("frames"), list):
         if group is not None:
             raise InputError(
@@ -200,7 +219,7 @@ def _colmap_records(cameras: Path, images: Path) -> tuple[Record, ...]:
     records = []
     for entry in colmap.read(cameras, images):
         file, mask = colmap.beside(cameras, entry["file_path"])
-        records.append(Record(entry["file_path"], _existing(file, images), entry, mask))
+        records.append(Record(entry["file_path"], existing(file, images), entry, mask))
     return tuple(records)
 
 
@@ -216,7 +235,7 @@ def _search(path: Path, group: str | None) -> Path | tuple[Path, Path] | None:
     for name in (*(order if group is None else order[::-1]), "transforms_train.json"):
         if (path / name).is_file():
             return path / name
-    return colmap.find(path)
+    return colmap.find(path) or polycam.find(path)
 
 
 def _find(path: Path, group: str | None) -> Path | tuple[Path, Path]:
@@ -227,8 +246,8 @@ def _find(path: Path, group: str | None) -> Path | tuple[Path, Path]:
         return found
     raise InputError(
         f"the folder {path} has neither transforms.json nor cameras.json (nor Blender's "
-        "transforms_train.json, nor COLMAP's cameras and images), so the cameras of its pictures "
-        "are not known: add one, or give a six-view sheet"
+        "transforms_train.json, nor COLMAP's cameras and images, nor Polycam's keyframes), so the "
+        "cameras of its pictures are not known: add one, or give a six-view sheet"
     )
 
 
@@ -291,7 +310,8 @@ def _record(entry: Any, shared: dict[str, Any], unit: float | None, source: Path
     def beside(*keys: str) -> Path | None:
         for key in keys:
             if isinstance(entry.get(key), str):
-                return _path(source.parent, entry[key])
+                file = path_of(source.parent, entry[key])
+                return located(file, source.parent) or file
         return None
 
     depth = beside("depth_file", "depth_file_path")
@@ -303,40 +323,12 @@ def _record(entry: Any, shared: dict[str, Any], unit: float | None, source: Path
         )
     return Record(
         name=name,
-        file=_existing(_path(source.parent, name), source),
+        file=existing(path_of(source.parent, name), source),
         numbers={**shared, **entry},
         mask=beside("mask_file", "mask_path"),
         depth=depth,
         normal=beside("normal_file", "normal_file_path"),
         depth_scale=float(scale or 1.0),
-    )
-
-
-def _path(folder: Path, name: str) -> Path:
-    """A file that a camera file names; written on Windows it may hold backslashes."""
-    try:
-        file = folder / name
-        file.exists()
-        if not file.name or "\0" in name:
-            raise ValueError("it names no file")
-    except (OSError, ValueError) as cause:
-        raise InputError(
-            f"the camera file names {name!r:.60}, which is no file: {cause!s:.60}"
-        ) from None
-    return folder / name.replace("\\", "/") if "\\" in name and not file.exists() else file
-
-
-def _existing(file: Path, source: Path) -> Path:
-    """The picture, whose suffix Blender-style files leave out."""
-    if file.is_file():
-        return file
-    for suffix in _SUFFIXES:
-        guess = file.with_name(file.name + suffix)
-        if guess.is_file():
-            return guess
-    raise InputError(
-        f"{source.name} names {file.name}, which is not there: put it at {file}, "
-        "or correct the name"
     )
 
 

@@ -21,10 +21,19 @@ _MODELS: dict[int, tuple[str, tuple[str, ...]]] = {
     2: ("SIMPLE_RADIAL", ("f", "cx", "cy", "k1")),
     3: ("RADIAL", ("f", "cx", "cy", "k1", "k2")),
     4: ("OPENCV", ("fl_x", "fl_y", "cx", "cy", "k1", "k2", "p1", "p2")),
+    6: (
+        "FULL_OPENCV",
+        ("fl_x", "fl_y", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"),
+    ),
 }
 _PARAMETERS = dict(_MODELS.values())
+#: Those that no pinhole can stand for, by number, for messages.
+_OTHERS = {5: "OPENCV_FISHEYE", 7: "FOV", 8: "SIMPLE_RADIAL_FISHEYE", 9: "RADIAL_FISHEYE"}
 #: Where tools leave the two files, below the folder that the user names.
-_PLACES = ("", "sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse", "distorted/sparse/0")
+_PLACES = (
+    "", "sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse", "distorted/sparse/0",
+    "dense/sparse", "dense/0/sparse", "undistorted/sparse",
+)  # fmt: skip
 _IMAGES = ("images", "image", "input", "imgs", "")
 _MASKS = ("masks", "mask")
 
@@ -70,7 +79,8 @@ def beside(cameras: Path, name: str) -> tuple[Path, Path | None]:
     name = name.replace("\\", "/")
     roots = [cameras.parent, *list(cameras.parent.parents)[:3]]
     here = [root / sub / name for root in roots for sub in _IMAGES]
-    picture = next((file for file in here if file.is_file()), here[0])
+    meant = (root / sub / name for root in roots for sub in _IMAGES[:-1] if (root / sub).is_dir())
+    picture = next((file for file in here if file.is_file()), None) or next(meant, here[0])
     stem = Path(name).with_suffix(".png")
     masks = [
         root / sub / n for root in roots for sub in _MASKS for n in (f"{name}.png", stem, name)
@@ -88,7 +98,7 @@ def _camera(model: str, width: float, height: float, values: list[float]) -> dic
     numbers: dict[str, Any] = dict(zip(names, values, strict=True))
     if "f" in numbers:
         numbers["fl_x"] = numbers["fl_y"] = numbers.pop("f")
-    return {**numbers, "w": float(width), "h": float(height)}
+    return {**numbers, "camera_model": model, "w": float(width), "h": float(height)}
 
 
 def _matrix(quaternion: list[float], translation: list[float]) -> list[list[float]]:
@@ -144,7 +154,7 @@ def _binary_cameras(path: Path) -> dict[int, dict[str, Any]]:
     at, found = 8, {}
     for _ in range(count):
         number, model, width, height = struct.unpack_from("<iiQQ", data, at)
-        name, parameters = _MODELS.get(model, (f"number {model}", ()))
+        name, parameters = _MODELS.get(model, (_OTHERS.get(model, f"number {model}"), ()))
         values = list(struct.unpack_from(f"<{len(parameters)}d", data, at + 24))
         found[number] = _camera(name, width, height, values)
         at += 24 + 8 * len(parameters)

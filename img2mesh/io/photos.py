@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from img2mesh.core.arrays import U8, unit_floats
+from img2mesh.core.silence import muted
 from img2mesh.errors import InputError, missing_extra
 from img2mesh.io import foreign_formats, tiff
 from img2mesh.io.bounded import Whole, jpeg_scans
@@ -137,7 +138,7 @@ def _read(source: Path | Picture, what: str) -> tuple[Decoded, str]:
     from img2mesh.io import pixel_modes
 
     if isinstance(source, Path):
-        return decode(source, longest=LONGEST_SIDE), _name(source)
+        return decode(source, longest=LONGEST_SIDE, labels=what == "mask"), _name(source)
     if not isinstance(source, Image.Image):
         given = np.asarray(source)
         if given.ndim != 2 and given.shape[2:] not in ((3,), (4,)):
@@ -148,7 +149,7 @@ def _read(source: Path | Picture, what: str) -> tuple[Decoded, str]:
         source = Image.fromarray(np.round(floats * 255).astype(np.uint8))
     _check_size(source, Path(what))
     notes, longest = _reduced(source.size, LONGEST_SIDE), max(source.size)
-    source.load()
+    _load(source)
     rgb, alpha, more = pixel_modes.to_srgb(source, longest=LONGEST_SIDE)
     turn = pixel_modes.orientation_of(source)
     lossy, reduction = source.format in _LOSSY, longest / max(rgb.shape[:2])
@@ -191,8 +192,13 @@ def _read_mask(mask: Path | Picture, photo: Decoded) -> tuple[U8, tuple[str, ...
     )
 
 
-def decode(path: Path, *, longest: int | None = None) -> Decoded:
-    """Any picture file, upright and in sRGB; ``longest`` limits its longest side in pixels.
+def decode(path: Path, *, longest: int | None = None, labels: bool = False) -> Decoded:
+    """Any picture file, upright and in sRGB.
+
+    Args:
+        path: the file.
+        longest: limit for the longest side in pixels.
+        labels: it is a mask: small numbers in 16 or 32 bits are labels, and shown in white.
 
     Raises:
         InputError: every way to fail, in one sentence.
@@ -202,9 +208,11 @@ def decode(path: Path, *, longest: int | None = None) -> Decoded:
     with _loading(path) as (image, file):
         size = image.size
         notes = () if longest is None else _shrink_while_decoding(image, longest)
-        image.load()
+        _load(image)
         if image.format == "TIFF":
             image = tiff.twelve_bits(image, file)
+        if labels:
+            image = pixel_modes.shown_labels(image)
         rgb, alpha, more = pixel_modes.to_srgb(image, longest=longest)
         turn = pixel_modes.orientation_of(image)
         lossy, reduction = image.format in _LOSSY, max(size) / max(rgb.shape[:2])
@@ -222,8 +230,14 @@ def read_stored(path: Path) -> NDArray[Any]:
     with _loading(path) as (image, _):
         if image.mode not in ("I", "I;16", "I;16B", "L"):
             raise InputError(f"{path.name} must be a 16-bit grey PNG, got mode {image.mode}")
-        image.load()
+        _load(image)
         return np.asarray(image)
+
+
+def _load(image: Image.Image) -> None:
+    """Decode it; what libtiff has to say of a damaged file is said by us, in a sentence."""
+    with muted(2) if image.format == "TIFF" else contextlib.nullcontext():
+        image.load()
 
 
 @contextlib.contextmanager

@@ -68,6 +68,19 @@ def to_srgb(image: Image.Image, *, longest: int | None) -> tuple[U8, U8 | None, 
     return np.array(_to_srgb(image, profile, notes)), alpha, tuple(notes)
 
 
+def shown_labels(image: Image.Image) -> Image.Image:
+    """A mask of 16 or 32 bits that numbers things: every number but 0 in white; others stay."""
+    if not image.mode.startswith("I"):
+        return image
+    values = np.asarray(image)
+    if not 0 < values.max() < 32768:
+        return image
+    shown = Image.fromarray(np.where(values > 0, 255, 0).astype(np.uint8))
+    shown.info |= image.info
+    shown.format = image.format
+    return shown
+
+
 def orientation_of(image: Image.Image) -> int:
     """How the stored pixels lie, as EXIF counts; 1 is upright."""
     try:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from img2mesh.core.silence import muted
 from img2mesh.errors import InputError
 
 _SUB_IFDS, _PHOTOMETRIC, _BITS, _DNG, _WHITE = 330, 262, 258, 50706, 281
@@ -104,7 +105,8 @@ def twelve_bits(image: Image.Image, file: io.BufferedReader) -> Image.Image:
 
     file.seek(0)
     flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
-    values = cv2.imdecode(np.frombuffer(file.read(), np.uint8), flags)
+    with muted(2):  # libtiff has words for every tag it does not know
+        values = cv2.imdecode(np.frombuffer(file.read(), np.uint8), flags)
     if values is None or values.dtype != np.uint16 or values.shape != (*image.size[::-1], 3):
         return image
     eight = np.rint(values[..., ::-1].astype(np.float32) * (255 / TWELVE_BITS)).clip(0, 255)

@@ -45,6 +45,7 @@ class LoadedView:
         camera: for h x w pixels.
         depth: (h, w) float32 z-depth, NaN where there is none; or None.
         normals: (h, w, 3) float32 world normals, 0 where there is none; or None.
+        notes: how its mask was read.
     """
 
     rgb: F32
@@ -52,6 +53,7 @@ class LoadedView:
     camera: Camera
     depth: F32 | None = None
     normals: F32 | None = None
+    notes: tuple[str, ...] = ()
 
     def straightened(self, lens: Lens) -> LoadedView:
         """What a pinhole of the same focal length would have seen."""
@@ -83,26 +85,36 @@ def read_picture(path: Path, *, longest: int | None = None) -> Picture:
     return Picture(rgb, alpha, stored.lossy, stored.size)
 
 
-def read_mask(path: Path, *, view: Picture) -> F32:
-    """The mask (h, w) in [0, 1] of a view, in any spelling of :mod:`img2mesh.io.masks`.
+def read_mask(path: Path, *, view: Picture) -> tuple[F32, tuple[str, ...]]:
+    """The mask (h, w) in [0, 1] of a view, in any spelling of :mod:`img2mesh.io.masks`, and notes.
 
     Raises:
-        InputError: its file's picture has another size than the view's.
+        InputError: its file's picture has other proportions than the view's, or is no mask.
     """
     height, width = view.rgb.shape[:2]
-    stored = photos.decode(path)
-    if stored.size != view.size:
-        raise InputError(
-            f"{path.name} has {stored.size[0]}x{stored.size[1]} pixels, but its view "
-            f"{view.size[0]}x{view.size[1]}: a mask must have its view's size"
-        )
-    mask, _ = masks.object_mask(stored.rgb, stored.alpha)
+    stored = photos.decode(path, labels=True)
+    _require_shape(path, stored.size, view.size)
+    try:
+        mask, notes = masks.object_mask(stored.rgb, stored.alpha)
+    except InputError as cause:
+        raise InputError(f"{path.name}: {cause}") from cause
     if mask.shape != (height, width):
         from PIL import Image
 
-        fitted = Image.fromarray(mask).resize((width, height), Image.Resampling.BOX)
-        mask = np.asarray(fitted)
-    return mask.astype(np.float32) / np.float32(255)
+        smaller = mask.shape[0] < height
+        how = Image.Resampling.BILINEAR if smaller else Image.Resampling.BOX
+        mask = np.asarray(Image.fromarray(mask).resize((width, height), how))
+    return mask.astype(np.float32) / np.float32(255), notes
+
+
+def _require_shape(path: Path, size: tuple[int, int], view: tuple[int, int]) -> None:
+    """What lies beside a view may be of another size, as a telephone's depth is, not of another
+    shape; widths and heights."""
+    if abs(size[0] * view[1] - size[1] * view[0]) > 0.01 * size[0] * view[1]:
+        raise InputError(
+            f"{path.name} has {size[0]}x{size[1]} pixels, but its view {view[0]}x{view[1]}: "
+            "expected the same picture, at any size"
+        )
 
 
 def separate(picture: Picture, name: str) -> tuple[F32, F32]:
@@ -133,12 +145,7 @@ def read_depth(
         size: width and height of the view's file, where it was reduced.
     """
     stored = photos.read_stored(path)
-    width, height = size or (camera.width, camera.height)
-    if stored.ndim != 2 or stored.shape != (height, width):
-        raise InputError(
-            f"{path.name} must be a 16-bit grey picture of {width}x{height} "
-            f"pixels like its view, got an array of shape {stored.shape}"
-        )
+    _require_shape(path, stored.shape[::-1], size or (camera.width, camera.height))
     stored = _nearest(stored, camera)
     depth = stored.astype(np.float32) / np.float32(scale)
     return np.where(stored > 0, depth, np.nan).astype(np.float32)
@@ -153,10 +160,7 @@ def read_normals(path: Path, camera: Camera, *, size: tuple[int, int]) -> F32:
         size: width and height of the view's file.
     """
     rgb = photos.decode(path).rgb
-    if rgb.shape[1::-1] != size:
-        raise InputError(
-            f"{path.name} has {rgb.shape[1]}x{rgb.shape[0]} pixels, its view {size[0]}x{size[1]}"
-        )
+    _require_shape(path, rgb.shape[1::-1], size)
     return world_normals(_nearest(rgb, camera).astype(np.float32) / np.float32(255), camera)
 
 

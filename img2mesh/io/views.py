@@ -16,6 +16,7 @@ from img2mesh.core.arrays import F32
 from img2mesh.core.cameras import Camera
 from img2mesh.core.rigs import Rig
 from img2mesh.core.rigs import rig as rig_named
+from img2mesh.core.system import release_memory
 from img2mesh.errors import InputError
 from img2mesh.geometry.depth_fit import fit_depth
 from img2mesh.imaging.sheet import squares, untile
@@ -35,13 +36,14 @@ from img2mesh.io.view_images import (
 
 _FEWEST_VIEWS = 3
 _LARGEST_PHOTO = 1024
-#: Of more views than these as many are taken, evenly spread; longer sides are reduced (of more than
-#: a few views further), so that a capture of a telephone fits into memory and finishes.
-_MOST_VIEWS, _FEW_VIEWS = 100, 24
-_LARGEST_VIEW, _LARGEST_OF_MANY = 1024, 512
+#: Of more views than these as many are taken, evenly spread.
+_MOST_VIEWS = 100
+#: Up to so many views, longer sides are reduced to so many pixels: a capture of a telephone then
+#: fits into memory, 2 GB from pictures to mesh, and finishes.
+_LONGEST = ((24, 1024), (48, 512), (_MOST_VIEWS, 384))
 #: Part of every digest: raise it when the same files are read as other views, so that no cached
 #: stage is taken for theirs.
-_READING = 6
+_READING = 7
 
 
 def read_views(
@@ -83,6 +85,7 @@ def read_views(
         raise InputError(f"the cameras of {path} are in its files: leave --elevation out")
     else:
         views, known = _open_folder(path, group), None
+        release_memory()  # a hundred large pictures leave holes that nothing else fills
     if normals is None:
         return views
     return _with_normals(views, Path(normals), known)
@@ -215,7 +218,7 @@ def _open_folder(path: Path, group: str | None) -> PosedPictures:
     _require_enough(len(records), f"{sources[-1].name} lists")
     listed, records = len(records), _spread(records)
     notes = [f"{listed} views are listed: {len(records)} of them, evenly spread, are used"]
-    longest = _LARGEST_VIEW if len(records) <= _FEW_VIEWS else _LARGEST_OF_MANY
+    longest = longest_side(len(records))
     first: tuple[str, int, int] | None = None
     loaded = []
     for record in records:
@@ -230,6 +233,7 @@ def _open_folder(path: Path, group: str | None) -> PosedPictures:
         )
     if any(record.lens().bent for record in records):
         notes.append("the lens distortion of the views (k1, k2, p1, p2) was undone while reading")
+    notes += dict.fromkeys(note for view in loaded for note in view.notes)
     views = assemble(
         [(v.rgb, v.alpha) for v in loaded],
         tuple(v.camera for v in loaded),
@@ -279,6 +283,11 @@ def believable_depth(
     )
 
 
+def longest_side(count: int) -> int:
+    """Pixels that the longer side of so many views is reduced to."""
+    return next(side for most, side in _LONGEST if count <= most)
+
+
 def _spread(records: tuple[Record, ...]) -> tuple[Record, ...]:
     """At most a hundred records, evenly over the list: captures go around the object."""
     if len(records) <= _MOST_VIEWS:
@@ -294,8 +303,10 @@ def _load_record(
     ``first`` is the first view's name, width and height.
     """
     picture = read_picture(record.file, longest=longest)
+    told: tuple[str, ...] = ()
     if picture.alpha is None and record.mask is not None:
-        picture = replace(picture, alpha=read_mask(record.mask, view=picture))
+        mask, told = read_mask(record.mask, view=picture)
+        picture = replace(picture, alpha=mask)
     width, height = picture.size
     camera, lens = record.camera(width, height), record.lens()
     camera = camera.resized(picture.rgb.shape[1], picture.rgb.shape[0])
@@ -310,7 +321,7 @@ def _load_record(
         depth = read_depth(record.depth, record.depth_scale, camera, size=size)
     if record.normal is not None:
         normals = read_normals(record.normal, camera, size=size)
-    view = LoadedView(rgb, alpha, camera, depth, normals)
+    view = LoadedView(rgb, alpha, camera, depth, normals, told)
     if not lens.bent:
         return view, size
     try:

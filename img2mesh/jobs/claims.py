@@ -101,11 +101,14 @@ def require_ours(folder: Path) -> None:
 def foreign(folder: Path) -> Path | None:
     """A file that a run may overwrite and that no run wrote, or None."""
     record = _read(folder / RECORD)
-    if "input" in record and "delivered" not in record:
+    owner = record.get("input")
+    recorded = isinstance(owner, dict) and "digest" in owner  # other programs have a run.json too
+    if recorded and "delivered" not in record:
         return None  # by a version that kept no list
     if _read(folder / CLAIM).get("writing"):
         return None  # of a run that did not come to its end
-    known = {*record.get("delivered", ()), *((RECORD,) if record else ())}
+    listed = record.get("delivered")
+    known = {*map(str, listed if isinstance(listed, list) else ()), RECORD} if recorded else set()
     return next((file for file in ours_in(folder) if file.name not in known), None)
 
 
@@ -217,6 +220,8 @@ def _alive(claim: dict[str, Any]) -> bool:
 
 def _read(path: Path) -> dict[str, Any]:
     """A file's JSON object; {} where there is none."""
+    if not path.is_file():  # nor a pipe, which would be waited for
+        return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -7,6 +7,7 @@ then decoded is held against the digest, so that nothing is ever cached under an
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -69,6 +70,16 @@ def photo_job(photo: Path | Photo, *, mask: Path | None = None) -> Job:
 
     name = repr(str(path)) + ("" if mask is None else f" or its mask {str(mask)!r}")
     digest = digest_of()
+    return Job(path, safe_name(path.stem), digest, {"photo": Leaf(digest, load)})
+
+
+def refused_job(path: Path, error: InputError) -> Job:
+    """A job that ends with an error as soon as it begins: others of the same command go on."""
+
+    def load() -> Photo:
+        raise error
+
+    digest = hashlib.sha256(b"refused " + os.fsencode(path.absolute())).hexdigest()
     return Job(path, safe_name(path.stem), digest, {"photo": Leaf(digest, load)})
 
 

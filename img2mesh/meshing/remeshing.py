@@ -8,15 +8,12 @@ decimation, which spends faces where it bends.
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
 
 from img2mesh.core.arrays import F32, I32
+from img2mesh.core.silence import muted
 from img2mesh.errors import Img2MeshError, missing_extra
 from img2mesh.geometry.mesh import areas, compact
 from img2mesh.geometry.raycast import Scene
@@ -113,7 +110,7 @@ def _quads(vertices: F32, faces: I32, wish: float, target: int) -> tuple[F32, I3
         raise missing_extra(
             "pynanoinstantmeshes", extra="remesh", purpose="--remesh quad"
         ) from None
-    with _no_chatter():
+    with muted(1):  # it talks on stdout, which belongs to results
         # The library splits each quad in four at the end, and a quad here is two triangles.
         points, quads = instant_meshes(
             np.ascontiguousarray(vertices, np.float32),
@@ -134,18 +131,3 @@ def _quads(vertices: F32, faces: I32, wish: float, target: int) -> tuple[F32, I3
     if defects(triangles):
         return points, triangles
     return compact(points, triangles)
-
-
-@contextmanager
-def _no_chatter() -> Iterator[None]:
-    """The library talks on the process's standard output, which belongs to results."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 1)
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)

@@ -143,10 +143,13 @@ def _first_source(
             from img2mesh.segmentation.matte import refine_edges
             from img2mesh.segmentation.shadows import without_shadow
 
-            if (plate := plates.plate(photo.rgb, photo.alpha)) is not None:
+            plate = plates.plate(photo.rgb, photo.alpha)
+            if plate is not None and plate.content is not None:
                 matte = refine_edges(photo.rgb, plate.content)
                 return "plate", Segmentation(matte, _ON_PLATE, (*idle, plate.note))
             alpha, notes = without_shadow(photo.rgb, photo.alpha)
+            if plate is not None:
+                return "alpha", Segmentation(_unit(alpha), _ON_PLATE, (*idle, plate.note, *notes))
             return "alpha", Segmentation(_unit(alpha), 1.0, (*idle, *notes))
         notes = ("the picture's transparency leaves nearly all of it and was ignored",)
     if not remove_background:

@@ -13,7 +13,10 @@ from img2mesh.imaging.masks import fill_pinholes, inset, keep_pieces, touching_b
 #: A plate fills the picture: its box this share of either side, and itself this share of its box
 #: (a circle has .785).
 _SPANS, _FILLS = 0.85, 0.76
-#: Its rim shows at most two flat colours, each within so many levels, that cover so much of it.
+#: Rectangles and their like, round corners included, cover so much of their box; balls do not.
+_RECTANGLE = 0.9
+#: Its rim shows one gradient, or at most two flat colours, each within so many levels, that cover
+#: so much of it.
 _LEVELS, _COVER, _EACH = 6.0, 0.97, 0.15
 #: Width of the rim that is looked at, and of the outermost part that is not (share of the box).
 _RIM, _SKIP = 0.05, 0.012
@@ -21,16 +24,26 @@ _RIM, _SKIP = 0.05, 0.012
 _LEAST, _MOST = 0.01, 0.85
 
 
+_PLAIN = (
+    "the picture's transparency frees a plain plate: what lies on it was taken for the object; "
+    "if the plate is meant, pass --mask"
+)
+_FULL = (
+    "the picture's transparency frees a rectangle that fills it, such as a window or a framed "
+    "photo: if the object lies on it, pass --mask of it, or the picture without transparency"
+)
+
+
 @dataclass(frozen=True)
 class Plate:
     """A plate that the transparency frees.
 
     Attributes:
-        content: (h, w) what lies on it.
+        content: (h, w) what lies on it; None where that cannot be told.
         note: a sentence for the user.
     """
 
-    content: Mask
+    content: Mask | None
     note: str
 
 
@@ -54,11 +67,10 @@ def plate(rgb: U8, alpha: U8) -> Plate | None:
     side = min(height, width)
     skip, rim = max(2.0, _SKIP * side), max(5.0, _RIM * side)
     ring = opaque & (depth > skip) & (depth <= rim)
-    colours = _flat_colours(rgb[ring])
-    if colours is None:
-        return None
-    levels = rgb.astype(np.int16)
-    far = np.min([np.abs(levels - colour).max(-1) for colour in colours], axis=0)
+    unknown = Plate(None, _FULL) if solid.sum() >= _RECTANGLE * height * width else None
+    far = _off_the_ground(rgb, ring)
+    if far is None:
+        return unknown
     ground = (far <= 2 * _LEVELS) & opaque & (depth > skip)
     # Connected to the rim: what has the plate's colour inside the object stays.
     inner = depth > skip
@@ -66,13 +78,20 @@ def plate(rgb: U8, alpha: U8) -> Plate | None:
     content = cv2.morphologyEx((inner & ~ground).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3)))
     kept, areas = keep_pieces(content > 0, diagonal=True, pixels=16, share=0.02)
     share = float(areas.sum()) / float(solid.sum())
-    if not _LEAST <= share <= _MOST:
-        return None
-    return Plate(
-        kept,
-        "the picture's transparency frees a plain plate: what lies on it was taken for the object; "
-        "if the plate is meant, pass --mask",
-    )
+    return Plate(kept, _PLAIN) if _LEAST <= share <= _MOST else unknown
+
+
+def _off_the_ground(rgb: U8, ring: Mask) -> np.ndarray | None:
+    """How far (h, w) each pixel is from the colours of the rim, or None if those are no ground."""
+    levels = rgb.astype(np.int16)
+    colours = _flat_colours(rgb[ring])
+    if colours is not None:
+        return np.asarray(np.min([np.abs(levels - colour).max(-1) for colour in colours], axis=0))
+    rows, columns = np.mgrid[: rgb.shape[0], : rgb.shape[1]] / max(rgb.shape[:2])
+    plane = np.stack([np.ones_like(rows), rows, columns], axis=-1)
+    slope, *_ = np.linalg.lstsq(plane[ring], levels[ring].astype(np.float64), rcond=None)
+    far = np.abs(levels - plane @ slope).max(-1)
+    return far if (far[ring] <= 2 * _LEVELS).mean() >= _COVER else None
 
 
 def _regular(solid: Mask) -> bool:

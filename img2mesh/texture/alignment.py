@@ -107,6 +107,7 @@ def align(
                 _outline(source, warps[k], blur * _scale(source)),
             ]
             warps[k] = _step(warps[k], terms, _scale(source))
+        del low, shown  # before the next are made: of a hundred views they are large
     return warps
 
 

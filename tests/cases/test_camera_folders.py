@@ -12,7 +12,8 @@ from PIL import Image
 
 from img2mesh.artifacts import ViewSet
 from img2mesh.errors import InputError
-from img2mesh.io.views import digest_of
+from img2mesh.io.masks import TURNED_OVER
+from img2mesh.io.views import digest_of, longest_side
 from tests import captures
 
 LENS = {"k1": -0.6, "k2": 0.3, "p1": -0.01, "p2": 0.006}
@@ -91,6 +92,120 @@ def test_colmaps_masks(tmp_path: Path, plain: ViewSet, name: str) -> None:
     captures.same_views(ViewSet.open(folder), plain)
 
 
+MOVED = {
+    "another machine's": "/home/her/data/{0}",
+    "Windows's": "C:\\data\\images\\{1}",
+    "other letters": "Images/{2}",
+    "no suffix": "images/{3}",
+    "its name alone": "{1}",
+}
+
+
+@pytest.mark.parametrize("how", MOVED)
+def test_pictures_of_a_capture_that_was_moved(tmp_path: Path, plain: ViewSet, how: str) -> None:
+    captures.nerfstudio(tmp_path)
+    content = json.loads((tmp_path / "transforms.json").read_text())
+    if how == "its name alone":
+        for file in (tmp_path / "images").iterdir():
+            file.rename(tmp_path / file.name)
+    else:
+        for file in (tmp_path / "images").iterdir():
+            file.rename(file.with_suffix(".PNG"))
+    for frame in content["frames"]:
+        path = Path(frame["file_path"])
+        frame["file_path"] = MOVED[how].format(path, path.name, path.name.upper(), path.stem)
+    (tmp_path / "transforms.json").write_text(json.dumps(content))
+    captures.same_views(ViewSet.open(tmp_path), plain)
+
+
+@pytest.mark.parametrize("how", ["sixteen numbers in a row", "twelve", "a scaled camera"])
+def test_matrices_as_tools_write_them(tmp_path: Path, plain: ViewSet, how: str) -> None:
+    captures.nerfstudio(tmp_path)
+    content = json.loads((tmp_path / "transforms.json").read_text())
+    for frame in content["frames"]:
+        matrix = np.array(frame["transform_matrix"])
+        if how == "a scaled camera":
+            matrix[:3, :3] *= 0.4
+        else:
+            matrix = matrix[: 3 if how == "twelve" else 4].reshape(-1)
+        frame["transform_matrix"] = matrix.tolist()
+    (tmp_path / "transforms.json").write_text(json.dumps(content))
+    captures.same_views(ViewSet.open(tmp_path), plain)
+
+
+@pytest.mark.parametrize(
+    "more", [{"k5": 0.1}, {"camera_model": "FULL_OPENCV", "k4": 0.1}, {"b1": 2.0, "b2": 0.5}]
+)
+def test_a_richer_lens_is_never_ignored(tmp_path: Path, more: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=r"lens terms .* are not supported: undistort"):
+        ViewSet.open(captures.nerfstudio(tmp_path, **more))
+
+
+@pytest.mark.parametrize("named", ["", "keyframes"])
+def test_polycams_keyframes(tmp_path: Path, plain: ViewSet, named: str) -> None:
+    drawn, home = captures.pixels(), tmp_path / "keyframes"
+    for place in ("corrected_cameras", "depth"):
+        (home / place).mkdir(parents=True)
+    names = captures.write_pictures(home, drawn, "corrected_images")
+    for name, one, camera in zip(names, drawn, captures.cameras(), strict=True):
+        numbers = {"fx": camera.fx, "fy": camera.fy, "cx": camera.cx, "cy": camera.cy}
+        pose = camera.world_from_camera[:3]
+        turn = {f"t_{i}{j}": pose[i, j] for i in range(3) for j in range(4)}
+        content = {**numbers, **turn, "width": camera.width, "height": camera.height}
+        (home / "corrected_cameras" / name.replace(".png", ".json")).write_text(json.dumps(content))
+        depth = np.nan_to_num(one["depth"][::2, ::2] * 1000).astype(np.uint16)
+        Image.fromarray(depth).save(home / "depth" / name)
+    views = ViewSet.open(tmp_path / named)
+    captures.same_views(views, plain)
+    assert views.depth is not None, "of half the size"
+    truth = np.stack([d["depth"] for d in drawn])
+    assert np.nanmedian(np.abs(views.depth - truth)) < 0.02
+    assert digest_of(tmp_path) == digest_of(home)
+    (home / "corrected_cameras" / names[0].replace(".png", ".json")).write_text("{}")
+    with pytest.raises(InputError, match="no camera of Polycam, or damaged"):
+        digest_of(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["dense", "dense/0", "undistorted"])
+def test_colmaps_workspaces(tmp_path: Path, plain: ViewSet, place: str) -> None:
+    folder = captures.colmap(tmp_path / place, binary=True)
+    for file in (folder / "sparse" / "0").iterdir():
+        file.rename(folder / "sparse" / file.name)
+    captures.same_views(ViewSet.open(tmp_path), plain)
+
+
+def test_colmaps_missing_picture_is_asked_for_where_it_belongs(tmp_path: Path) -> None:
+    folder = captures.colmap(tmp_path, binary=False)
+    next((folder / "images").iterdir()).unlink()
+    with pytest.raises(InputError, match=r"put it at .*/images/frame_\d+\.png"):
+        ViewSet.open(folder)
+
+
+@pytest.mark.parametrize("how", ["inverted", "half the size", "another shape"])
+def test_masks_of_views(tmp_path: Path, plain: ViewSet, how: str) -> None:
+    captures.nerfstudio(tmp_path)
+    content = json.loads((tmp_path / "transforms.json").read_text())
+    (tmp_path / "masks").mkdir()
+    for frame in content["frames"]:
+        picture = Image.open(tmp_path / frame["file_path"])
+        mask = picture.getchannel("A")
+        if how == "inverted":
+            mask = mask.point(lambda value: 255 - value)
+        else:
+            mask = mask.resize((32, 32 if how == "half the size" else 20))
+        picture.convert("RGB").save(tmp_path / frame["file_path"])
+        frame["mask_path"] = f"masks/{Path(frame['file_path']).name}"
+        mask.save(tmp_path / frame["mask_path"])
+    (tmp_path / "transforms.json").write_text(json.dumps(content))
+    if how == "another shape":
+        with pytest.raises(InputError, match="expected the same picture, at any size"):
+            ViewSet.open(tmp_path)
+        return
+    views = ViewSet.open(tmp_path)
+    captures.same_views(views, plain, least=1.0 if how == "inverted" else 0.85)
+    assert (TURNED_OVER in views.provenance.notes) == (how == "inverted")
+
+
 @pytest.mark.parametrize("damage", ["cut", "words", "fisheye"])
 def test_a_damaged_reconstruction_is_one_sentence(tmp_path: Path, damage: str) -> None:
     folder = captures.colmap(tmp_path, binary=damage == "cut")
@@ -111,7 +226,7 @@ def test_many_and_large_views_are_chosen_and_reduced(tmp_path: Path) -> None:
     content["frames"] = [frame for frame in content["frames"] for _ in range(20)]
     (tmp_path / "transforms.json").write_text(json.dumps(content))
     views = ViewSet.open(tmp_path)
-    assert len(views) == 100
+    assert len(views) == 100 and views.rgb.shape[1:3] == (64, 64)
     assert any("120 views are listed: 100" in note for note in views.provenance.notes)
     content["frames"] = content["frames"][::20]
     (tmp_path / "transforms.json").write_text(json.dumps(content))
@@ -120,6 +235,7 @@ def test_many_and_large_views_are_chosen_and_reduced(tmp_path: Path) -> None:
     views = ViewSet.open(tmp_path)
     assert views.rgb.shape[1:3] == (1024, 1024) and views.cameras[0].width == 1024
     assert any("reduced from 1280x1280" in note for note in views.provenance.notes)
+    assert [longest_side(n) for n in (3, 24, 25, 48, 49, 100)] == [1024, 1024, 512, 512, 384, 384]
 
 
 def test_a_turned_sheet_is_read_upright(tmp_path: Path) -> None:

@@ -70,6 +70,15 @@ WRONG = [
     (("--device", "tpu"), "unknown device"),
     (("--device", "cuda:x"), "cuda:x"),
     (("--device", "mps"), "mps"),
+    (("--size", "height=1e-9m"), "1e-06 to 1e+06 m"),
+    (("--size", "9cm"), "a size is written as height=9cm"),
+    (("--parts", "glue"), "keep, join, largest"),
+    (("--segmenter", "magic"), "cutout.segmenter"),
+    (("--elevation", "200"), "views.elevation expects -90 to 90"),
+    (("--cache-dir", ""), "the path is empty"),
+    (("--output-dir", ""), "the path is empty"),
+    (("--output-dir", "-"), "a mesh is not written to stdout"),
+    (("--box", "1,2,3"), "is not X,Y,W,H"),
 ]  # fmt: skip
 
 
@@ -101,27 +110,45 @@ def test_wrong_values_are_refused_before_any_stage(
     assert not (tmp_path / "out").exists()
 
 
-def test_nothing_heavy_is_loaded_for_a_refusal(toy: Path, tmp_path: Path) -> None:
+def test_forty_wrong_values_are_refused_without_torch(toy: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.touch()
+    wrong = [*(flags for flags, _ in WRONG), ("-o", str(blocked / "out")), ("--device", "cuda:99")]
+    assert len(wrong) >= 40
     program = f"""
 import sys
 from img2mesh import cli
-def refused(*more):
+for more in {wrong!r}:
     try:
         cli.main(["run", {str(toy)!r}, "--no-cache", *more])
     except SystemExit as ended:
-        assert ended.code in (1, 2), ended.code
+        assert ended.code in (1, 2), (more, ended.code)
     heavy = {{"torch", "open3d", "scipy", "cv2", "diffusers"}} & set(sys.modules)
     assert not heavy, (more, heavy)
-for more in (["--seed", "-1"], ["--device", "cuda:99"], ["--texture-resolution", "0"],
-             ["-o", {str(blocked / "out")!r}], ["--format", "fbx"]):
-    refused(*more)
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-c", program],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "img2mesh_out").exists()
+
+
+@pytest.mark.parametrize("flags", [("--seed", "-1"), ("--preset", "best"), ("-o", "FILE/out")])
+def test_wrong_values_are_told_before_large_inputs_are_read(
+    flags: tuple[str, ...], tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*given: Any, **more: Any) -> None:
+        raise AssertionError("the inputs were read first")
+
+    for name in ("views_job", "photo_job"):
+        monkeypatch.setattr(f"img2mesh.jobs.job.{name}", read)
+    (tmp_path / "file.png").touch()
+    flags = tuple(flag.replace("FILE", str(tmp_path / "file.png")) for flag in flags)
+    for words in (("run", str(tmp_path / "file.png")), ("reconstruct", str(tmp_path))):
+        done = command(*words, *flags)
+        assert done.returncode in (1, 2), done.stderr
 
 
 def test_a_manifest_s_row_is_refused_by_its_line(

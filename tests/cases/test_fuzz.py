@@ -22,6 +22,7 @@ from img2mesh.errors import CacheError, Img2MeshError, InputError
 from img2mesh.graph.manifest import scan
 from img2mesh.graph.store import Store, explained
 from img2mesh.io import photos, view_images, views
+from img2mesh.jobs.claims import claimed
 from img2mesh.jobs.early import require_possible
 from img2mesh.jobs.execute import execute
 from img2mesh.jobs.job import photo_job
@@ -99,6 +100,19 @@ def test_a_pipe_in_the_cache_is_damage(tmp_path: Path) -> None:
     (tmp_path / "file").unlink()
     os.mkfifo(tmp_path / "file")
     assert scan(tmp_path) != whole
+
+
+def test_a_pipe_is_no_list_no_config_and_no_record(toy: Path, tmp_path: Path) -> None:
+    """Each would be waited for without end."""
+    (tmp_path / "toy").mkdir()
+    for name in ("list.csv", "config.toml", "toy/run.json"):
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match="no regular file"):
+        read_manifest(tmp_path / "list.csv")
+    with pytest.raises(InputError, match="no regular file"):
+        request_from(config=tmp_path / "config.toml")
+    with claimed(tmp_path, photo_job(toy), Request(), OutputOptions()) as (folder, sentence):
+        assert folder != tmp_path / "toy" and sentence
 
 
 def test_a_closed_cache_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +213,7 @@ def test_large_views_are_reduced_before_they_become_numbers(
     for key in ("w", "h", "fl_x", "fl_y", "cx", "cy"):
         text |= {key: text[key] * 16} if key in text else {}
     (tmp_path / "transforms.json").write_text(json.dumps(text))
-    monkeypatch.setattr(views, "_LARGEST_VIEW", 64)
+    monkeypatch.setattr(views, "_LONGEST", ((100, 64),))
     seen = []
     whole = view_images.separate
 

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from img2mesh.artifacts import Photo
-from img2mesh.io.masks import STORED, TURNED_OVER
+from img2mesh.errors import InputError
+from img2mesh.io.masks import STORED, TURNED_OVER, WHOLE
 from img2mesh.segmentation.shadows import without_shadow
 
 DATA = Path(__file__).parent / "data"
@@ -39,6 +40,15 @@ def written(folder: Path, spelling: str) -> Path:
         pixels = np.zeros((*inside.shape, 4), np.uint8)
         pixels[..., 3] = inside * 255
         Image.fromarray(pixels).save(path)
+    elif spelling in ("16-bit labels", "16-bit 0/1"):
+        top = 300 if spelling == "16-bit labels" else 1
+        Image.fromarray((inside * top).astype(np.uint16)).save(path)
+    elif spelling == "VOC's numbers":
+        rim = np.roll(inside, 3, axis=0) & ~inside
+        Image.fromarray(np.where(inside, 5, np.where(rim, 255, 0)).astype(np.uint8)).save(path)
+    elif spelling in ("dark", "light"):
+        ground, top = (0, 100) if spelling == "dark" else (150, 250)
+        Image.fromarray(np.where(inside, top, ground).astype(np.uint8)).save(path)
     elif spelling == "palette":
         picture = Image.fromarray(inside.astype(np.uint8), "P")
         picture.putpalette([0, 0, 0, 128, 0, 0])
@@ -51,9 +61,13 @@ def written(folder: Path, spelling: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    "spelling", ["0/1", "labels", "bits", "alpha", "palette", "blue", "on white"]
-)
+SPELLINGS = [
+    "0/1", "labels", "bits", "alpha", "palette", "blue", "on white", "16-bit labels", "16-bit 0/1",
+    "VOC's numbers", "dark", "light",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
 def test_every_spelling_is_the_object(tmp_path: Path, spelling: str) -> None:
     photo = Photo.open(TOY, mask=written(tmp_path, spelling))
     assert photo.mask is not None and iou(photo.mask > 127, truth()) == 1
@@ -72,6 +86,13 @@ def test_an_inverted_mask_is_turned_over_and_told() -> None:
     assert TURNED_OVER in photo.notes
     whole = Photo.from_image(Image.open(TOY), mask=Image.new("L", photo.rgb.shape[1::-1], 255))
     assert whole.mask is not None and whole.mask.all() and TURNED_OVER not in whole.notes
+    assert WHOLE in whole.notes
+
+
+def test_a_photo_is_no_mask() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (*truth().shape, 3)).astype(np.uint8)
+    with pytest.raises(InputError, match="a picture of many colours: expected the object in white"):
+        Photo.from_image(Image.open(TOY), mask=Image.fromarray(noise))
 
 
 def test_a_mask_of_the_stored_pixels_turns_with_its_photo() -> None:

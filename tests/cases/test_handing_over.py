@@ -44,6 +44,16 @@ def test_a_picture_from_a_pipe(
     assert record["input"]["digest"] == photo_job(toy).digest
 
 
+def test_what_is_wrong_with_a_pipe_names_it(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Piped(b"no picture"))
+    done = command("run", "-", "-o", str(tmp_path / "out"))
+    assert done.returncode == 2 and "img2mesh: standard input is not a picture" in done.stderr
+    done = command("reconstruct", "-", "-o", str(tmp_path / "out"))
+    assert done.returncode == 2 and "name the sheet or the folder of views" in done.stderr
+
+
 @pytest.mark.parametrize("stdin", [Piped(b""), Piped(b"", terminal=True), None])
 def test_nothing_is_piped_in(
     stdin: Any, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
@@ -130,6 +140,9 @@ def test_a_given_mask_wins(masked: Path) -> None:
         "path\tname\ntoy.png\tone\n",
         "path,name\ntoy.png,one\n",
         'path;name\n"toy.png";"one"\n',
+        "Path,NAME\ntoy.png,one\n",
+        "path,name\rtoy.png,one\r",
+        "path;name\r\n.\\toy.png;one\r\n",
     ],
 )
 def test_lists_as_spreadsheets_write_them(text: str, tmp_path: Path) -> None:
@@ -137,7 +150,7 @@ def test_lists_as_spreadsheets_write_them(text: str, tmp_path: Path) -> None:
     listed.write_bytes(text.encode())
     (entry,) = read_manifest(listed)
     assert (entry.source, entry.name) == (tmp_path / "toy.png", "one")
-    line = 1 + text.count("\n", 0, text.index("toy.png"))
+    line = next(k for k, one in enumerate(text.splitlines(), 1) if "toy.png" in one)
     assert entry.origin == f"{listed}, line {line}"
 
 
@@ -167,6 +180,16 @@ def test_a_separator_in_a_cell_is_named(tmp_path: Path) -> None:
         ("a.mp4", b"\0\0\0\x20ftypisom\0\0\2\0", "a video"),
         ("a.zip", b"PK\3\4\x14\0", "a ZIP archive"),
         ("a.png", b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        ("a.eps", b"%!PS-Adobe-3.0 EPSF-3.0", "a PostScript drawing"),
+        ("a.svgz", b"\x1f\x8b\x08", "a packed file"),
+        ("a.ppm", b"P6\n32 32\n255\n", "a Netpbm picture"),
+        ("a.cr2", b"II*\0\x10\0\0\0CR\2\0", "a raw file of a camera: develop it"),
+        ("a.avi", b"RIFF\0\0\0\0AVI LIST", "a video"),
+        ("a.m4v", b"\0\0\0\x20ftypM4V \0\0\2\0", "a video"),
+        ("a.npy", b"\x93NUMPY\1\0", "an array of NumPy"),
+        ("a.fbx", b"Kaydara FBX Binary", "a mesh .FBX.: give a picture"),
+        ("a.dcm", b"\0" * 128 + b"DICM", "a DICOM picture"),
+        ("a.html", b"\n<!-- saved -->\n<!DOCTYPE html><html>", "a web page"),
         ("a.png", b"nothing known", "is not a picture that can be read"),
     ],
 )
@@ -213,6 +236,9 @@ def test_a_file_for_the_mesh(
     ("name", "more", "words"),
     [
         ("chair.obj", (), "several files"),
+        ("chair.fbx", (), "Blender makes it of a .glb"),
+        ("chair.blend", (), "a name that ends in .glb"),
+        ("chair.PNG", ("--until", "cutout"), "such a file is not written"),
         ("chair.glb", ("--turntable",), "one file"),
         ("chair.glb", ("--lods", "2"), "one file"),
         ("chair.glb", ("--format", "glb,stl"), "one file"),
@@ -225,6 +251,14 @@ def test_one_file_is_not_many(
     done = command("run", str(toy), "-o", str(tmp_path / name), *more)
     assert done.returncode == 2 and words in done.stderr
     assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("name", ["chair.glb", "chair.fbx", "-", "photos/toy.png"])
+def test_a_batch_makes_folders(name: str, toy: Path, tmp_path: Path, command: Command) -> None:
+    target = name if name == "-" else str(tmp_path / name)
+    done = command("batch", str(toy), "-o", target)
+    assert done.returncode in (1, 2) and "folder" in done.stderr + " folder" * (name == "-")
+    assert not (tmp_path / "chair.glb").exists()
 
 
 def test_two_photos_do_not_fit_one_file(toy: Path, tmp_path: Path, command: Command) -> None:

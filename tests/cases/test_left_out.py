@@ -47,6 +47,13 @@ def test_the_pale_half_of_a_white_cup_is_missed() -> None:
     assert any("hardly differs from the background" in note for note in found.notes)
 
 
+def test_the_whole_cutout_keeps_the_bottle() -> None:
+    found = cut(DATA / "20-white-middle" / "bottle.png")
+    rows = np.flatnonzero((found.alpha > 0.5).any(axis=1))
+    assert len(rows) > 0.8 * len(found.alpha), "from end to end of its square"
+    assert len(rows) == np.ptp(rows) + 1, "in one piece"
+
+
 def test_a_white_shirt_with_a_print_is_not_its_print() -> None:
     picture, pen = drawn(128, (245, 245, 245))
     shirt = [(30, 20), (100, 20), (115, 45), (100, 55), (100, 110), (30, 110), (30, 55), (15, 45)]
@@ -162,6 +169,30 @@ def test_the_toy_on_an_app_icon_is_the_object() -> None:
     assert (found.alpha > 0.5).mean() < 0.6 and toy.mean() < 0.3
 
 
+@pytest.mark.parametrize("kind", ["gradient", "photo", "wrong way round"])
+def test_transparency_that_frees_the_whole_picture(kind: str) -> None:
+    y, x = np.mgrid[:120, :120]
+    pixels = np.dstack([80 + y, 200 - x // 2, np.full_like(x, 220), np.full_like(x, 255)])
+    toy = np.hypot(x - 60, y - 65) < 30
+    pixels[toy, :3] = (200, 40, 40)
+    if kind == "photo":
+        noise = np.random.default_rng(2).integers(0, 120, (120, 120))
+        pixels[..., :3] += noise[..., None] // 2
+        pixels[:6, :, 3] = pixels[-6:, :, 3] = 0
+    elif kind == "gradient":
+        pixels[
+            np.hypot(np.maximum(abs(x - 59.5) - 40, 0), np.maximum(abs(y - 59.5) - 40, 0)) > 19, 3
+        ] = 0
+    else:
+        pixels[toy, 3] = 0
+    found = cut(Image.fromarray(pixels.clip(0, 255).astype(np.uint8)))
+    assert found.confidence < 0.8 and any(
+        "the picture's transparency frees" in n for n in found.notes
+    )
+    share = float((found.alpha > 0.5).mean())
+    assert (share < 0.62) == (kind != "photo"), "a disc fills pi/4 of its square of .85"
+
+
 @pytest.mark.parametrize("kind", ["round", "window", "crate", "vase"])
 def test_what_frees_a_plate(kind: str) -> None:
     picture, pen = drawn(120, (0, 0, 0, 0), "RGBA")
@@ -182,8 +213,9 @@ def test_what_frees_a_plate(kind: str) -> None:
         picture.putalpha(shape)
     pixels = np.asarray(picture)
     found = plates.plate(pixels[..., :3], pixels[..., 3])
-    assert (found is not None) == (kind in ("round", "window"))
-    if found is not None:
+    assert (found is None) == (kind == "vase")
+    assert found is None or (found.content is None) == (kind == "crate")
+    if found is not None and found.content is not None:
         wanted = {"round": (240, 200, 60), "window": (200, 40, 40)}[kind]
         assert iou(found.content, (pixels[..., :3] == wanted).all(-1)) > 0.9
 

@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 import sys
+import unicodedata
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,7 @@ from tests.conftest import Command
 NASTY = (
     "..", ".", "...", "", "   ", " .. ", "a/b", "a\\b", "C:evil", "CON", "con.tar", "nul ", "LPT1",
     "com¹", "chair.", "chair ", "what?", "new\nline", "caf\udce9", "x" * 255, "椅" * 100, "*", "\0",
+    "\u202egnp.exe", "a\u2066b",
 )  # fmt: skip
 
 
@@ -31,6 +34,7 @@ def test_a_safe_name_is_one_folder_on_every_system(stem: str) -> None:
     for path in (Path("out") / name, PureWindowsPath("out") / name):
         assert path.parent == type(path)("out") and path.name == name
     assert not PureWindowsPath(name).is_reserved()
+    assert not any(unicodedata.bidirectional(c) in ("RLO", "LRI") for c in name)
     assert not name.endswith((".", " ")) and len(name.encode()) <= 201
 
 
@@ -53,6 +57,38 @@ def test_run_writes_below_the_output_alone(
     (folder,) = (tmp_path / "out").iterdir()
     assert (folder / "run.json").exists() and folder.name == safe_name(photo.stem)
     assert {p.name for p in set(tmp_path.iterdir()) - before} <= {"out", "cache"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes and links of POSIX")
+def test_one_bad_file_never_ends_a_folder(
+    toy: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for name in ("a.png", "closed.png", "z.png"):
+        shutil.copy(toy, folder / name)
+    (folder / "empty.png").touch()
+    (folder / "link.png").symlink_to("nowhere.png")
+    (folder / "folder.png").mkdir()
+    os.mkfifo(folder / "pipe.png")
+    usual = Path.open
+
+    def opened(self: Path, *given: Any, **more: Any) -> Any:
+        if self.name == "closed.png":  # root may read any file
+            raise PermissionError(13, "Permission denied", str(self))
+        return usual(self, *given, **more)
+
+    monkeypatch.setattr(Path, "open", opened)
+    out = tmp_path / "out"
+    done = command("run", str(folder), "--until", "cutout", "-o", str(out), "--json", "-q")
+    assert done.returncode == 2
+    results = {Path(r["input"]).stem: r.get("error") for r in json.loads(done.stdout)["results"]}
+    words = {"closed": "may not be read", "empty": "is empty", "link": "there is no file",
+             "pipe": "not a regular file"}  # fmt: skip
+    assert results.keys() == {"a", "z", *words}
+    assert results["a"] is results["z"] is None
+    assert all(words[name] in results[name] for name in words), results
+    assert {path.name for path in out.iterdir()} == {"a", "z"}
 
 
 def test_items_of_a_batch_lie_below_it() -> None:

@@ -69,6 +69,17 @@ def test_an_added_file_in_a_folder_of_ours_is_foreign(
     assert claims.foreign(tmp_path / "toy") == tmp_path / "toy" / "mesh.stl"
 
 
+@pytest.mark.parametrize("record", [{"input": 5}, {"input": {"path": "x"}}, {"epochs": 3}, {}])
+def test_another_programs_record_stays(
+    record: dict[str, object], jobs: tuple[Job, Job], tmp_path: Path
+) -> None:
+    (tmp_path / "toy").mkdir()
+    write_json(tmp_path / "toy" / "run.json", record)
+    (tmp_path / "toy" / "mesh.glb").write_text("mine")
+    with claimed(tmp_path, jobs[0], ASKED, FILES) as (folder, sentence):
+        assert folder != tmp_path / "toy" and sentence and "not written by img2mesh" in sentence
+
+
 def test_two_runs_at_once_keep_both_results(jobs: tuple[Job, Job], tmp_path: Path) -> None:
     first, second = jobs
     other_settings = Request(settings={"surface": {"target_faces": 500}})

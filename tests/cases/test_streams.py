@@ -9,12 +9,19 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from PIL import Image
 
 from img2mesh import cli
+from img2mesh.artifacts import Photo
 from img2mesh.cli import streams
+from img2mesh.core.silence import muted
+from img2mesh.errors import InputError
 from tests.conftest import ROOT, Command
+
+Capture = pytest.CaptureFixture[str]
 
 
 def stages(shell: str = "", **environment: str) -> subprocess.CompletedProcess[bytes]:
@@ -99,3 +106,60 @@ def test_the_command_says_errors_on_a_closed_stdout(
     monkeypatch.setattr(sys, "stdout", None)
     done = command("run", str(tmp_path / "none.png"), "--json")
     assert done.returncode == 2 and "there is no file" in done.stderr
+
+
+def test_a_run_with_stdout_closed(
+    toy: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    done = command("run", str(toy), "--until", "cutout", "-o", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "toy" / "run.json").exists()
+
+
+CHATTER = """
+import ctypes, os, sys
+from img2mesh import cli, segmentation
+usual = segmentation.cut_out
+def talking(*given, **more):
+    print("Python talks")
+    os.write(1, b"C talks\\n")
+    if os.name == "posix":
+        ctypes.CDLL(None).puts(b"C talks late")
+    return usual(*given, **more)
+segmentation.cut_out = talking
+cli.main(["run", *sys.argv[1:], "--no-cache", "--until", "cutout", "--json"])
+"""
+
+
+def test_json_is_one_object_whatever_libraries_print(toy: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CHATTER, str(toy), "-o", str(tmp_path / "out")],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["name"] == "toy"
+    assert "Python talks" in done.stderr and "C talks" in done.stderr
+
+
+@pytest.mark.parametrize("descriptor", [1, 2])
+def test_muted_is_silent_for_its_time_alone(descriptor: Literal[1, 2], capfd: Capture) -> None:
+    os.write(descriptor, b"before ")
+    with muted(descriptor), muted(descriptor):
+        os.write(descriptor, b"meanwhile ")
+    os.write(descriptor, b"after")
+    assert capfd.readouterr()[descriptor - 1] == "before after"
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"])
+def test_a_damaged_tiff_is_one_sentence_and_libtiff_silent(
+    compression: str, toy: Path, tmp_path: Path, capfd: Capture
+) -> None:
+    photo = tmp_path / "damaged.tif"
+    Image.open(toy).convert("RGB").save(photo, compression=compression)
+    data = bytearray(photo.read_bytes())
+    data[200 : len(data) // 2] = bytes(len(data) // 2 - 200)
+    photo.write_bytes(data)
+    with pytest.raises(InputError, match="is damaged"):
+        Photo.open(photo)
+    assert capfd.readouterr() == ("", "")

@@ -45,7 +45,7 @@ def test_decoders_with_no_business_here_do_not_run(tmp_path: Path, name: str) ->
     (tmp_path / name).write_bytes(
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n%%EOF\n"
     )
-    with pytest.raises(InputError, match="not a picture that can be read"):
+    with pytest.raises(InputError, match="a PostScript drawing"):
         read_picture(tmp_path / name)
 
 

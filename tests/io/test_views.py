@@ -309,8 +309,8 @@ def _matrix(change: str) -> list[list[float]]:
     good = rig("zero123plus-v1.2").cameras(SIZE)[2].world_from_camera.copy()
     if change == "mirrored":
         good[:3, 0] *= -1
-    elif change == "scaled":
-        good[:3, :3] *= 1.5
+    elif change == "stretched":
+        good[:3, 0] *= 1.5
     elif change == "opencv":
         good[:3, 1:3] *= -1
     elif change == "nan":
@@ -331,7 +331,7 @@ def _matrix(change: str) -> list[list[float]]:
         ({"transform_matrix": None}, "no transform_matrix"),
         ({"transform_matrix": [[1, 2], [3, 4]]}, "4x4"),
         ({"transform_matrix": _matrix("mirrored")}, "rigid"),
-        ({"transform_matrix": _matrix("scaled")}, "rigid"),
+        ({"transform_matrix": _matrix("stretched")}, "rigid"),
         ({"transform_matrix": _matrix("nan")}, "NaN"),
         ({"transform_matrix": _matrix("opencv")}, "do not fit together: 2.png"),
         ({"depth_file": "gone_depth.png"}, "gone_depth.png"),
