@@ -53,8 +53,8 @@ def main() -> None:
     """See the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--control-steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--control-steps", type=int, default=3000)
     parser.add_argument("--shapes", type=int, default=40)
     parser.add_argument("--batch", type=int, default=4)
     given = parser.parse_args()
