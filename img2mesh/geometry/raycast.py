@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from img2mesh.core.arrays import F32, F64, I32
 from img2mesh.core.cameras import Camera
+from img2mesh.core.runtime import threads
 from img2mesh.geometry.mesh import frames
 
 _CHUNK = 1 << 20  # rays cast at once: bounds memory to about 100 MB
@@ -64,7 +65,7 @@ class Scene:
 
         o3d: Any = open3d  # its stubs know no arrays
         self._tensor = o3d.core.Tensor
-        self._scene = o3d.t.geometry.RaycastingScene()
+        self._scene = o3d.t.geometry.RaycastingScene(nthreads=threads())
         self._scene.add_triangles(
             self._tensor(np.ascontiguousarray(vertices, np.float32)),
             self._tensor(np.ascontiguousarray(faces, np.uint32)),
@@ -82,7 +83,7 @@ class Scene:
 
     def strike(self, origins: NDArray[Any], directions: NDArray[Any]) -> Hits:
         """Cast rays (h, w, 3); ``depth`` is in lengths of their directions."""
-        answer = self._scene.cast_rays(self._rays(origins, directions))
+        answer = self._scene.cast_rays(self._rays(origins, directions), nthreads=threads())
         depth = answer["t_hit"].numpy()
         hit = np.isfinite(depth)
         face = np.where(hit, answer["primitive_ids"].numpy().astype(np.int64), -1)
@@ -96,7 +97,7 @@ class Scene:
 
     def cast(self, origins: NDArray[Any], directions: NDArray[Any]) -> tuple[F32, I32]:
         """Any rays (..., 3): distance in lengths of the direction (inf = miss) and face (-1)."""
-        answer = self._scene.cast_rays(self._rays(origins, directions))
+        answer = self._scene.cast_rays(self._rays(origins, directions), nthreads=threads())
         distance = answer["t_hit"].numpy()
         face = np.where(np.isfinite(distance), answer["primitive_ids"].numpy().astype(np.int64), -1)
         return distance.astype(np.float32), face.astype(np.int32)
@@ -110,14 +111,14 @@ class Scene:
         """
         start = np.asarray(points, np.float64) + offset * np.asarray(normals, np.float64)
         answer = self._scene.test_occlusions(
-            self._rays(start, camera.origin - start), tnear=0.0, tfar=1.0
+            self._rays(start, camera.origin - start), tnear=0.0, tfar=1.0, nthreads=threads()
         )
         return ~answer.numpy()
 
     def closest(self, points: NDArray[Any]) -> tuple[F64, I32]:
         """Nearest surface points (n, 3) float64 and their faces (n,) of query points (n, 3)."""
         query = self._tensor(np.ascontiguousarray(points, np.float32))
-        answer = self._scene.compute_closest_points(query)
+        answer = self._scene.compute_closest_points(query, nthreads=threads())
         return (
             answer["points"].numpy().astype(np.float64),
             answer["primitive_ids"].numpy().astype(np.int32),
@@ -126,7 +127,7 @@ class Scene:
     def inside(self, points: NDArray[Any]) -> NDArray[np.bool_]:
         """Which points (..., 3) lie inside the (closed) mesh."""
         query = self._tensor(np.ascontiguousarray(points, np.float32))
-        return self._scene.compute_occupancy(query, nsamples=3).numpy() > 0.5
+        return self._scene.compute_occupancy(query, nthreads=threads(), nsamples=3).numpy() > 0.5
 
 
 def ambient_occlusion(
