@@ -21,7 +21,7 @@ def digests(folder: Path) -> dict[str, str]:
 def test_from_photos_to_meshes(
     tmp_path: Path, img2mesh: Command, finished_run: FinishedRun
 ) -> None:
-    """Two good, one bad; the same bytes as `run` makes, with two workers or one, in any order."""
+    """Two good, one bad; the same bytes as `run` makes, and as one worker makes of one of them."""
     photos = tmp_path / "photos"
     photos.mkdir()
     toy_picture().save(photos / "toy.png")
@@ -49,10 +49,8 @@ def test_from_photos_to_meshes(
 
     alone = tmp_path / "alone"
     again = tiny_flags(cache=tmp_path / "other", out=alone)
-    order = [str(photos / name) for name in ("set.jpg", "toy.png")]
-    assert img2mesh("batch", *order, *again, "--jobs", "1").returncode == 0
-    for name in ("toy", "set"):
-        assert digests(alone / name) == digests(out / name)
+    assert img2mesh("batch", str(photos / "set.jpg"), *again, "--jobs", "1").returncode == 0
+    assert digests(alone / "set") == digests(out / "set")
     # From a cache of its own: two threads there, one in the batch.
     assert digests(finished_run.out / "toy") == digests(out / "toy")
 
