@@ -31,7 +31,7 @@ from img2mesh.segmentation import onnx
 from scripts import fuzz
 from tests import captures
 
-SLICE = 1.6  # seconds of each class
+SLICE = 12.0  # seconds of each class: a minute together
 
 
 @pytest.mark.parametrize("kind", list(fuzz.CLASSES))
