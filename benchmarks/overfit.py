@@ -149,10 +149,8 @@ def teach_vae(base: Path, sheets: list[NDArray[np.uint8]], steps: int = 2000) ->
     with torch.no_grad():
         z = vae.encode(data).latent_dist.mean
         vae.register_to_config(scaling_factor=float(1 / z.std()))
-        said = vae.decode(z[:1]).sample
     vae.save_pretrained(base / "vae")
-    picture = (said[0].permute(1, 2, 0).numpy() * 1.6 + 1) / 2
-    return psnr(picture, sheets[0] / 255)
+    return psnr(through_vae(base, sheets[0]), sheets[0] / 255)
 
 
 @torch.no_grad()

@@ -27,8 +27,8 @@ _DOWN_DEG = 5.0
 _UNSEEN, _WALL = 0.15, 0.45
 #: Grid points along the hull's longest side.
 _GRID = 96
-#: Most grid cells between the two, and height of a layer, in steps of half of it.
-_ABRUPT, _LAYER = 2.0, 1.0
+#: Most grid cells between the two.
+_ABRUPT = 2.0
 #: A layer of fewer vertices says nothing.
 _LEAST = 8
 
@@ -54,7 +54,7 @@ def floor_height(outlines: Sequence[Silhouette]) -> float | None:
     vertices, _ = march(hull, 0.0)
     points = grid.origin + grid.voxel * vertices
     facing = _facing(hull, vertices, points, origins)
-    layers = _layers(points[:, 1], facing, _LAYER * grid.voxel)
+    layers = _layers(points[:, 1], facing, grid.voxel)
     shown = [y for y, median in layers if median > _UNSEEN]
     walls = [y for y, median in layers if median > _WALL]
     if not walls or shown[0] == layers[0][0] or walls[0] - shown[0] > _ABRUPT * grid.voxel:

@@ -226,14 +226,9 @@ def _light(report: dict[str, Any]) -> str:
 
 def _said(report: dict[str, Any]) -> str:
     """The numbers that matter, in the sentences that the page and a batch's index have too."""
-    found = words.shares(report)
-    bar = (
-        ""
-        if found is None
-        else "".join(
-            f'<span class="{name}" style="flex-grow:{share:.4f}"></span>'
-            for name, share in found.items()
-        )
+    bar = "".join(
+        f'<span class="{name}" style="flex-grow:{share:.4f}"></span>'
+        for name, share in (words.shares(report) or {}).items()
     )
     told = "".join(f"<p>{escape(one)}</p>" for one in words.sentences(report))
     return (f'<div class="share">{bar}</div>' if bar else "") + told

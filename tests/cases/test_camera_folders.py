@@ -93,7 +93,7 @@ def test_colmaps_masks(tmp_path: Path, plain: ViewSet, name: str) -> None:
 
 
 MOVED = {
-    "another machine's": "/home/her/data/{0}",
+    "another machine's": "/elsewhere/data/{0}",
     "Windows's": "C:\\data\\images\\{1}",
     "other letters": "Images/{2}",
     "no suffix": "images/{3}",
